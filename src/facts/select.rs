@@ -1,0 +1,132 @@
+//! Label and field selectors: sent to the server as they are, applied to the objects of a bundle.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Which objects of a kind are asked for, in the API's own notation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Select {
+    pub label: String,
+    pub field: String,
+}
+
+impl Select {
+    /// Every object.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    pub fn label(label: impl Into<String>) -> Self {
+        Self { label: label.into(), field: String::new() }
+    }
+
+    pub fn field(field: impl Into<String>) -> Self {
+        Self { label: String::new(), field: field.into() }
+    }
+
+    /// Whether this object would be in the server's answer.
+    pub fn matches(&self, object: &Value) -> bool {
+        labels_match(&self.label, object.pointer("/metadata/labels")) && fields_match(&self.field, object)
+    }
+}
+
+impl fmt::Display for Select {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.label.as_str(), self.field.as_str()) {
+            ("", "") => Ok(()),
+            (one, "") | ("", one) => write!(f, " ({one})"),
+            (label, field) => write!(f, " ({label}; {field})"),
+        }
+    }
+}
+
+/// Whether a label selector (`a=b`, `a!=b`, `a`, `!a`, `a in (b,c)`, `a notin (b)`) matches these labels.
+pub fn labels_match(selector: &str, labels: Option<&Value>) -> bool {
+    let label = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+    requirements(selector).iter().all(|requirement| {
+        let requirement = requirement.trim();
+        if let Some((key, values)) = requirement.split_once(" notin ") {
+            label(key.trim()).is_none_or(|value| !set(values).contains(&value))
+        } else if let Some((key, values)) = requirement.split_once(" in ") {
+            label(key.trim()).is_some_and(|value| set(values).contains(&value))
+        } else if let Some((key, value)) = requirement.split_once("!=") {
+            label(key.trim()) != Some(value.trim())
+        } else if let Some((key, value)) = requirement.split_once('=') {
+            label(key.trim()) == Some(value.trim_start_matches('=').trim())
+        } else if let Some(key) = requirement.strip_prefix('!') {
+            label(key.trim()).is_none()
+        } else {
+            label(requirement).is_some()
+        }
+    })
+}
+
+/// Whether a field selector (`spec.nodeName=w1,type!=Normal`) matches; an absent field is the empty string.
+fn fields_match(selector: &str, object: &Value) -> bool {
+    selector.split(',').filter(|part| !part.is_empty()).all(|part| {
+        let (path, wanted, equal) = match part.split_once("!=") {
+            Some((path, wanted)) => (path, wanted, false),
+            None => {
+                let (path, wanted) = part.split_once('=').unwrap_or((part, ""));
+                (path, wanted.trim_start_matches('='), true)
+            }
+        };
+        let pointer = format!("/{}", path.trim().replace('.', "/"));
+        let value = object.pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
+        (value == wanted.trim()) == equal
+    })
+}
+
+/// Splits at the commas that are not within parentheses.
+fn requirements(selector: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut depth, mut start) = (0usize, 0);
+    for (at, character) in selector.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.push(&selector[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&selector[start..]);
+    parts.retain(|part| !part.trim().is_empty());
+    parts
+}
+
+fn set(values: &str) -> Vec<&str> {
+    values.trim().trim_start_matches('(').trim_end_matches(')').split(',').map(str::trim).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn selectors_match_as_the_server_does() {
+        let pod = json!({"metadata": {"labels": {"app": "rook-ceph-osd", "osd": "3"}}, "spec": {"nodeName": "w1"}});
+        for (label, field, expected) in [
+            ("", "", true),
+            ("app=rook-ceph-osd", "", true),
+            ("app==rook-ceph-osd,osd=3", "", true),
+            ("app=rook-ceph-mon", "", false),
+            ("osd", "", true),
+            ("!osd", "", false),
+            ("!mon", "", true),
+            ("app in (rook-ceph-mon, rook-ceph-osd),osd!=4", "", true),
+            ("app notin (rook-ceph-mon)", "", true),
+            ("app notin (rook-ceph-osd)", "", false),
+            ("", "spec.nodeName=w1", true),
+            ("", "spec.nodeName!=w1", false),
+            ("", "type!=Normal", true),
+        ] {
+            let select = Select { label: label.into(), field: field.into() };
+            assert_eq!(select.matches(&pod), expected, "{select}");
+        }
+    }
+}
