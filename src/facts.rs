@@ -4,10 +4,7 @@
 //! A [`Fact`] names one thing to read. A [`Source`] reads it. [`Store`] keeps each answer once, parsed.
 //! [`Facts`] is what a check sees: every accessor returns the data or stops the check with a [`Gap`].
 
-pub mod archive;
-pub mod bundle;
 pub mod kinds;
-pub mod live;
 mod read;
 pub mod rows;
 pub mod select;
@@ -24,7 +21,7 @@ use serde_json::Value;
 
 pub use kinds::{Kind, View};
 pub use read::{CephCommand, Log, LogLine, MonPod};
-pub use rows::Row;
+pub use rows::{PodRowTable, Row};
 pub use select::Select;
 
 /// One thing to read. Ordered, so every run asks and reports in the same order. Never carries a time.
