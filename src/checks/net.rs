@@ -1,6 +1,15 @@
 //! Multus and network attachments.
 
+pub mod attachment_missing;
+pub mod multus_daemon_down;
+pub mod multus_init_crash;
+pub mod multus_missing;
 pub mod nad_default_route;
+pub mod nad_gateway;
+pub mod nad_host_local_shared;
+pub mod nad_invalid;
+pub mod nad_missing;
+pub mod sandbox_failing;
 
 use crate::check::{ObjectRef, Place};
 use crate::facts::{Facts, Gap};
