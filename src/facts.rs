@@ -4,10 +4,7 @@
 //! A [`Fact`] names one thing to read. A [`Source`] reads it. [`Store`] keeps each answer once, parsed.
 //! [`Facts`] is what a check sees: every accessor returns the data or stops the check with a [`Gap`].
 
-pub mod archive;
-pub mod bundle;
 pub mod kinds;
-pub mod live;
 mod read;
 pub mod rows;
 pub mod select;
@@ -24,7 +21,7 @@ use serde_json::Value;
 
 pub use kinds::{Kind, View};
 pub use read::{CephCommand, Log, LogLine, MonPod};
-pub use rows::Row;
+pub use rows::{PodRowTable, Row};
 pub use select::Select;
 
 /// One thing to read. Ordered, so every run asks and reports in the same order. Never carries a time.
@@ -294,6 +291,16 @@ impl<'s> Facts<'s> {
         self.cluster.ok_or_else(|| Gap::NotOffered("there is no CephCluster".into()))
     }
 
+    /// The same view, with nothing recorded yet.
+    pub fn fresh(&self) -> Self {
+        Self::new(self.store, self.cluster, self.now, self.namespace)
+    }
+
+    /// Whether the fact was read, with whatever outcome.
+    pub fn knows(&self, fact: &Fact) -> bool {
+        self.store.knows(fact)
+    }
+
     /// The source's clock.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -329,6 +336,12 @@ impl<'s> Facts<'s> {
         match self.store.get(&fact) {
             None => Err(Gap::Wanted(BTreeSet::from([fact]))),
             Some(Err(Why::NotOffered(reason))) => Err(Gap::NotOffered(reason)),
+            // The health checker of an external cluster has no mgr caps: not permitted is not broken.
+            Some(Err(Why::Failed { rc: 13, stderr }))
+                if self.cluster.is_some_and(|cluster| cluster.external) && stderr.contains("EACCES") =>
+            {
+                Err(Gap::NotOffered(stderr))
+            }
             Some(Err(why)) => Err(Gap::Unknown(Unknown { fact, why })),
             Some(Ok(value)) => {
                 self.read.borrow_mut().insert(fact);

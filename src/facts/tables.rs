@@ -115,7 +115,10 @@ impl FromRow for PodRow {
             ready: row.ratio("Ready")?,
             status: row.text("Status")?,
             restarts: row.number("Restarts")?,
-            restarted: restarts.split_once('(').map(|(_, age)| age.trim_end_matches(')').to_owned()).unwrap_or_default(),
+            restarted: restarts
+                .split_once('(')
+                .map(|(_, age)| age.trim_end_matches(')').to_owned())
+                .unwrap_or_default(),
             ip: row.text("IP")?,
             node: row.text("Node")?,
         })
@@ -309,7 +312,14 @@ mod tests {
     fn columns_are_found_by_name() {
         let table = Table {
             columns: ["Node", "IP", "Restarts", "Status", "Ready", "Name"].map(String::from).to_vec(),
-            cells: vec![vec![json!("<none>"), json!("<none>"), json!("9 (4m50s ago)"), json!("Init:Error"), json!("0/2"), json!("x")]],
+            cells: vec![vec![
+                json!("<none>"),
+                json!("<none>"),
+                json!("9 (4m50s ago)"),
+                json!("Init:Error"),
+                json!("0/2"),
+                json!("x"),
+            ]],
         };
         let rows: Vec<PodRow> = rows(&table).unwrap();
         assert_eq!((rows[0].ready, rows[0].restarts, rows[0].restarted.as_str()), ((0, 2), 9, "4m50s ago"));

@@ -1,0 +1,290 @@
+//! Parses answers, once, when they arrive, and hands them out by type.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::kinds::{self, strip_nulls};
+use super::tables::{self, FromRow};
+use super::{Answer, Fact, Facts, Gap, Kind, PodRowTable, Row, Select, View};
+use crate::objects::ceph;
+use crate::objects::kube::Pod;
+use crate::objects::rook::CephCluster;
+
+type Parsed = Box<dyn Any + Send + Sync>;
+
+/// A read-only Ceph command with constant arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CephCommand {
+    Status,
+    HealthDetail,
+    TimeSyncStatus,
+    Versions,
+    QuorumStatus,
+    OsdTree,
+    OsdDump,
+    OsdPoolLsDetail,
+    FsDump,
+}
+
+impl CephCommand {
+    pub const ALL: &'static [Self] = &[
+        Self::Status,
+        Self::HealthDetail,
+        Self::TimeSyncStatus,
+        Self::Versions,
+        Self::QuorumStatus,
+        Self::OsdTree,
+        Self::OsdDump,
+        Self::OsdPoolLsDetail,
+        Self::FsDump,
+    ];
+
+    /// The words after `ceph`.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Status => &["status"],
+            Self::HealthDetail => &["health", "detail"],
+            Self::TimeSyncStatus => &["time-sync-status"],
+            Self::Versions => &["versions"],
+            Self::QuorumStatus => &["quorum_status"],
+            Self::OsdTree => &["osd", "tree"],
+            Self::OsdDump => &["osd", "dump"],
+            Self::OsdPoolLsDetail => &["osd", "pool", "ls", "detail"],
+            Self::FsDump => &["fs", "dump"],
+        }
+    }
+
+    /// Whether the active mgr answers it: without one such a command hangs for ever.
+    pub fn needs_mgr(self) -> bool {
+        match self {
+            Self::Status
+            | Self::HealthDetail
+            | Self::TimeSyncStatus
+            | Self::Versions
+            | Self::QuorumStatus
+            | Self::OsdTree
+            | Self::OsdDump
+            | Self::OsdPoolLsDetail
+            | Self::FsDump => false,
+        }
+    }
+
+    fn parse(self, answer: &[u8]) -> Result<Parsed, String> {
+        match self {
+            Self::Status => json::<ceph::Status>(answer),
+            Self::HealthDetail => json::<ceph::Health>(answer),
+            Self::TimeSyncStatus => json::<ceph::TimeSync>(answer),
+            Self::Versions => json::<ceph::Versions>(answer),
+            Self::QuorumStatus => json::<ceph::QuorumStatus>(answer),
+            Self::OsdTree => json::<ceph::OsdTree>(answer),
+            Self::OsdDump => json::<ceph::OsdDump>(answer),
+            Self::OsdPoolLsDetail => json::<Vec<ceph::Pool>>(answer),
+            Self::FsDump => json::<ceph::FsDump>(answer),
+        }
+    }
+}
+
+impl fmt::Display for CephCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words().join(" "))
+    }
+}
+
+fn json<T: DeserializeOwned + Send + Sync + 'static>(answer: &[u8]) -> Result<Parsed, String> {
+    let mut value: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    strip_nulls(&mut value);
+    let view: T = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    Ok(Box::new(view))
+}
+
+/// The tail of a container's log.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    pub lines: Vec<LogLine>,
+}
+
+/// A line, without its time stamp and without control characters.
+#[derive(Clone, Debug)]
+pub struct LogLine {
+    pub at: Option<Timestamp>,
+    pub text: String,
+}
+
+impl Log {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        Self { lines: text.lines().filter(|line| !line.trim().is_empty()).map(LogLine::parse).collect() }
+    }
+
+    /// The last line that holds this text.
+    pub fn last(&self, text: &str) -> Option<&LogLine> {
+        self.lines.iter().rev().find(|line| line.text.contains(text))
+    }
+
+    pub fn first(&self, text: &str) -> Option<&LogLine> {
+        self.lines.iter().find(|line| line.text.contains(text))
+    }
+
+    /// The last line that holds one of these texts.
+    pub fn last_of(&self, texts: &[&str]) -> Option<&LogLine> {
+        self.lines.iter().rev().find(|line| texts.iter().any(|text| line.text.contains(text)))
+    }
+}
+
+impl LogLine {
+    /// A log line is cut here: nobody reads more, and hostile ones have no end.
+    const MAX: usize = 4096;
+
+    fn parse(line: &str) -> Self {
+        let stamped = line.split_once(' ').and_then(|(stamp, rest)| Some((stamp.parse::<Timestamp>().ok()?, rest)));
+        let (at, text) = stamped.map_or((None, line), |(at, rest)| (Some(at), rest));
+        Self { at, text: text.chars().filter(|c| !c.is_control() || *c == '\t').take(Self::MAX).collect() }
+    }
+}
+
+pub(super) fn parse(fact: &Fact, answer: Answer) -> Result<Parsed, String> {
+    match (fact, answer) {
+        (Fact::Discovery, Answer::Kinds(kinds)) => Ok(Box::new(kinds)),
+        (Fact::Rows { kind, ns, .. }, Answer::Rows(table)) => rows(*kind, ns, &table),
+        (Fact::List { kind, .. } | Fact::Object { kind, .. }, Answer::Objects(objects)) => (kind.parse)(objects),
+        (Fact::Log { .. }, Answer::Text(text)) => Ok(Box::new(Log::parse(&text))),
+        (Fact::Ceph { command, .. }, Answer::Text(text)) => command.parse(&text),
+        (Fact::Socket { .. }, Answer::Text(text)) => json::<ceph::MonStatus>(&text),
+        (_, answer) => Err(format!("the source answered with {answer:.40?}")),
+    }
+}
+
+fn rows(kind: Kind, ns: &str, table: &super::Table) -> Result<Parsed, String> {
+    fn read<T: FromRow>(table: &super::Table) -> Result<Parsed, String> {
+        Ok(Box::new(tables::rows::<T>(table)?))
+    }
+    match kind.plural {
+        "pods" => {
+            let mut rows: Vec<tables::PodRow> = tables::rows(table)?;
+            rows.iter_mut().for_each(|row| row.ns = ns.to_owned());
+            Ok(Box::new(rows))
+        }
+        "nodes" => read::<tables::NodeRow>(table),
+        "deployments" => read::<tables::DeploymentRow>(table),
+        "jobs" => read::<tables::JobRow>(table),
+        "persistentvolumeclaims" => read::<tables::ClaimRow>(table),
+        "persistentvolumes" => read::<tables::VolumeRow>(table),
+        "volumeattachments" => read::<tables::AttachmentRow>(table),
+        other => Err(format!("no row is defined for {other}")),
+    }
+}
+
+/// A monitor's pod, for its admin socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MonPod<'r> {
+    pub id: &'r str,
+    pub pod: &'r str,
+}
+
+impl<'s> Facts<'s> {
+    /// Whether the API server serves the kind.
+    pub fn installed(&self, kind: Kind) -> Result<bool, Gap> {
+        self.touch(Row::Discovery);
+        let kinds: &BTreeSet<String> = self.get(Fact::Discovery)?;
+        Ok(kinds.contains(&format!("{}/{}", kind.group, kind.plural)))
+    }
+
+    fn require(&self, kind: Kind) -> Result<(), Gap> {
+        if !kind.is_custom() || self.installed(kind)? { Ok(()) } else { Err(Gap::NotInstalled(kind)) }
+    }
+
+    /// The rows of the table of reads, or of a table asked for on suspicion.
+    pub(super) fn rows_of<T: FromRow>(&self, fact: Fact) -> Result<&'s [T], Gap> {
+        self.get::<Vec<T>>(fact).map(Vec::as_slice)
+    }
+
+    pub(super) fn list_of<T: View>(&self, fact: Fact) -> Result<&'s [T], Gap> {
+        self.require(T::KIND)?;
+        self.get::<Vec<T>>(fact).map(Vec::as_slice)
+    }
+
+    pub(super) fn ceph<T: 'static>(&self, fact: Fact) -> Result<&'s T, Gap> {
+        self.get(fact)
+    }
+
+    /// Pods as rows, chosen by the server: `facts.pods_where("kube-system", "app=kube-ovn-cni")`.
+    pub fn pods_where(&self, ns: &str, label: &str) -> Result<PodRowTable<'s>, Gap> {
+        self.touch(Row::PodTables);
+        self.rows_of(Fact::Rows { kind: kinds::POD, ns: ns.to_owned(), label: label.to_owned() })
+    }
+
+    /// Whole objects of one namespace (or all), chosen by the server. For what looks guilty.
+    pub fn list<T: View>(&self, ns: Option<&str>, select: Select) -> Result<&'s [T], Gap> {
+        self.touch(Row::Objects);
+        self.list_of(Fact::List { kind: T::KIND, ns: ns.map(str::to_owned), select })
+    }
+
+    /// One object by name; `None` if it is known not to exist. An empty namespace for cluster-scoped kinds.
+    pub fn object<T: View>(&self, ns: &str, name: &str) -> Result<Option<&'s T>, Gap> {
+        self.touch(Row::Objects);
+        let fact = Fact::Object { kind: T::KIND, ns: ns.to_owned(), name: name.to_owned() };
+        Ok(self.list_of::<T>(fact)?.first())
+    }
+
+    /// A pod in full. One that went away between the two reads is unknown, not well.
+    pub fn pod(&self, ns: &str, name: &str) -> Result<&'s Pod, Gap> {
+        let fact = Fact::Object { kind: kinds::POD, ns: ns.to_owned(), name: name.to_owned() };
+        let gone = || Gap::Unknown(super::Unknown { fact, why: super::Why::Unreachable("the pod is gone".into()) });
+        self.object::<Pod>(ns, name)?.ok_or_else(gone)
+    }
+
+    /// The CephCluster under diagnosis.
+    pub fn ceph_cluster(&self) -> Result<&'s CephCluster, Gap> {
+        let cluster = self.cluster()?;
+        let is_it =
+            |object: &&CephCluster| object.metadata.namespace == cluster.ns && object.metadata.name == cluster.name;
+        self.ceph_clusters()?.iter().find(is_it).ok_or_else(|| Gap::NotOffered("the CephCluster is gone".into()))
+    }
+
+    /// The tail of a container's log.
+    pub fn log(&self, ns: &str, pod: &str, container: &str) -> Result<&'s Log, Gap> {
+        self.touch(Row::Logs);
+        self.get(log_fact(ns, pod, container, false))
+    }
+
+    /// The tail of the log of the container that ran before this one.
+    pub fn previous_log(&self, ns: &str, pod: &str, container: &str) -> Result<&'s Log, Gap> {
+        self.touch(Row::Logs);
+        self.get(log_fact(ns, pod, container, true))
+    }
+
+    /// `mon_status` from a monitor's admin socket.
+    pub fn mon_socket(&self, mon: &MonPod<'_>) -> Result<&'s ceph::MonStatus, Gap> {
+        self.touch(Row::MonSockets);
+        self.get(Fact::Socket {
+            ns: self.cluster()?.ns.clone(),
+            pod: mon.pod.to_owned(),
+            container: "mon".to_owned(),
+            daemon: format!("mon.{}", mon.id),
+            command: "mon_status",
+        })
+    }
+}
+
+fn log_fact(ns: &str, pod: &str, container: &str, previous: bool) -> Fact {
+    Fact::Log { ns: ns.to_owned(), pod: pod.to_owned(), container: container.to_owned(), previous }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_line_loses_its_stamp_and_its_escapes() {
+        let log = Log::parse(b"2025-03-04T14:02:58.123Z \x1b[31mmons running: [a]\n\nplain\r\n");
+        assert_eq!(log.lines.len(), 2);
+        assert_eq!(log.lines[0].text, "[31mmons running: [a]");
+        assert!(log.lines[0].at.is_some() && log.lines[1].at.is_none());
+        assert_eq!(log.last("mons running").map(|line| line.at), Some(log.lines[0].at));
+    }
+}

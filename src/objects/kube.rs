@@ -1,0 +1,708 @@
+//! Kubernetes' own kinds.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// `metadata` of every object.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Meta {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    pub generation: i64,
+    pub creation_timestamp: Option<Timestamp>,
+    pub deletion_timestamp: Option<Timestamp>,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    pub owner_references: Vec<Owner>,
+    pub managed_fields: Vec<ManagedFields>,
+    pub finalizers: Vec<String>,
+}
+
+impl Meta {
+    /// The controller that made the object, as kind and name.
+    pub fn controller(&self) -> Option<&Owner> {
+        self.owner_references.iter().find(|owner| owner.controller)
+    }
+
+    /// Who last wrote the field at this path (`f:spec`, `f:replicas`), and when.
+    pub fn written_by(&self, path: &[&str]) -> Option<&ManagedFields> {
+        let writers = self
+            .managed_fields
+            .iter()
+            .filter(|entry| path.iter().try_fold(&entry.fields_v1, |fields, key| fields.get(key)).is_some());
+        writers.max_by_key(|entry| entry.time)
+    }
+}
+
+/// An entry of `metadata.ownerReferences`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Owner {
+    pub kind: String,
+    pub name: String,
+    pub uid: String,
+    pub controller: bool,
+}
+
+/// An entry of `metadata.managedFields`: who wrote what, and when.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ManagedFields {
+    pub manager: String,
+    pub operation: String,
+    pub time: Option<Timestamp>,
+    pub fields_v1: Value,
+}
+
+/// A condition of any kind; CRs call the heartbeat by the same name as nodes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub status: String,
+    pub reason: String,
+    pub message: String,
+    pub last_heartbeat_time: Option<Timestamp>,
+    pub last_transition_time: Option<Timestamp>,
+}
+
+/// Finds a condition by its type.
+pub fn condition<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.kind == kind)
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    pub metadata: Meta,
+    pub spec: PodSpec,
+    pub status: PodStatus,
+}
+
+impl Pod {
+    /// `owner@node`: what names a pod from run to run, as its own name changes with each restart.
+    pub fn stable_name(&self) -> String {
+        let owner = self.metadata.controller().map_or(self.metadata.name.as_str(), |owner| match owner.kind.as_str() {
+            // A ReplicaSet is named after its Deployment and a hash.
+            "ReplicaSet" => owner.name.rsplit_once('-').map_or(owner.name.as_str(), |(name, _)| name),
+            _ => owner.name.as_str(),
+        });
+        if self.spec.node_name.is_empty() { owner.to_owned() } else { format!("{owner}@{}", self.spec.node_name) }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        condition(&self.status.conditions, "Ready").is_some_and(|ready| ready.status == "True")
+    }
+
+    /// Init containers and containers, each with its status if the kubelet has reported one.
+    pub fn containers(&self) -> impl Iterator<Item = (&Container, Option<&ContainerStatus>)> {
+        let status = |name: &str| {
+            let mut all = self.status.init_container_statuses.iter().chain(&self.status.container_statuses);
+            all.find(|status| status.name == name)
+        };
+        let containers = self.spec.init_containers.iter().chain(&self.spec.containers);
+        containers.map(move |container| (container, status(&container.name)))
+    }
+
+    /// Statuses of init containers and containers.
+    pub fn statuses(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.status.init_container_statuses.iter().chain(&self.status.container_statuses)
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodSpec {
+    pub node_name: String,
+    pub host_network: bool,
+    pub containers: Vec<Container>,
+    pub init_containers: Vec<Container>,
+    pub node_selector: BTreeMap<String, String>,
+    pub affinity: Value,
+    pub tolerations: Vec<Toleration>,
+    pub volumes: Vec<Volume>,
+    pub service_account_name: String,
+    pub termination_grace_period_seconds: Option<i64>,
+    pub priority_class_name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Container {
+    pub name: String,
+    pub image: String,
+    pub command: Vec<String>,
+    pub args: Vec<String>,
+    pub ports: Vec<Port>,
+    pub env: Vec<EnvVar>,
+    pub resources: Resources,
+    pub readiness_probe: Value,
+    pub liveness_probe: Value,
+}
+
+impl Container {
+    /// The value of `--flag=value` or `--flag value` among command and arguments.
+    pub fn flag(&self, flag: &str) -> Option<&str> {
+        let words: Vec<&str> = self.command.iter().chain(&self.args).map(String::as_str).collect();
+        words.iter().enumerate().find_map(|(at, word)| {
+            let rest = word.strip_prefix(flag)?;
+            match rest.strip_prefix('=') {
+                Some(value) => Some(value),
+                None if rest.is_empty() => words.get(at + 1).copied(),
+                None => None,
+            }
+        })
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Port {
+    pub name: String,
+    pub container_port: u16,
+    pub host_port: u16,
+    pub protocol: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EnvVar {
+    pub name: String,
+    pub value: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    pub limits: BTreeMap<String, Value>,
+    pub requests: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Toleration {
+    pub key: String,
+    pub operator: String,
+    pub value: String,
+    pub effect: String,
+    pub toleration_seconds: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Volume {
+    pub name: String,
+    pub host_path: Option<HostPath>,
+    pub persistent_volume_claim: Option<ClaimSource>,
+    pub config_map: Option<NameRef>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct HostPath {
+    pub path: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClaimSource {
+    pub claim_name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NameRef {
+    pub name: String,
+    pub namespace: String,
+    pub kind: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodStatus {
+    pub phase: String,
+    pub reason: String,
+    pub message: String,
+    pub start_time: Option<Timestamp>,
+    #[serde(rename = "podIP")]
+    pub pod_ip: String,
+    #[serde(rename = "hostIP")]
+    pub host_ip: String,
+    pub conditions: Vec<Condition>,
+    pub container_statuses: Vec<ContainerStatus>,
+    pub init_container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ContainerStatus {
+    pub name: String,
+    pub ready: bool,
+    pub started: bool,
+    pub restart_count: u32,
+    pub image: String,
+    #[serde(rename = "imageID")]
+    pub image_id: String,
+    pub state: State,
+    pub last_state: State,
+}
+
+impl ContainerStatus {
+    /// The last end of this container: of the present state if it is terminated, else of the one before.
+    pub fn terminated(&self) -> Option<&Terminated> {
+        self.state.terminated.as_ref().or(self.last_state.terminated.as_ref())
+    }
+
+    /// The reason it waits for, `CrashLoopBackOff` or `ImagePullBackOff`.
+    pub fn waiting_reason(&self) -> &str {
+        self.state.waiting.as_ref().map_or("", |waiting| waiting.reason.as_str())
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct State {
+    pub waiting: Option<Waiting>,
+    pub running: Option<Running>,
+    pub terminated: Option<Terminated>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Waiting {
+    pub reason: String,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Running {
+    pub started_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Terminated {
+    pub exit_code: i32,
+    pub signal: i32,
+    pub reason: String,
+    pub message: String,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    pub metadata: Meta,
+    pub spec: NodeSpec,
+    pub status: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeSpec {
+    pub unschedulable: bool,
+    pub taints: Vec<Taint>,
+    #[serde(rename = "providerID")]
+    pub provider_id: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Taint {
+    pub key: String,
+    pub value: String,
+    pub effect: String,
+    pub time_added: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeStatus {
+    pub conditions: Vec<Condition>,
+    pub addresses: Vec<Address>,
+    pub node_info: NodeInfo,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Address {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub address: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeInfo {
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    pub kernel_version: String,
+    pub kubelet_version: String,
+    pub architecture: String,
+    pub os_image: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Event {
+    pub metadata: Meta,
+    pub involved_object: Involved,
+    pub reason: String,
+    pub message: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub count: u32,
+    pub first_timestamp: Option<Timestamp>,
+    pub last_timestamp: Option<Timestamp>,
+    pub event_time: Option<Timestamp>,
+    pub series: Option<Series>,
+    pub source: EventSource,
+}
+
+impl Event {
+    /// When it was last seen. Schedulers write only `eventTime` and `series`; others only `lastTimestamp`.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        let series = self.series.as_ref().and_then(|series| series.last_observed_time);
+        [series, self.last_timestamp, self.event_time, self.metadata.creation_timestamp].into_iter().flatten().max()
+    }
+
+    pub fn first_seen(&self) -> Option<Timestamp> {
+        [self.first_timestamp, self.event_time, self.metadata.creation_timestamp].into_iter().flatten().min()
+    }
+
+    pub fn is_about(&self, kind: &str, ns: &str, name: &str) -> bool {
+        let about = &self.involved_object;
+        about.kind == kind && about.name == name && (about.namespace == ns || ns.is_empty())
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Series {
+    pub count: u32,
+    pub last_observed_time: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EventSource {
+    pub component: String,
+    pub host: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Involved {
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub field_path: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ConfigMap {
+    pub metadata: Meta,
+    pub data: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    pub metadata: Meta,
+    pub spec: ServiceSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ServiceSpec {
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: String,
+    pub selector: BTreeMap<String, String>,
+}
+
+/// What Deployments, DaemonSets, StatefulSets and ReplicaSets make pods from.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Template {
+    pub metadata: Meta,
+    pub spec: PodSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Deployment {
+    pub metadata: Meta,
+    pub spec: DeploymentSpec,
+    pub status: DeploymentStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DeploymentSpec {
+    /// Absent means one, as the server writes it.
+    pub replicas: Option<i32>,
+    pub template: Template,
+    pub selector: LabelSelector,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LabelSelector {
+    pub match_labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DeploymentStatus {
+    pub observed_generation: i64,
+    pub replicas: i32,
+    pub ready_replicas: i32,
+    pub updated_replicas: i32,
+    pub available_replicas: i32,
+    pub unavailable_replicas: i32,
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct StatefulSet {
+    pub metadata: Meta,
+    pub spec: DeploymentSpec,
+    pub status: DeploymentStatus,
+}
+
+/// The two newest of a Deployment tell what a roll-out changed, so the template is kept whole.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ReplicaSet {
+    pub metadata: Meta,
+    pub spec: ReplicaSetSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ReplicaSetSpec {
+    pub replicas: Option<i32>,
+    pub template: Value,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DaemonSet {
+    pub metadata: Meta,
+    pub spec: DaemonSetSpec,
+    pub status: DaemonSetStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DaemonSetSpec {
+    pub template: Template,
+    pub update_strategy: UpdateStrategy,
+    pub selector: LabelSelector,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UpdateStrategy {
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DaemonSetStatus {
+    pub desired_number_scheduled: i32,
+    pub current_number_scheduled: i32,
+    pub number_ready: i32,
+    pub updated_number_scheduled: i32,
+    pub number_unavailable: i32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Job {
+    pub metadata: Meta,
+    pub spec: JobSpec,
+    pub status: JobStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct JobSpec {
+    pub template: Template,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct JobStatus {
+    pub active: i32,
+    pub failed: i32,
+    pub succeeded: i32,
+    pub start_time: Option<Timestamp>,
+    pub completion_time: Option<Timestamp>,
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Lease {
+    pub metadata: Meta,
+    pub spec: LeaseSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LeaseSpec {
+    pub holder_identity: String,
+    pub lease_duration_seconds: i64,
+    pub renew_time: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointSlice {
+    pub metadata: Meta,
+    pub endpoints: Vec<Endpoint>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Endpoint {
+    pub addresses: Vec<String>,
+    pub conditions: EndpointConditions,
+    pub node_name: String,
+    pub target_ref: NameRef,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointConditions {
+    /// Absent means ready, by the API's definition.
+    pub ready: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DisruptionBudget {
+    pub metadata: Meta,
+    pub spec: DisruptionBudgetSpec,
+    pub status: DisruptionBudgetStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DisruptionBudgetSpec {
+    pub selector: LabelSelector,
+    pub max_unavailable: Value,
+    pub min_available: Value,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DisruptionBudgetStatus {
+    pub disruptions_allowed: i32,
+    pub current_healthy: i32,
+    pub desired_healthy: i32,
+    pub expected_pods: i32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StorageClass {
+    pub metadata: Meta,
+    pub provisioner: String,
+    pub parameters: BTreeMap<String, String>,
+    pub volume_binding_mode: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Claim {
+    pub metadata: Meta,
+    pub spec: ClaimSpec,
+    pub status: ClaimStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClaimSpec {
+    pub storage_class_name: String,
+    pub volume_name: String,
+    pub access_modes: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClaimStatus {
+    pub phase: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PersistentVolume {
+    pub metadata: Meta,
+    pub spec: PersistentVolumeSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PersistentVolumeSpec {
+    pub claim_ref: NameRef,
+    pub csi: CsiSource,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CsiSource {
+    pub driver: String,
+    pub volume_handle: String,
+    pub volume_attributes: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct VolumeAttachment {
+    pub metadata: Meta,
+    pub spec: VolumeAttachmentSpec,
+    pub status: VolumeAttachmentStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VolumeAttachmentSpec {
+    pub attacher: String,
+    pub node_name: String,
+    pub source: VolumeSource,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VolumeSource {
+    pub persistent_volume_name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VolumeAttachmentStatus {
+    pub attached: bool,
+    pub attach_error: AttachError,
+    pub detach_error: AttachError,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AttachError {
+    pub message: String,
+    pub time: Option<Timestamp>,
+}

@@ -1,0 +1,257 @@
+//! Rook's custom resources (`ceph.rook.io/v1`).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::kube::{Condition, Meta};
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CephCluster {
+    pub metadata: Meta,
+    pub spec: ClusterSpec,
+    pub status: ClusterStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClusterSpec {
+    pub ceph_version: CephVersion,
+    pub data_dir_host_path: String,
+    pub external: External,
+    pub network: Network,
+    pub mon: MonSpec,
+    pub mgr: MgrSpec,
+    pub storage: Storage,
+    pub skip_upgrade_checks: bool,
+    pub health_check: HealthCheck,
+    pub resources: BTreeMap<String, Value>,
+    pub crash_collector: Disable,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CephVersion {
+    pub image: String,
+    pub allow_unsupported: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct External {
+    pub enable: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Disable {
+    pub disable: bool,
+    pub disabled: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Network {
+    /// Empty, `host` or `multus`.
+    pub provider: String,
+    /// `public` and `cluster` to a Multus network selection.
+    pub selectors: BTreeMap<String, String>,
+    pub address_ranges: BTreeMap<String, Vec<String>>,
+    pub connections: Connections,
+    pub host_network: bool,
+    pub ip_family: String,
+}
+
+impl Network {
+    /// Whether the daemons use the host network (without the operator's own override).
+    pub fn is_host(&self) -> bool {
+        self.provider == "host" || (self.host_network && self.provider.is_empty())
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Connections {
+    pub require_msgr2: bool,
+    pub encryption: Enabled,
+    pub compression: Enabled,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Enabled {
+    pub enabled: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MonSpec {
+    /// 0 means Rook's default of 3.
+    pub count: usize,
+    pub allow_multiple_per_node: bool,
+    pub stretch_cluster: Option<Value>,
+    pub volume_claim_template: Option<Value>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MgrSpec {
+    pub count: usize,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Storage {
+    pub use_all_nodes: bool,
+    pub use_all_devices: Option<bool>,
+    pub device_filter: String,
+    pub device_path_filter: String,
+    pub devices: Vec<Device>,
+    pub nodes: Vec<StorageNode>,
+    pub storage_class_device_sets: Vec<DeviceSet>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Device {
+    pub name: String,
+    pub fullpath: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StorageNode {
+    pub name: String,
+    pub use_all_devices: Option<bool>,
+    pub device_filter: String,
+    pub device_path_filter: String,
+    pub devices: Vec<Device>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DeviceSet {
+    pub name: String,
+    pub count: usize,
+    pub portable: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HealthCheck {
+    pub daemon_health: DaemonHealth,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DaemonHealth {
+    pub mon: HealthTimer,
+    pub status: HealthTimer,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct HealthTimer {
+    pub disabled: bool,
+    pub interval: String,
+    pub timeout: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClusterStatus {
+    pub phase: String,
+    pub state: String,
+    pub message: String,
+    pub conditions: Vec<Condition>,
+    pub ceph: CephStatus,
+    pub version: ClusterVersion,
+    pub observed_generation: Option<i64>,
+}
+
+/// What the operator last saw of Ceph; times are UTC texts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CephStatus {
+    pub health: String,
+    pub details: BTreeMap<String, Detail>,
+    pub last_checked: String,
+    pub last_changed: String,
+    pub fsid: String,
+    /// Daemon type (and `overall`) to version text to count.
+    pub versions: BTreeMap<String, BTreeMap<String, u32>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Detail {
+    pub severity: String,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClusterVersion {
+    pub image: String,
+    pub version: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct BlockPool {
+    pub metadata: Meta,
+    pub spec: PoolSpec,
+    pub status: Phase,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PoolSpec {
+    /// The pool's name in Ceph, if it differs from the object's.
+    pub name: String,
+    pub replicated: Replicated,
+    pub application: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Replicated {
+    pub size: u32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Phase {
+    pub phase: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Filesystem {
+    pub metadata: Meta,
+    pub spec: FilesystemSpec,
+    pub status: Phase,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FilesystemSpec {
+    pub metadata_server: MetadataServer,
+    pub data_pools: Vec<PoolSpec>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MetadataServer {
+    pub active_count: u32,
+    pub active_standby: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ObjectStore {
+    pub metadata: Meta,
+    pub status: Phase,
+}
