@@ -5,7 +5,9 @@
 //! [`Facts`] is what a check sees: every accessor returns the data or stops the check with a [`Gap`].
 
 pub mod kinds;
+pub mod live;
 mod read;
+pub mod redact;
 pub mod rows;
 pub mod select;
 pub mod tables;

@@ -109,9 +109,7 @@ impl Live {
             Fact::Rows { kind, ns, label } => Answer::Rows(self.table(*kind, ns, label).await?),
             Fact::List { kind, ns, select } => Answer::Objects(self.list(*kind, ns.as_deref(), select).await?),
             Fact::Object { kind, ns, name } => Answer::Objects(self.object(*kind, ns, name).await?),
-            Fact::Log { ns, pod, container, previous } => {
-                Answer::Text(self.log(ns, pod, container, *previous).await?)
-            }
+            Fact::Log { ns, pod, container, previous } => Answer::Text(self.log(ns, pod, container, *previous).await?),
             Fact::Ceph { ns, command } => Answer::Text(self.ceph(ns, *command).await?),
             Fact::Socket { ns, pod, container, daemon, command } => {
                 let at = Container { ns: ns.clone(), pod: pod.clone(), container: container.clone() };

@@ -1,1 +1,3 @@
+mod live;
+
 fn main() {}

@@ -53,7 +53,12 @@ impl<'a> Get<'a> {
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The server's refusal.
-    Refused { status: StatusCode, reason: String, message: String, retry_after: Option<Duration> },
+    Refused {
+        status: StatusCode,
+        reason: String,
+        message: String,
+        retry_after: Option<Duration>,
+    },
     /// No connection, or it broke.
     Lost(Box<dyn Error + Send + Sync>),
     Timeout,
@@ -101,7 +106,7 @@ fn passes(error: &(dyn Error + 'static)) -> bool {
 
 /// An error and what it came from, outermost first.
 pub(super) fn sources<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source()).take(16)
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source()).take(16)
 }
 
 /// The whole story of an error in one line; many errors repeat their source in their own text.
@@ -117,7 +122,8 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 
 /// Text of the other side as one bounded line without keys and control characters.
 pub(super) fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let mut line = redact::keys(&words.join(" "));
     line.truncate(line.floor_char_boundary(ERROR_TEXT_AT_MOST));
     line
@@ -275,7 +281,10 @@ mod tests {
     fn names_cannot_leave_their_path_segment() {
         assert_eq!(encode("rook-ceph-mon-a"), "rook-ceph-mon-a");
         assert_eq!(encode("../x?y=é"), "..%2Fx%3Fy%3D%C3%A9");
-        assert_eq!(query(&[("limit", "500"), ("labelSelector", "app=x,!y"), ("continue", "")]), "?limit=500&labelSelector=app%3Dx%2C%21y");
+        assert_eq!(
+            query(&[("limit", "500"), ("labelSelector", "app=x,!y"), ("continue", "")]),
+            "?limit=500&labelSelector=app%3Dx%2C%21y"
+        );
     }
 
     #[test]

@@ -76,7 +76,9 @@ impl ConnectError {
             Self::NoKubeconfig(_) => "name a kubeconfig with --kubeconfig or KUBECONFIG",
             Self::Kubeconfig(_) => "see what kubectl makes of it: kubectl config get-contexts; kubectl config view",
             Self::Credentials(_) => "log in again with the plugin's own tool, then try: kubectl version",
-            Self::Connection { .. } => "check VPN, proxy and firewall between here and the server, then try: kubectl version",
+            Self::Connection { .. } => {
+                "check VPN, proxy and firewall between here and the server, then try: kubectl version"
+            }
             Self::Tls { .. } => {
                 "compare the kubeconfig's certificate authority and server name with the server's certificate: \
                  kubectl config view --minify; kubectl version"

@@ -29,7 +29,8 @@ const PODS_PER_RUNG: usize = 2;
 const IN_MON: &str =
     r#"unset CEPH_ARGS; exec "$@" -n client.admin -k /etc/ceph/keyring-store/keyring -m "$ROOK_CEPH_MON_HOST""#;
 /// The user of an external cluster is the section of the operator's configuration. `$1` is its path.
-const IN_OPERATOR_EXTERNAL: &str = r#"conf="$1"; shift; exec "$@" --conf="$conf" -n "$(sed -n 's/^\[\(client\..*\)\]$/\1/p' "$conf" | head -n 1)""#;
+const IN_OPERATOR_EXTERNAL: &str =
+    r#"conf="$1"; shift; exec "$@" --conf="$conf" -n "$(sed -n 's/^\[\(client\..*\)\]$/\1/p' "$conf" | head -n 1)""#;
 const IN_TOOLBOX_EXTERNAL: &str = r#"exec "$@" ${ROOK_CEPH_USERNAME:+-n "$ROOK_CEPH_USERNAME"}"#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +182,13 @@ impl Live {
         let limit = SOCKET_LIMIT.to_string();
         let line = ["env", "-u", "CEPH_ARGS", "timeout", &limit, "ceph", "--admin-daemon", &socket];
         let line: Vec<String> = line.into_iter().chain(command.split(' ')).map(str::to_owned).collect();
-        self.api.run(at, &line, seconds(SOCKET_LIMIT) + WAY).await?.succeeded()
+        self.run_at(at, &line, SOCKET_LIMIT).await?.succeeded()
+    }
+
+    /// Runs a command that has `seconds` in its container; here it has a little more, but never more than the run.
+    async fn run_at(&self, at: &Container, command: &[String], seconds: u32) -> Result<Ran, Why> {
+        let limit = Duration::from_secs(seconds.into()) + WAY;
+        self.api.run(at, command, limit.min(self.limits.run)).await
     }
 
     pub(super) fn ladder_of(&self, ns: &str) -> Arc<OnceCell<Climb>> {
@@ -235,8 +242,10 @@ impl Live {
         let mut pods: Vec<PodRow> = tables::rows(&table).map_err(Why::Malformed)?;
         pods.retain(|pod| pod.status == "Running" && pod.ready.0 > 0);
         pods.sort_by(|a, b| a.name.cmp(&b.name));
-        let place = |pod: PodRow| {
-            Container { ns: ns.to_owned(), container: rung.container(&pod.name).to_owned(), pod: pod.name }
+        let place = |pod: PodRow| Container {
+            ns: ns.to_owned(),
+            container: rung.container(&pod.name).to_owned(),
+            pod: pod.name,
         };
         Ok(pods.into_iter().map(place).collect())
     }
@@ -250,18 +259,21 @@ impl Live {
     }
 
     /// Runs `ceph` under `timeout`; without it where the image has none, as the limit on our side holds anyway.
-    async fn limited(&self, cluster: &Cluster, way: &Way, words: &[&str], connect: u32, limit: u32) -> Result<Ran, Why> {
+    async fn limited(
+        &self,
+        cluster: &Cluster,
+        way: &Way,
+        words: &[&str],
+        connect: u32,
+        limit: u32,
+    ) -> Result<Ran, Why> {
         let run = async |within: Option<u32>| {
             let command = way.rung.command(cluster, ceph(words, connect, within));
-            self.api.run(&way.at, &command, seconds(limit) + WAY).await
+            self.run_at(&way.at, &command, limit).await
         };
         let ran = run(Some(limit)).await;
         if lacks_timeout(&ran) { run(None).await } else { ran }
     }
-}
-
-fn seconds(count: u32) -> Duration {
-    Duration::from_secs(count.into())
 }
 
 /// The runtime says so before the command starts, a shell by its exit status.

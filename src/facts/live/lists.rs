@@ -160,14 +160,21 @@ impl Live {
         loop {
             match self.pages_once(path, accept, selection).await {
                 Err(Failed::Expired) if restarts < RESTARTS => restarts += 1,
-                Err(Failed::Expired) => return Err(Why::Unreachable("410: the list changes faster than it can be read".into())),
+                Err(Failed::Expired) => {
+                    return Err(Why::Unreachable("410: the list changes faster than it can be read".into()));
+                }
                 Err(Failed::Other(why)) => return Err(why),
                 Ok(pages) => return Ok(pages),
             }
         }
     }
 
-    async fn pages_once<P: Page>(&self, path: &str, accept: &str, selection: &[(&str, &str)]) -> Result<Vec<P>, Failed> {
+    async fn pages_once<P: Page>(
+        &self,
+        path: &str,
+        accept: &str,
+        selection: &[(&str, &str)],
+    ) -> Result<Vec<P>, Failed> {
         let (mut pages, mut next, mut bytes) = (Vec::new(), String::new(), 0);
         loop {
             let mut pairs = selection.to_vec();
