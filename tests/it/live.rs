@@ -519,7 +519,8 @@ async fn each_stage_of_connecting_fails_under_its_own_name() {
     let context = Options { context: Some("prod".into()), ..good.clone() };
     assert_eq!(fails(&context).await, ConnectError::Kubeconfig("there is no context prod (it has lab)".into()));
     let tls = Options { server: Some(server.address.replace("http:", "https:")), ..good.clone() };
-    assert_eq!(fails(&tls).await.stage(), "TLS");
+    let tls = fails(&tls).await;
+    assert_eq!(tls.stage(), "TLS", "{tls}");
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused = Options { server: Some(format!("http://{closed}")), ..good.clone() };

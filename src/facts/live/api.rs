@@ -104,9 +104,13 @@ fn passes(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// An error and what it came from, outermost first.
+/// An error and what it came from, outermost first. What an I/O error wraps is not among its sources.
 pub(super) fn sources<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source()).take(16)
+    let next = |error: &&'e (dyn Error + 'static)| -> Option<&'e (dyn Error + 'static)> {
+        let wrapped = (*error).downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        wrapped.map(|error| error as &(dyn Error + 'static)).or_else(|| (*error).source())
+    };
+    std::iter::successors(Some(error), next).take(16)
 }
 
 /// The whole story of an error in one line; many errors repeat their source in their own text.
