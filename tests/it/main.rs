@@ -1,3 +1,7 @@
-mod live;
+//! The one integration binary: scenarios, the registry, properties, the command line and the API double.
 
-fn main() {}
+mod live;
+mod properties;
+mod registry;
+mod scenarios;
+mod support;
