@@ -437,7 +437,7 @@ fn is_blank(text: &[u8]) -> bool {
 }
 
 /// As much of a log as is read of a live one.
-fn end_of_log(log: &[u8]) -> &[u8] {
+pub(super) fn end_of_log(log: &[u8]) -> &[u8] {
     let skipped = log.len().saturating_sub(LOG_BYTES);
     let mut log = &log[skipped..];
     if skipped > 0 {

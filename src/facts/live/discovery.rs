@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Live;
-use super::api::{Get, encode};
+use super::api::{Failure, Get, encode};
 use crate::facts::{Kind, Why, kinds};
 
 /// Everything in one answer where the server can (Kubernetes 1.26), else the list of groups.
@@ -127,7 +127,7 @@ impl Live {
 
     async fn discovery_answer(&self, path: &str) -> Result<Value, Why> {
         let ask = Get { accept: AGGREGATED, ..Get::new(path, self.limits.list) };
-        let body = self.api.get(&ask).await?;
+        let body = self.api.get(&ask).await.map_err(Failure::why)?;
         serde_json::from_slice(&body).map_err(|error| Why::Malformed(format!("{path}: {error}")))
     }
 

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::Live;
 use super::api::{Failure, Get, PLAIN, encode, query};
+use crate::facts::archive::LOG_BYTES;
+use crate::facts::bundle::{LOG_LINES, end_of_log};
 use crate::facts::{Kind, Select, Table, Why};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
@@ -18,10 +20,7 @@ const LIST_AT_MOST: usize = 512 << 20;
 /// How often a list whose continue token expired is read anew.
 const RESTARTS: u32 = 2;
 
-const LOG_LINES: &str = "2000";
 const LOG_AT_MOST: usize = 32 << 20;
-/// What is kept of a log: its end.
-const LOG_KEPT: usize = 512 << 10;
 
 /// One page of a list, as a table or as objects.
 trait Page: DeserializeOwned {
@@ -120,7 +119,7 @@ impl Live {
             Ok(body) => Ok(vec![serde_json::from_slice(&body).map_err(|error| Why::Malformed(error.to_string()))?]),
             // Without a reason it is the path that was not found: the kind is not served.
             Err(Failure::Refused { status: StatusCode::NOT_FOUND, reason, .. }) if reason == "NotFound" => Ok(vec![]),
-            Err(failure) => Err(failure.into()),
+            Err(failure) => Err(failure.why()),
         }
     }
 
@@ -131,18 +130,19 @@ impl Live {
         let query = query(&[
             ("container", container),
             ("previous", previous),
-            ("tailLines", LOG_LINES),
+            ("tailLines", &LOG_LINES.to_string()),
             ("timestamps", "true"),
         ]);
         let path = path + &query;
         let ask = Get {
             accept: "*/*",
             at_most: LOG_AT_MOST,
-            tail: Some(LOG_KEPT),
+            // One more than is kept shows that there was more.
+            tail: Some(LOG_BYTES + 1),
             proxied: true,
             ..Get::new(&path, self.limits.small)
         };
-        Ok(self.api.get(&ask).await?)
+        Ok(end_of_log(&self.api.get(&ask).await.map_err(Failure::why)?).to_vec())
     }
 
     /// Where a kind is served. Only kinds that come and go, and may be served in another version, wait for discovery.
@@ -183,7 +183,7 @@ impl Live {
             let ask = Get { accept, at_most: PAGE_AT_MOST, ..Get::new(&page, self.limits.list) };
             let body = self.api.get(&ask).await.map_err(|failure| match failure {
                 Failure::Refused { status: StatusCode::GONE, .. } if !next.is_empty() => Failed::Expired,
-                failure => Failed::Other(failure.into()),
+                failure => Failed::Other(failure.why()),
             })?;
             bytes += body.len();
             if bytes > LIST_AT_MOST {
