@@ -75,19 +75,26 @@ fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
         None => "is not Ready",
     };
     let waits = pod.statuses().find(|status| !status.ready && status.waiting_reason() != "PodInitializing");
-    let mut remedy = Remedy::guided(say!("delete the Multus pod on {}; pods of that node then start by themselves", node));
+    let mut remedy =
+        Remedy::guided(say!("delete the Multus pod on {}; pods of that node then start by themselves", node));
     if container.is_some_and(out_of_memory) {
         let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
         let name = container.map_or("kube-multus", |status| status.name.as_str());
-        remedy = Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
-            .command(format!("kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory=256Mi", pod.metadata.namespace));
+        remedy = Remedy::guided(say!("give Multus more memory; its pods are replaced node by node")).command(format!(
+            "kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory=256Mi",
+            pod.metadata.namespace
+        ));
     }
     let remedy = remedy.command(delete(&pod.metadata.namespace, &pod.metadata.name));
-    Finding::critical(ObjectRef::pod(pod), say!("the Multus daemon on {} {}: no pod of that node gets a network", node, how), remedy)
-        .at([Place::node(node)])
-        .since(pod.unready_since())
-        .evidence(container.or(waits).map(|status| status_evidence(pod, status)))
-        .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
+    Finding::critical(
+        ObjectRef::pod(pod),
+        say!("the Multus daemon on {} {}: no pod of that node gets a network", node, how),
+        remedy,
+    )
+    .at([Place::node(node)])
+    .since(pod.unready_since())
+    .evidence(container.or(waits).map(|status| status_evidence(pod, status)))
+    .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
 }
 
 /// The pod looks well, and the shim does not reach it all the same.

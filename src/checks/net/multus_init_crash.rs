@@ -108,7 +108,8 @@ fn remedy(pod: &Pod, status: &ContainerStatus, text: &str) -> Remedy {
         .command(edit);
     }
     if text.contains("--type") {
-        return Remedy::guided(say!("the init container's arguments lack a valid --type: set thin or thick")).command(edit);
+        return Remedy::guided(say!("the init container's arguments lack a valid --type: set thin or thick"))
+            .command(edit);
     }
     Remedy::guided(say!(
         "read the init container's log, and the container runtime's log on {}; once the cause is gone, delete the pod to skip its back-off",

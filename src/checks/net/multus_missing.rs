@@ -76,9 +76,8 @@ fn without_daemon_set(
     }
     let nodes: BTreeSet<&str> = daemons.iter().map(|row| row.node.as_str()).filter(|node| !node.is_empty()).collect();
     let summary = say!("the cluster's networks need Multus, and no DaemonSet of it exists in any namespace");
-    let finding = Finding::critical(cluster, summary, install())
-        .at(nodes.into_iter().map(Place::node))
-        .evidence([provider]);
+    let finding =
+        Finding::critical(cluster, summary, install()).at(nodes.into_iter().map(Place::node)).evidence([provider]);
     Ok(Answered::judged(vec![finding]))
 }
 

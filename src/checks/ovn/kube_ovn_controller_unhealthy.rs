@@ -42,7 +42,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let down = down(facts, rows)?;
     let served = rows.iter().any(|row| row.is_well());
-    let told = facts.each(down.seen, |facts, (_, pod)| words(facts, pod, "kube-ovn-controller", &["E0", "F0", "panic"]))?;
+    let told =
+        facts.each(down.seen, |facts, (_, pod)| words(facts, pod, "kube-ovn-controller", &["E0", "F0", "panic"]))?;
     let mut findings: Vec<_> = told.seen.into_iter().map(|((_, pod), words)| finding(pod, served, words)).collect();
     if findings.is_empty() && served {
         findings.extend(leaderless(facts, ns)?);
@@ -100,9 +101,9 @@ fn leaderless(facts: &Facts<'_>, ns: &str) -> Result<Option<Finding>, Gap> {
         .command(format!("kubectl -n {ns} rollout restart deployment kube-ovn-controller"));
     let summary = say!("kube-ovn-controller is Ready and nobody leads: new pods get no address");
     let held = format!("{renewed}, held by {}", lease.spec.holder_identity);
-    Ok(Some(
-        Finding::critical(object.clone(), summary, remedy)
-            .since(Some(renewed))
-            .evidence([Evidence::field(&object, "spec.renewTime", held)]),
-    ))
+    Ok(Some(Finding::critical(object.clone(), summary, remedy).since(Some(renewed)).evidence([Evidence::field(
+        &object,
+        "spec.renewTime",
+        held,
+    )])))
 }

@@ -32,12 +32,16 @@ check! {
     explained_by: [(node::node_not_ready, Node)],
 }
 
-const LEADERS: [(&str, &str); 3] =
-    [("northbound database", "ovn-nb-leader"), ("southbound database", "ovn-sb-leader"), ("northd", "ovn-northd-leader")];
+const LEADERS: [(&str, &str); 3] = [
+    ("northbound database", "ovn-nb-leader"),
+    ("southbound database", "ovn-sb-leader"),
+    ("northd", "ovn-northd-leader"),
+];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    let leaders = facts.each(LEADERS, |facts, (_, label)| facts.pods_where(ns, &format!("app=ovn-central,{label}=true")));
+    let leaders =
+        facts.each(LEADERS, |facts, (_, label)| facts.pods_where(ns, &format!("app=ovn-central,{label}=true")));
     let (pods, leaders) = both(facts.pods_where(ns, "app=ovn-central"), leaders)?;
     if pods.is_empty() && facts.object::<Deployment>(ns, "ovn-central")?.is_none() {
         return Ok(Answered::NotApplicable("ovn-central does not run in this cluster"));
@@ -67,7 +71,12 @@ fn finding(ns: &str, what: &str, label: &str, leaders: &[PodRow], pods: &[PodRow
         None => remedy.command(format!("kubectl -n {ns} describe deployment ovn-central")),
     };
     let object = ObjectRef::new(crate::facts::kinds::DEPLOYMENT, ns, "ovn-central");
-    let counted = format!("{} of {} ovn-central pods are Ready, {} with {label}=true", pods.len() - down.len(), pods.len(), ready.len());
+    let counted = format!(
+        "{} of {} ovn-central pods are Ready, {} with {label}=true",
+        pods.len() - down.len(),
+        pods.len(),
+        ready.len()
+    );
     Some(
         Finding::critical(object.clone(), summary, remedy)
             .detail(label)

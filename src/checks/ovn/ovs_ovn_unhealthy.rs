@@ -25,7 +25,9 @@ check! {
     /// kube-ovn #1946, #3519, #4219 (flows flushed after an abnormal restart), #1575, #2291.
     "OVN002" "ovs-ovn-unhealthy" Ovn,
     needs: [Discovery, DaemonSets, PodTables, Objects, Logs],
-    explained_by: [(node::node_not_ready, Node), (node::node_rebooted, Node)],
+    explained_by: [
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (ovn::stale_after_reboot, Node),
+    ],
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
