@@ -1,7 +1,8 @@
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
-use crate::facts::{Facts, Gap, both};
+use crate::facts::{Facts, Gap, Select, both};
 use crate::objects::kube::Deployment;
+use crate::objects::rook::CephCluster;
 use crate::say;
 
 check! {
@@ -21,7 +22,7 @@ check! {
     /// # References
     /// Rook: Getting-Started/quickstart, "Create a Ceph Cluster"; CRDs/Cluster/ceph-cluster-crd.
     "ACC004" "cephcluster-missing" Access,
-    needs: [Discovery, CephClusters, Operators],
+    needs: [Discovery, CephClusters, Operators, Objects],
     explained_by: [],
 }
 
@@ -35,8 +36,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     let object = ObjectRef::of::<Deployment>(&operator.metadata);
     let ns = &operator.metadata.namespace;
-    let summary = match facts.namespace() {
-        Some(only) => say!("there is no CephCluster in namespace {}; the operator runs in {}", only, ns),
+    // In one namespace is not in all: only the whole list tells, and it may be refused.
+    let everywhere = facts.list::<CephCluster>(None, Select::all())?;
+    let summary = match everywhere.first() {
+        Some(other) => say!("there is no CephCluster in this namespace, but one in {}", other.metadata.namespace),
         None => say!("there is no CephCluster in any namespace; the operator runs in {}", ns),
     };
     let remedy = Remedy::advice(say!("create a CephCluster, or choose the namespace or context that has one"))

@@ -112,7 +112,10 @@ fn finding(object: ObjectRef, refused: &[Unknown]) -> Finding {
     }
     let missing: BTreeSet<&str> = roles.values().flatten().map(String::as_str).collect();
     let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
-    let summary = say!("{} reads are not permitted: {}", refused.len(), missing);
+    let summary = match refused.len() {
+        1 => say!("1 read is not permitted: {}", missing),
+        count => say!("{} reads are not permitted: {}", count, missing),
+    };
     let remedy = Remedy::guided(say!(
         "create these roles and bind them to whoever runs the diagnosis (--user, --group or --serviceaccount)"
     ));
