@@ -25,7 +25,7 @@ check! {
     /// Kubernetes: Using RBAC Authorization.
     "ACC002" "permission-missing" Access,
     needs: [
-        CephClusters, Operators, Nodes, DaemonSets, NodeLeases, RebootEvents, ClusterEvents, OperatorEvents,
+        Discovery, CephClusters, Operators, Nodes, DaemonSets, NodeLeases, RebootEvents, ClusterEvents, OperatorEvents,
         MonPods, CsiPods, MonDeployments, CsiDeployments, DisruptionBudgets, PrepareJobs, NetworkAttachments,
         StorageClasses, Claims, Volumes, Attachments, CephStatus,
     ],

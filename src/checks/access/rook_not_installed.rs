@@ -1,7 +1,8 @@
 use super::api_server;
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Remedy};
-use crate::facts::{Facts, Gap, kinds};
+use crate::check::{Answered, Evidence, Finding, Remedy, Text};
+use crate::facts::{Facts, Gap, Select, both, kinds};
+use crate::objects::rook::CephCluster;
 use crate::say;
 
 check! {
@@ -22,7 +23,7 @@ check! {
     /// # References
     /// Rook: Getting-Started/quickstart, "Deploy the Rook Operator".
     "ACC003" "rook-not-installed" Access,
-    needs: [Discovery, CephClusters, Operators],
+    needs: [Discovery, CephClusters, Operators, Objects],
     explained_by: [],
 }
 
@@ -31,18 +32,17 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let summary = say!("Rook is not installed: the API server does not serve cephclusters.ceph.rook.io");
         return Ok(Answered::judged(vec![finding(summary, "cephclusters.ceph.rook.io is absent")]));
     }
-    if !facts.ceph_clusters()?.is_empty() || !facts.operators()?.is_empty() {
+    let (clusters, operators) = both(facts.ceph_clusters(), facts.operators())?;
+    // In one namespace is not in all: only the whole list tells, and it may be refused.
+    let is_there = !clusters.is_empty() || !operators.is_empty();
+    if is_there || !facts.list::<CephCluster>(None, Select::all())?.is_empty() {
         return Ok(Answered::passed());
-    }
-    // Clusters of other namespaces were not asked for.
-    if facts.namespace().is_some() {
-        return Ok(Answered::NotApplicable("only one namespace was looked at"));
     }
     let summary = say!("Rook's CRDs are there, but neither an operator nor a CephCluster is, in any namespace");
     Ok(Answered::judged(vec![finding(summary, "no Deployment with app=rook-ceph-operator, no CephCluster")]))
 }
 
-fn finding(summary: crate::check::Text, excerpt: &str) -> Finding {
+fn finding(summary: Text, excerpt: &str) -> Finding {
     let object = api_server();
     let remedy = Remedy::advice(say!("check that this is the right cluster; if it is, install Rook"))
         .command("kubectl config current-context")

@@ -29,7 +29,7 @@ check! {
     /// # References
     /// Rook: CRDs/Cluster/ceph-cluster-crd, "Resource Requirements/Limits"; multus-cni issues 1346 and 1383.
     "NODE009" "memory-limit-too-small" Node,
-    needs: [CephClusters, DaemonSets, PodTables, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
+    needs: [Discovery, CephClusters, DaemonSets, PodTables, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
     explained_by: [],
 }
 
@@ -121,7 +121,7 @@ fn small_default(set: &DaemonSet) -> Option<Finding> {
     let object = ObjectRef::of::<DaemonSet>(&set.metadata);
     let (ns, name) = (&set.metadata.namespace, &set.metadata.name);
     let summary = say!(
-        "DaemonSet {} has Multus' default memory limit of {}, which a burst of pods after a boot can exceed",
+        "memory limit of DaemonSet {} is Multus' default of {}, which a burst of pods after a boot can exceed",
         name,
         limit
     );
