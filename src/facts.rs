@@ -296,6 +296,16 @@ impl<'s> Facts<'s> {
         self.cluster.ok_or_else(|| Gap::NotOffered("there is no CephCluster".into()))
     }
 
+    /// The same view, with nothing recorded yet.
+    pub fn fresh(&self) -> Self {
+        Self::new(self.store, self.cluster, self.now, self.namespace)
+    }
+
+    /// Whether the fact was read, with whatever outcome.
+    pub fn knows(&self, fact: &Fact) -> bool {
+        self.store.knows(fact)
+    }
+
     /// The source's clock.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -331,6 +341,12 @@ impl<'s> Facts<'s> {
         match self.store.get(&fact) {
             None => Err(Gap::Wanted(BTreeSet::from([fact]))),
             Some(Err(Why::NotOffered(reason))) => Err(Gap::NotOffered(reason)),
+            // The health checker of an external cluster has no mgr caps: not permitted is not broken.
+            Some(Err(Why::Failed { rc: 13, stderr }))
+                if self.cluster.is_some_and(|cluster| cluster.external) && stderr.contains("EACCES") =>
+            {
+                Err(Gap::NotOffered(stderr))
+            }
             Some(Err(why)) => Err(Gap::Unknown(Unknown { fact, why })),
             Some(Ok(value)) => {
                 self.read.borrow_mut().insert(fact);

@@ -168,6 +168,11 @@ impl Tree {
         Ok(Self { files, cut, damage: [self.damage.as_slice(), &over.damage].concat() })
     }
 
+    /// Puts a file in, in place of any at this path.
+    pub fn write(&mut self, path: &str, content: Vec<u8>) {
+        self.put(path.to_owned(), Body::Held(content));
+    }
+
     /// The file at this path.
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.get(path).map(Arc::as_ref)

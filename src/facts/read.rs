@@ -13,6 +13,7 @@ use super::tables::{self, FromRow};
 use super::{Answer, Fact, Facts, Gap, Kind, PodRowTable, Row, Select, View};
 use crate::objects::ceph;
 use crate::objects::kube::Pod;
+use crate::objects::rook::CephCluster;
 
 type Parsed = Box<dyn Any + Send + Sync>;
 
@@ -235,6 +236,14 @@ impl<'s> Facts<'s> {
         let fact = Fact::Object { kind: kinds::POD, ns: ns.to_owned(), name: name.to_owned() };
         let gone = || Gap::Unknown(super::Unknown { fact, why: super::Why::Unreachable("the pod is gone".into()) });
         self.object::<Pod>(ns, name)?.ok_or_else(gone)
+    }
+
+    /// The CephCluster under diagnosis.
+    pub fn ceph_cluster(&self) -> Result<&'s CephCluster, Gap> {
+        let cluster = self.cluster()?;
+        let is_it =
+            |object: &&CephCluster| object.metadata.namespace == cluster.ns && object.metadata.name == cluster.name;
+        self.ceph_clusters()?.iter().find(is_it).ok_or_else(|| Gap::NotOffered("the CephCluster is gone".into()))
     }
 
     /// The tail of a container's log.

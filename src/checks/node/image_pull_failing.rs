@@ -1,0 +1,14 @@
+use crate::check;
+use crate::check::Answered;
+use crate::facts::{Facts, Gap};
+
+check! {
+    /// # What it looks at
+    "NODE010" "image-pull-failing" Node,
+    needs: [],
+    explained_by: [],
+}
+
+fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
+    Ok(Answered::NotApplicable("not written yet"))
+}

@@ -1,0 +1,402 @@
+//! From facts to a diagnosis: rounds of wanted facts until every check has answered, then causes and ranking.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::time::Instant;
+
+use crate::check::{Answered, Area, Check, Finding, Place, Severity, explains};
+use crate::facts::{Cluster, Fact, Facts, Gap, Reading, Row, Source, Store, Unknown, Why};
+use crate::objects::rook::CephCluster;
+
+/// The tree is at most this deep; a check that still wants something then is unknown.
+const ROUNDS: u32 = 8;
+/// Requests under way at once.
+const CONCURRENCY: usize = 24;
+
+/// What to diagnose, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Only CephClusters of this namespace.
+    pub namespace: Option<String>,
+    /// Where to look for CephClusters if all namespaces are forbidden.
+    pub fallback_namespace: String,
+    pub operator_namespace: Option<String>,
+    pub cluster_name: Option<String>,
+    pub timeout: Duration,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            fallback_namespace: "rook-ceph".into(),
+            operator_namespace: None,
+            cluster_name: None,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How one check ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub check: &'static Check,
+    pub status: Status,
+    /// Why it is not applicable, or unknown.
+    pub reason: String,
+    pub blind: Vec<Unknown>,
+    /// Rows of the table of reads that it asked for.
+    pub touched: BTreeSet<Row>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Found,
+    Passed,
+    Unknown,
+    NotApplicable,
+}
+
+/// A finding with its place among the others.
+#[derive(Debug)]
+pub struct Placed {
+    pub id: String,
+    pub check: &'static Check,
+    pub finding: Finding,
+    /// Direct causes, as indices into [`Diagnosis::findings`], and where they meet.
+    pub causes: Vec<(usize, String)>,
+    pub consequences: Vec<usize>,
+    /// Causes that could not be ruled out, because their check is blind.
+    pub not_ruled_out: Vec<&'static str>,
+}
+
+/// What is known of one cluster after the last round.
+#[derive(Debug)]
+pub struct Diagnosis {
+    pub cluster: Option<Cluster>,
+    pub object: Option<CephCluster>,
+    pub operator_version: Option<String>,
+    pub outcomes: Vec<Outcome>,
+    pub findings: Vec<Placed>,
+    /// Root causes, best first, as indices into `findings`.
+    pub roots: Vec<usize>,
+    pub rounds: u32,
+}
+
+impl Diagnosis {
+    /// A warning or critical finding that no other warning or critical finding explains.
+    pub fn is_root(&self, at: usize) -> bool {
+        self.roots.contains(&at)
+    }
+
+    /// All findings below this one, each once.
+    pub fn below(&self, at: usize) -> BTreeSet<usize> {
+        below(&self.findings, at)
+    }
+}
+
+/// Told of the progress of reading: the round, and what is being read.
+pub type Progress<'p> = &'p (dyn Fn(u32, usize) + Send + Sync);
+
+/// Diagnoses every CephCluster that the scope selects, over one shared store.
+pub async fn diagnose(
+    source: &dyn Source,
+    checks: &[&'static Check],
+    scope: &Scope,
+    progress: Progress<'_>,
+) -> Vec<Diagnosis> {
+    let deadline = Instant::now() + scope.timeout;
+    let mut reader = Reader { source, store: Store::default(), deadline, rounds: 0, progress };
+    let (namespace, clusters) = discover(&mut reader, scope).await;
+    source.clusters(&clusters);
+    let views: Vec<Option<&Cluster>> =
+        if clusters.is_empty() { vec![None] } else { clusters.iter().map(Some).collect() };
+    loop {
+        let mut wanted = BTreeSet::new();
+        for cluster in &views {
+            let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
+            wanted.extend(wants(&facts, checks));
+        }
+        if wanted.is_empty() || reader.rounds >= ROUNDS {
+            break;
+        }
+        reader.read(wanted).await;
+    }
+    let conclude_one = |cluster: &Option<&Cluster>| {
+        let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
+        conclude(&facts, *cluster, checks, reader.rounds)
+    };
+    views.iter().map(conclude_one).collect()
+}
+
+struct Reader<'r> {
+    source: &'r dyn Source,
+    store: Store,
+    deadline: Instant,
+    rounds: u32,
+    progress: Progress<'r>,
+}
+
+impl Reader<'_> {
+    /// Reads all of these at once, bounded; what the deadline cuts off is unknown.
+    async fn read(&mut self, wanted: BTreeSet<Fact>) {
+        self.rounds += 1;
+        (self.progress)(self.rounds, wanted.len());
+        let fetch = |fact: Fact| async {
+            let answer: Result<Reading, Why> =
+                match tokio::time::timeout_at(self.deadline, self.source.fetch(&fact)).await {
+                    Ok(answer) => answer,
+                    Err(_) => Err(Why::Timeout),
+                };
+            (fact, answer)
+        };
+        let answers: Vec<_> = futures::stream::iter(wanted).map(fetch).buffer_unordered(CONCURRENCY).collect().await;
+        for (fact, answer) in answers {
+            self.store.put(fact, answer);
+        }
+    }
+}
+
+/// The first round: what is served, the CephClusters, the operators. All namespaces if that is allowed.
+async fn discover(reader: &mut Reader<'_>, scope: &Scope) -> (Option<String>, Vec<Cluster>) {
+    let mut namespace = scope.namespace.clone();
+    let first = [Row::Discovery, Row::CephClusters, Row::Operators];
+    let wanted = |reader: &Reader<'_>, namespace: &Option<String>| -> BTreeSet<Fact> {
+        let facts = Facts::new(&reader.store, None, reader.source.now(), namespace.as_deref());
+        let rows = first.iter().filter_map(|row| row.fact(&facts)).chain([Fact::Discovery]);
+        rows.filter(|fact| !reader.store.knows(fact)).collect()
+    };
+    let all = wanted(reader, &namespace);
+    reader.read(all).await;
+    let forbidden = {
+        let facts = Facts::new(&reader.store, None, reader.source.now(), namespace.as_deref());
+        matches!(facts.ceph_clusters(), Err(Gap::Unknown(Unknown { why: Why::Forbidden(_), .. })))
+    };
+    if forbidden && namespace.is_none() {
+        namespace = Some(scope.fallback_namespace.clone());
+        let again = wanted(reader, &namespace);
+        reader.read(again).await;
+    }
+    let facts = Facts::new(&reader.store, None, reader.source.now(), namespace.as_deref());
+    let clusters = clusters(&facts, scope);
+    (namespace, clusters)
+}
+
+fn clusters(facts: &Facts<'_>, scope: &Scope) -> Vec<Cluster> {
+    // A gap here is not lost: the ACCESS checks ask for the same facts and report it.
+    let (found, operators) = (facts.ceph_clusters().unwrap_or_default(), facts.operators().unwrap_or_default());
+    let wanted =
+        found.iter().filter(|cluster| scope.cluster_name.as_ref().is_none_or(|name| *name == cluster.metadata.name));
+    let operator_ns = |ns: &str| {
+        let operators: Vec<&str> = operators.iter().map(|operator| operator.metadata.namespace.as_str()).collect();
+        let chosen = operators.iter().find(|operator| **operator == ns).or(operators.first());
+        scope.operator_namespace.clone().or_else(|| chosen.map(|&ns| ns.to_owned())).unwrap_or_else(|| ns.to_owned())
+    };
+    wanted
+        .map(|cluster| Cluster {
+            ns: cluster.metadata.namespace.clone(),
+            name: cluster.metadata.name.clone(),
+            operator_ns: operator_ns(&cluster.metadata.namespace),
+            external: cluster.spec.external.enable,
+        })
+        .collect()
+}
+
+/// Without a CephCluster only the question "can we see?" makes sense.
+fn applies(check: &Check, facts: &Facts<'_>) -> bool {
+    check.area == Area::Access || facts.cluster().is_ok()
+}
+
+/// Everything that the checks still want: what they declare, and what stopped them.
+fn wants(facts: &Facts<'_>, checks: &[&'static Check]) -> BTreeSet<Fact> {
+    let mut wanted = BTreeSet::new();
+    for check in checks.iter().filter(|check| applies(check, facts)) {
+        if let Err(Gap::Wanted(more)) = (check.run)(facts) {
+            let ahead = check.needs.iter().filter_map(|row| row.fact(facts));
+            wanted.extend(ahead.chain(more).filter(|fact| !facts.knows(fact)));
+        }
+    }
+    wanted
+}
+
+fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Check], rounds: u32) -> Diagnosis {
+    let mut outcomes = Vec::new();
+    let mut findings = Vec::new();
+    for check in checks {
+        let (outcome, found) = answer(facts, check);
+        outcomes.push(outcome);
+        findings.extend(found.into_iter().map(|finding| (*check, finding)));
+    }
+    let mut findings = place(findings);
+    link(&mut findings, &outcomes);
+    let roots = rank(&findings);
+    let object = facts.ceph_clusters().ok().and_then(|all| {
+        let cluster = cluster?;
+        all.iter().find(|object| object.metadata.namespace == cluster.ns && object.metadata.name == cluster.name)
+    });
+    let operator_version = operator_version(facts, cluster);
+    Diagnosis {
+        cluster: cluster.cloned(),
+        object: object.cloned(),
+        operator_version,
+        outcomes,
+        findings,
+        roots,
+        rounds,
+    }
+}
+
+/// The tag of the operator's image.
+fn operator_version(facts: &Facts<'_>, cluster: Option<&Cluster>) -> Option<String> {
+    let ns = &cluster?.operator_ns;
+    let operator = facts.operators().ok()?.iter().find(|operator| operator.metadata.namespace == *ns)?;
+    let image = &operator.spec.template.spec.containers.first()?.image;
+    let tag = image.split('@').next()?.rsplit_once(':')?.1;
+    Some(tag.to_owned()).filter(|tag| !tag.contains('/'))
+}
+
+fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
+    let view = facts.fresh();
+    let outcome = |status, reason: String, blind, facts: &Facts<'_>| Outcome {
+        check,
+        status,
+        reason,
+        blind,
+        touched: facts.touched(),
+    };
+    if !applies(check, facts) {
+        // Not having seen any CephCluster is not the same as there being none.
+        return match facts.ceph_clusters() {
+            Err(Gap::Unknown(unknown)) => {
+                (outcome(Status::Unknown, unknown_reason(&unknown), vec![unknown], &view), Vec::new())
+            }
+            _ => (outcome(Status::NotApplicable, "there is no CephCluster".into(), Vec::new(), &view), Vec::new()),
+        };
+    }
+    match (check.run)(&view) {
+        Ok(Answered::NotApplicable(reason)) => (outcome(Status::NotApplicable, reason.into(), vec![], &view), vec![]),
+        Ok(Answered::Judged { findings, mut blind }) => {
+            blind.extend(view.flaws());
+            blind.sort();
+            blind.dedup();
+            let status = match (findings.is_empty(), blind.is_empty()) {
+                (false, _) => Status::Found,
+                (true, false) => Status::Unknown,
+                (true, true) => Status::Passed,
+            };
+            let reason = blind.first().filter(|_| status == Status::Unknown).map(unknown_reason).unwrap_or_default();
+            (outcome(status, reason, blind, &view), findings)
+        }
+        Err(Gap::NotInstalled(kind)) => {
+            (outcome(Status::NotApplicable, format!("{} is not installed", kind.resource()), vec![], &view), vec![])
+        }
+        Err(Gap::NotOffered(reason)) => (outcome(Status::NotApplicable, reason, vec![], &view), vec![]),
+        Err(Gap::Unknown(unknown)) => {
+            let reason = unknown_reason(&unknown);
+            (outcome(Status::Unknown, reason, vec![unknown], &view), vec![])
+        }
+        Err(Gap::Wanted(wanted)) => {
+            let blind: Vec<_> = wanted.into_iter().map(|fact| Unknown { fact, why: Why::OverBudget }).collect();
+            let reason = format!("internal error: still wanted after {ROUNDS} rounds");
+            (outcome(Status::Unknown, reason, blind, &view), vec![])
+        }
+    }
+}
+
+fn unknown_reason(unknown: &Unknown) -> String {
+    format!("{}: {}", unknown.fact, unknown.why)
+}
+
+/// Gives each finding its id; a second finding of the same id is the same fault told twice, and the worse stays.
+fn place(findings: Vec<(&'static Check, Finding)>) -> Vec<Placed> {
+    let mut placed: BTreeMap<String, Placed> = BTreeMap::new();
+    let mut order = Vec::new();
+    for (check, finding) in findings {
+        let id = id(check, &finding);
+        let worse = placed.get(&id).is_none_or(|other| other.finding.severity < finding.severity);
+        if worse {
+            if !placed.contains_key(&id) {
+                order.push(id.clone());
+            }
+            let new =
+                Placed { id: id.clone(), check, finding, causes: vec![], consequences: vec![], not_ruled_out: vec![] };
+            placed.insert(id, new);
+        }
+    }
+    order.iter().filter_map(|id| placed.remove(id)).collect()
+}
+
+/// `CODE/Kind/[ns/]name[#detail]`
+fn id(check: &Check, finding: &Finding) -> String {
+    let mut id = check.code.to_owned();
+    if let Some(object) = finding.objects.first() {
+        let name = object.stable.as_deref().unwrap_or(&object.name);
+        let ns = if object.namespace.is_empty() { String::new() } else { format!("{}/", object.namespace) };
+        id.push_str(&format!("/{}/{ns}{name}", object.kind));
+    }
+    if let Some(detail) = &finding.detail {
+        id.push_str(&format!("#{detail}"));
+    }
+    id
+}
+
+/// Draws the direct cause links. Info findings are context: they cause nothing.
+fn link(findings: &mut [Placed], outcomes: &[Outcome]) {
+    let mut links = Vec::new();
+    for (at, effect) in findings.iter().enumerate() {
+        for (cause_at, cause) in findings.iter().enumerate() {
+            let scopes = effect.check.explained_by.iter().filter(|(check, _)| *check == cause.check);
+            let because = scopes.filter_map(|(_, scope)| explains(*scope, &cause.finding, &effect.finding)).next();
+            if let Some(because) = because.filter(|_| cause.finding.severity > Severity::Info) {
+                links.push((cause_at, at, because));
+            }
+        }
+    }
+    for (cause, effect, because) in links {
+        findings[effect].causes.push((cause, because));
+        findings[cause].consequences.push(effect);
+    }
+    let blind = |check: &Check| {
+        let outcome = outcomes.iter().find(|outcome| outcome.check == check);
+        outcome.is_some_and(|outcome| outcome.status == Status::Unknown)
+    };
+    for placed in findings.iter_mut().filter(|placed| placed.causes.is_empty()) {
+        let causes = placed.check.explained_by.iter().map(|(check, _)| *check);
+        placed.not_ruled_out = causes.filter(|check| blind(check)).map(|check| check.code).collect();
+        placed.not_ruled_out.dedup();
+    }
+}
+
+/// Root causes by the worst severity among themselves and what they explain, then by how much they explain,
+/// then in the order of the catalogue, from the ground up.
+fn rank(findings: &[Placed]) -> Vec<usize> {
+    let is_root = |placed: &Placed| placed.finding.severity > Severity::Info && placed.causes.is_empty();
+    let mut roots: Vec<usize> = (0..findings.len()).filter(|&at| is_root(&findings[at])).collect();
+    let key = |&at: &usize| {
+        let below = below(findings, at);
+        let worst = below.iter().chain([&at]).map(|&at| findings[at].finding.severity).max();
+        let placed = &findings[at];
+        let order = (placed.check.area, placed.check.code, placed.id.clone());
+        (std::cmp::Reverse(worst), std::cmp::Reverse(below.len()), order)
+    };
+    roots.sort_by_cached_key(key);
+    roots
+}
+
+fn below(findings: &[Placed], at: usize) -> BTreeSet<usize> {
+    let mut seen = BTreeSet::new();
+    let mut open = findings[at].consequences.clone();
+    while let Some(next) = open.pop() {
+        if seen.insert(next) {
+            open.extend(&findings[next].consequences);
+        }
+    }
+    seen
+}
+
+/// The places of a finding as reports write them.
+pub fn places(finding: &Finding) -> Vec<String> {
+    finding.at.iter().map(Place::to_string).collect()
+}
