@@ -608,4 +608,19 @@ mod tests {
         let pods = |tree: &Tree| tree.file("namespaces/a/core/pods.yaml").unwrap().objects().unwrap().as_ptr();
         assert_eq!(pods(&base), pods(&shared));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_damage_makes_it_panic(at in 0..3072usize, byte: u8, cut in 0..4096usize, gz: bool) {
+            let mut tar = archive(&[(POD, b"kind: List"), ("namespaces/a/pods/p/c/c/logs/current.log", b"x")]);
+            let mut bytes = if gz { packed(&tar) } else { tar.split_off(0) };
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            bytes.truncate(cut.max(at));
+            if let Ok(tree) = Tree::from_archive("x", &bytes) {
+                proptest::prop_assert!(tree.below("").all(|(path, _)| !path.contains("..")));
+                proptest::prop_assert!(tree.below("").all(|(_, file)| file.bytes().is_ok() || file.objects().is_err()));
+            }
+        }
+    }
 }

@@ -67,12 +67,7 @@ impl Bundle {
         Self::from_tree(Tree::from_archive(name, bytes)?)
     }
 
-    /// A scenario: the base without what matches `removed`, and with the files of a folder in front.
-    pub fn overlay(base: &Tree, folder: &Path, removed: &[String]) -> Result<Self, BundleError> {
-        Self::from_tree(base.overlay(&Tree::folder(folder)?, removed)?)
-    }
-
-    /// A bundle of files that are already open.
+    /// A bundle of files that are already open, such as a base with a scenario laid over it.
     pub fn from_tree(tree: Tree) -> Result<Self, BundleError> {
         let damage = tree.damage().iter().map(String::as_str).chain(tree.cut());
         let mut flaws: Vec<Why> = damage.map(|why| Why::Malformed(why.to_owned())).collect();
