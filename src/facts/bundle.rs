@@ -310,7 +310,8 @@ impl Bundle {
 
     /// Why a command failed, if it is recorded to have failed.
     fn failure(&self, base: &str) -> Result<Option<Why>, Why> {
-        let read = |path: String| Ok(self.text(&path)?.map(|text| String::from_utf8_lossy(&text).trim().to_owned()));
+        let read =
+            |path: String| Ok::<_, Why>(self.text(&path)?.map(|text| String::from_utf8_lossy(&text).trim().to_owned()));
         let stderr: String = read(format!("{base}.stderr"))?.unwrap_or_default();
         let rc = match read(format!("{base}.rc"))? {
             Some(rc) => rc,
@@ -433,7 +434,7 @@ fn is_blank(text: &[u8]) -> bool {
 }
 
 /// As much of a log as is read of a live one.
-fn end_of_log(log: &[u8]) -> &[u8] {
+pub(super) fn end_of_log(log: &[u8]) -> &[u8] {
     let skipped = log.len().saturating_sub(LOG_BYTES);
     let mut log = &log[skipped..];
     if skipped > 0 {
