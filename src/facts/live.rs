@@ -9,6 +9,7 @@ mod discovery;
 mod exec;
 mod ladder;
 mod lists;
+mod proxy;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -489,10 +489,10 @@ async fn a_refused_ladder_says_so() {
     .await;
     let live = live(&server).await;
     assert!(matches!(why(&live, &ceph(CephCommand::Status)).await, Why::Forbidden(_)));
-    let blind = Server::start(|_| refused(500, "", "broken")).await;
+    let blind = Server::start(|_| refused(404, "", "not here")).await;
     let live = self::live(&blind).await;
     let Why::Unreachable(summary) = why(&live, &ceph(CephCommand::Status)).await else { panic!() };
-    assert!(summary.starts_with("toolbox: unreachable: 500: broken; operator: "), "{summary}");
+    assert!(summary.starts_with("toolbox: unreachable: 404: not here; operator: "), "{summary}");
 }
 
 #[tokio::test]
@@ -548,4 +548,22 @@ async fn a_refused_login_is_authentication() {
         assert_eq!(error.stage(), stage, "{error}");
         assert!(!error.next_step().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_tried_again() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            *count.lock().unwrap() += 1;
+            drop(connection);
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let error = connect(&kubeconfig(folder.path(), &address, json!({}))).await.err().unwrap();
+    assert_eq!(error.stage(), "connection", "{error}");
+    assert_eq!(*accepted.lock().unwrap(), 4);
 }
