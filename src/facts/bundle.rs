@@ -313,7 +313,8 @@ impl Bundle {
 
     /// Why a command failed, if it is recorded to have failed.
     fn failure(&self, base: &str) -> Result<Option<Why>, Why> {
-        let read = |path: String| Ok(self.text(&path)?.map(|text| String::from_utf8_lossy(&text).trim().to_owned()));
+        let read =
+            |path: String| Ok::<_, Why>(self.text(&path)?.map(|text| String::from_utf8_lossy(&text).trim().to_owned()));
         let stderr: String = read(format!("{base}.stderr"))?.unwrap_or_default();
         let rc = match read(format!("{base}.rc"))? {
             Some(rc) => rc,
