@@ -567,3 +567,24 @@ async fn a_broken_connection_is_tried_again() {
     assert_eq!(error.stage(), "connection", "{error}");
     assert_eq!(*accepted.lock().unwrap(), 4);
 }
+
+#[tokio::test]
+async fn what_an_external_user_may_not_ask_is_not_offered() {
+    let denied = "Error EACCES: access denied: does your client key have mgr caps?";
+    let server = Server::start(move |asked| match asked.path.as_str() {
+        path if path.ends_with("/pods") => ceph_pods(asked, false),
+        _ if asked.command().contains("ceph status") => Reply::Ran(STATUS.into(), String::new(), 0),
+        _ => Reply::Ran(vec![], denied.into(), 13),
+    })
+    .await;
+    for (external, word) in [(true, "not-offered"), (false, "failed")] {
+        let live = live(&server).await;
+        know(&live, external);
+        assert_eq!(why(&live, &ceph(CephCommand::OsdTree)).await.word(), word);
+    }
+    let probe = server.asked("/exec")[0].command();
+    assert!(
+        probe.starts_with("sh -c conf=\"$1\"; shift;"),
+        "the user is read from the operator's configuration: {probe}"
+    );
+}
