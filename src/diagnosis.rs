@@ -267,7 +267,13 @@ fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
         touched: facts.touched(),
     };
     if !applies(check, facts) {
-        return (outcome(Status::NotApplicable, "there is no CephCluster".into(), Vec::new(), &view), Vec::new());
+        // Not having seen any CephCluster is not the same as there being none.
+        return match facts.ceph_clusters() {
+            Err(Gap::Unknown(unknown)) => {
+                (outcome(Status::Unknown, unknown_reason(&unknown), vec![unknown], &view), Vec::new())
+            }
+            _ => (outcome(Status::NotApplicable, "there is no CephCluster".into(), Vec::new(), &view), Vec::new()),
+        };
     }
     match (check.run)(&view) {
         Ok(Answered::NotApplicable(reason)) => (outcome(Status::NotApplicable, reason.into(), vec![], &view), vec![]),

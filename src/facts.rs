@@ -4,11 +4,17 @@
 //! A [`Fact`] names one thing to read. A [`Source`] reads it. [`Store`] keeps each answer once, parsed.
 //! [`Facts`] is what a check sees: every accessor returns the data or stops the check with a [`Gap`].
 
+pub mod archive;
+pub mod bundle;
 pub mod kinds;
+pub mod live;
+pub mod printed;
 mod read;
+pub mod redact;
 pub mod rows;
 pub mod select;
 pub mod tables;
+mod yaml;
 
 use std::any::Any;
 use std::cell::RefCell;

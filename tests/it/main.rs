@@ -1,1 +1,7 @@
-fn main() {}
+//! The one integration binary: scenarios, the registry, properties, the command line and the API double.
+
+mod live;
+mod properties;
+mod registry;
+mod scenarios;
+mod support;
