@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod bundle;
 pub mod kinds;
+pub mod live;
 pub mod printed;
 mod read;
 pub mod redact;

@@ -58,9 +58,9 @@ reads! {
     /// CephClusters
     CephClusters: ceph_clusters -> list<rook::CephCluster> =
         |facts| Some(Fact::List { kind: kinds::CEPH_CLUSTER, ns: facts.namespace().map(str::to_owned), select: Select::all() });
-    /// Deployments of Rook operators (app=rook-ceph-operator) in all namespaces
+    /// Deployments of Rook operators (by name: their own labels differ between manifests and charts) in all namespaces
     Operators: operators -> list<kube::Deployment> =
-        |_| Some(Fact::List { kind: kinds::DEPLOYMENT, ns: None, select: Select::label("app=rook-ceph-operator") });
+        |_| Some(Fact::List { kind: kinds::DEPLOYMENT, ns: None, select: Select::field("metadata.name=rook-ceph-operator") });
     /// nodes, as a table
     Nodes: nodes -> rows<NodeRow> = |_| Some(table(kinds::NODE, "", ""));
     /// DaemonSets in all namespaces

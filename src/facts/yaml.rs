@@ -60,6 +60,7 @@ fn unroll(mut document: Value, objects: &mut Vec<Value>) -> Result<(), String> {
 fn limits() -> serde_saphyr::Options {
     serde_saphyr::options! {
         with_snippet: false,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
         budget: serde_saphyr::budget! {
             max_depth: 128,
             max_nodes: 16_000_000,

@@ -1,0 +1,369 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::report::FailOn;
+use crate::screen::Color;
+
+/// What `--timeout 0` means: nobody waits longer.
+pub(crate) const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  healthy                       64  wrong usage
+  1  a warning                     70  internal error
+  2  something is broken          130  interrupted
+  3  not everything could be seen (also: the cluster or bundle could not be opened)";
+
+const LEAF: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{all-args}";
+
+/// Finds the root cause when a Rook-Ceph cluster breaks, with its evidence and the fix.
+///
+/// Looks at the cluster of the current context, or at a recorded one (--bundle, --example). It only reads: nothing
+/// in the cluster is changed. Without a command it diagnoses.
+#[derive(Parser)]
+#[command(version, args_override_self = true, max_term_width = 100, after_help = EXIT_STATUS, help_template = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{all-args}{after-help}
+")]
+pub struct Cli {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub choice: Choice,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Diagnose a cluster (what happens without a command)
+    Diagnose,
+    /// Show the page of a check: what it looks at, why it matters, how to confirm and to fix it
+    Explain {
+        /// A code or a name: NET007, nad-default-route
+        #[arg(value_name = "CODE|NAME")]
+        check: String,
+    },
+    /// List the checks: code, name, area, what each reads
+    Checks,
+    /// List the recorded clusters in this program, for --example
+    Examples,
+    /// Print the JSON Schema of `-o json`
+    Schema,
+    /// Print the version
+    Version,
+}
+
+/// Which cluster, and how to reach it.
+#[derive(Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Source {
+    /// Only CephClusters of this namespace; by default those of all namespaces
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// CephClusters of all namespaces (the default)
+    #[arg(short = 'A', long, global = true)]
+    pub all_namespaces: bool,
+    /// Only the CephCluster of this name
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster_name: Option<String>,
+    /// The namespace of the Rook operator; found by itself otherwise
+    #[arg(long, global = true, value_name = "NAME")]
+    pub operator_namespace: Option<String>,
+    /// A recorded cluster instead of a live one: a must-gather as folder, .tar or .tar.gz
+    #[arg(long, global = true, value_name = "PATH")]
+    pub bundle: Option<PathBuf>,
+    /// Time for the whole run (30s, 2m; 0 for no limit); what is not read by then is unknown
+    #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub timeout: Duration,
+
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// kubectl's own connection flags. Holds a token, so it is never printed.
+#[derive(Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Connection {
+    /// Path of the kubeconfig
+    #[arg(long, global = true, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The cluster of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The user of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Address of the API server
+    #[arg(short, long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Certificate authority of the API server
+    #[arg(long, global = true, value_name = "PATH")]
+    pub certificate_authority: Option<PathBuf>,
+    /// Name that the API server's certificate is checked against
+    #[arg(long, global = true, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// Do not check the API server's certificate
+    #[arg(long, global = true)]
+    pub insecure_skip_tls_verify: bool,
+    /// Bearer token
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Act as this user
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub as_user: Option<String>,
+    /// Act as a member of this group; may be repeated
+    #[arg(long, global = true, value_name = "GROUP")]
+    pub as_group: Vec<String>,
+    /// Time for one request (10s; 0 for the default)
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
+    pub request_timeout: Option<Duration>,
+}
+
+/// What to ask, and what counts as failure. Only for `diagnose`.
+#[derive(Args)]
+#[command(next_help_heading = "Diagnosis")]
+pub struct Choice {
+    /// Diagnose a recorded cluster that is part of this program; `examples` lists them
+    #[arg(long, global = true, value_name = "NAME")]
+    pub example: Option<String>,
+    /// Only these checks: codes, names or areas, with commas
+    #[arg(long, global = true, value_name = "LIST", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Not these checks
+    #[arg(long, global = true, value_name = "LIST", value_delimiter = ',')]
+    pub skip: Vec<String>,
+    /// The severity from which on the exit status tells of findings [default: warning]
+    #[arg(long, global = true, value_name = "SEVERITY", hide_possible_values = false)]
+    pub fail_on: Option<FailOn>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// What to print
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: Format,
+    /// Also what passed, and all evidence
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Only the verdict
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to paint
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub color: Color,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Human,
+    Json,
+    Yaml,
+}
+
+/// Reads the command line; the first argument is the program's own name.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let mut command = Cli::command().bin_name(program(args.first()));
+    for name in ["explain", "checks", "examples", "schema", "version"] {
+        command = command.mut_subcommand(name, |leaf| leaf.help_template(LEAF));
+    }
+    let matches = command.try_get_matches_from_mut(args)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    match contradiction(&cli) {
+        Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
+        None => Ok(cli),
+    }
+}
+
+/// What the user typed to get here: kubectl runs `kubectl-rookdoctor` for `kubectl rookdoctor`.
+fn program(name: Option<&OsString>) -> String {
+    let stem = name.and_then(|name| Path::new(name).file_stem()).map(|stem| stem.to_string_lossy().into_owned());
+    let stem = stem.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
+    match stem.strip_prefix("kubectl-") {
+        Some(plugin) => format!("kubectl {}", plugin.replace('-', " ").replace('_', "-")),
+        None => stem,
+    }
+}
+
+/// Flags that cannot mean anything together, wherever they stand: before or after the command.
+fn contradiction(cli: &Cli) -> Option<String> {
+    let Cli { source, choice, output, .. } = cli;
+    let recorded = source.bundle.is_some().then_some("--bundle").or(choice.example.is_some().then_some("--example"));
+    if source.bundle.is_some() && choice.example.is_some() {
+        return Some("--bundle and --example both say what to diagnose: give one of them".into());
+    }
+    if let (Some(recorded), Some(live)) = (recorded, connection_flag(&source.connection)) {
+        return Some(format!("{recorded} reads a recorded cluster, {live} connects to a live one: give one of them"));
+    }
+    if source.namespace.is_some() && source.all_namespaces {
+        return Some("--namespace and --all-namespaces contradict each other".into());
+    }
+    if output.verbose && output.quiet {
+        return Some("--verbose and --quiet contradict each other".into());
+    }
+    let diagnoses = matches!(cli.command, None | Some(Command::Diagnose));
+    let flag = diagnosis_flag(choice).filter(|_| !diagnoses)?;
+    Some(format!("{flag} belongs to `diagnose`; this command has no use for it"))
+}
+
+fn connection_flag(connection: &Connection) -> Option<&'static str> {
+    let Connection { kubeconfig, context, cluster, user, server, certificate_authority, tls_server_name, .. } =
+        connection;
+    [
+        (kubeconfig.is_some(), "--kubeconfig"),
+        (context.is_some(), "--context"),
+        (cluster.is_some(), "--cluster"),
+        (user.is_some(), "--user"),
+        (server.is_some(), "--server"),
+        (certificate_authority.is_some(), "--certificate-authority"),
+        (tls_server_name.is_some(), "--tls-server-name"),
+        (connection.insecure_skip_tls_verify, "--insecure-skip-tls-verify"),
+        (connection.token.is_some(), "--token"),
+        (connection.as_user.is_some(), "--as"),
+        (!connection.as_group.is_empty(), "--as-group"),
+        (connection.request_timeout.is_some(), "--request-timeout"),
+    ]
+    .into_iter()
+    .find_map(|(given, flag)| given.then_some(flag))
+}
+
+fn diagnosis_flag(choice: &Choice) -> Option<&'static str> {
+    [
+        (choice.example.is_some(), "--example"),
+        (!choice.only.is_empty(), "--only"),
+        (!choice.skip.is_empty(), "--skip"),
+        (choice.fail_on.is_some(), "--fail-on"),
+    ]
+    .into_iter()
+    .find_map(|(given, flag)| given.then_some(flag))
+}
+
+/// `90s`, `1m30s`, `500ms`, or plain seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is not a time such as 30s, 2m or 1m30s");
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(if seconds == 0 { NO_LIMIT } else { Duration::from_secs(seconds).min(NO_LIMIT) });
+    }
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let count: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
+        let unit = match &rest[digits..unit_end] {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3600),
+            _ => return Err(wrong()),
+        };
+        let part = u32::try_from(count).ok().and_then(|count| unit.checked_mul(count)).ok_or_else(wrong)?;
+        total = total.saturating_add(part);
+        rest = &rest[unit_end..];
+    }
+    match total {
+        _ if text.is_empty() => Err(wrong()),
+        Duration::ZERO => Ok(NO_LIMIT),
+        total => Ok(total.min(NO_LIMIT)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, String> {
+        parse(line.split_whitespace().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_mean_the_same_before_and_after_the_command() {
+        for line in [
+            "kubectl-rookdoctor --context prod -n rook diagnose --only NET,MON -o json --as-group a --as-group b",
+            "kubectl-rookdoctor diagnose --context prod -n rook --only NET,MON -o json --as-group a --as-group b",
+            "kubectl-rookdoctor --only NET,MON --as-group a --as-group b -o json --context prod --namespace rook",
+        ] {
+            let cli = read(line).unwrap();
+            assert_eq!(cli.source.connection.context.as_deref(), Some("prod"), "{line}");
+            assert_eq!(cli.source.namespace.as_deref(), Some("rook"), "{line}");
+            assert_eq!(cli.source.connection.as_group, ["a", "b"], "{line}");
+            assert_eq!(cli.choice.only, ["NET", "MON"], "{line}");
+            assert_eq!(cli.output.output, Format::Json, "{line}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_told_wherever_they_stand() {
+        for (line, part) in [
+            ("x --bundle b --context c", "--bundle reads a recorded cluster, --context connects"),
+            ("x --bundle b diagnose --token t", "--token connects to a live one"),
+            ("x --example e diagnose --bundle b", "both say what to diagnose"),
+            ("x --example e --kubeconfig k", "--example reads a recorded cluster, --kubeconfig"),
+            ("x -n a -A", "contradict"),
+            ("x -q diagnose -v", "contradict"),
+            ("x explain NET007 --only NET", "--only belongs to `diagnose`"),
+            ("x --fail-on never checks", "--fail-on belongs to `diagnose`"),
+            ("x --timeout soon", "\"soon\" is not a time"),
+        ] {
+            let error = read(line).err().unwrap_or_default();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_for_kubectl() {
+        for (text, expected) in [
+            ("30s", Some(Duration::from_secs(30))),
+            ("2m", Some(Duration::from_secs(120))),
+            ("1m30s", Some(Duration::from_secs(90))),
+            ("500ms", Some(Duration::from_millis(500))),
+            ("45", Some(Duration::from_secs(45))),
+            ("0", Some(NO_LIMIT)),
+            ("0s", Some(NO_LIMIT)),
+            ("99999999999h", None),
+            ("", None),
+            ("s", None),
+            ("5x", None),
+            ("1m30", None),
+        ] {
+            assert_eq!(duration(text).ok(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_usage_names_what_was_typed() {
+        for (argv0, program_name) in [
+            ("kubectl-rookdoctor", "kubectl rookdoctor"),
+            ("/usr/bin/kubectl-rookdoctor", "kubectl rookdoctor"),
+            ("kubectl-rook_doctor", "kubectl rook-doctor"),
+            ("./rookdoctor", "rookdoctor"),
+        ] {
+            assert_eq!(program(Some(&argv0.into())), program_name);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a root cause explains, as a tree: every finding once, below the nearest of its causes.
+
+use std::collections::BTreeSet;
+
+use super::page::{Ink, Page};
+use super::severity;
+use crate::report::{Finding, Report};
+
+/// Lines of a tree; more are counted, not shown.
+const LINES: usize = 60;
+
+/// Draws the consequences of a root, and adds them to what was shown.
+pub(super) fn draw<'r>(page: &mut Page, report: &'r Report, root: &'r Finding, shown: &mut BTreeSet<&'r str>) {
+    let total = below(report, root).len();
+    if total == 0 {
+        return;
+    }
+    page.label(&format!("Explains {}", super::plural(total, "finding")));
+    let mut tree = Tree { page, report, shown, drawn: 0 };
+    tree.branch(root, "    ");
+    let more = tree.drawn.saturating_sub(LINES);
+    if more > 0 {
+        page.line("    ", Ink::Dim, &format!("and {more} more; -o json has them all"));
+    }
+}
+
+struct Tree<'p, 'r> {
+    page: &'p mut Page,
+    report: &'r Report,
+    shown: &'p mut BTreeSet<&'r str>,
+    drawn: usize,
+}
+
+impl<'r> Tree<'_, 'r> {
+    fn branch(&mut self, cause: &'r Finding, trunk: &str) {
+        let effects = nearest(self.report, cause);
+        for (at, effect) in effects.iter().enumerate() {
+            let last = at + 1 == effects.len();
+            let before = self.shown.contains(effect.id.as_str());
+            self.shown.insert(&effect.id);
+            self.drawn += 1;
+            if self.drawn <= LINES {
+                self.leaf(cause, effect, trunk, last, before);
+            }
+            if !before {
+                self.branch(effect, &format!("{trunk}{}", if last { "   " } else { "│  " }));
+            }
+        }
+    }
+
+    fn leaf(&mut self, cause: &Finding, effect: &Finding, trunk: &str, last: bool, before: bool) {
+        let (ink, mark) = severity(effect.severity);
+        let because = effect.causes.iter().find(|link| link.finding == cause.id).map(|link| link.because.as_str());
+        let because = match because {
+            Some(because) if because != "same cluster" => format!(" (by {because})"),
+            _ => String::new(),
+        };
+        let text = if before { "see above".to_owned() } else { format!("{}{because}", effect.summary) };
+        let fork = format!("{trunk}{}", if last { "└─ " } else { "├─ " });
+        let first = [(Ink::Dim, fork.as_str()), (ink, mark), (Ink::Plain, " "), (ink, &effect.code), (Ink::Plain, " ")];
+        let indent = " ".repeat(mark.chars().count() + effect.code.len() + 2);
+        let rest = format!("{trunk}{}{indent}", if last { "   " } else { "│  " });
+        self.page.hang_below(&first, &[(Ink::Dim, &rest)], if before { Ink::Dim } else { Ink::Plain }, &text);
+    }
+}
+
+/// Direct consequences that no other consequence leads to: the transitive reduction.
+fn nearest<'r>(report: &'r Report, cause: &Finding) -> Vec<&'r Finding> {
+    let direct: Vec<&Finding> = cause.consequences.iter().filter_map(|id| report.finding(id)).collect();
+    let farther: BTreeSet<&str> = direct.iter().flat_map(|effect| below(report, effect)).collect();
+    direct.into_iter().filter(|effect| !farther.contains(effect.id.as_str())).collect()
+}
+
+/// Ids of everything that this finding explains, directly or not.
+fn below<'r>(report: &'r Report, cause: &'r Finding) -> BTreeSet<&'r str> {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<&str> = cause.consequences.iter().map(String::as_str).collect();
+    while let Some(id) = open.pop() {
+        if seen.insert(id) {
+            open.extend(report.finding(id).into_iter().flat_map(|finding| &finding.consequences).map(String::as_str));
+        }
+    }
+    seen
+}
