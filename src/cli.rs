@@ -11,7 +11,7 @@ use crate::report::FailOn;
 use crate::screen::Color;
 
 /// What `--timeout 0` means: nobody waits longer.
-const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -133,7 +133,7 @@ pub struct Connection {
     #[arg(long, global = true, value_name = "GROUP")]
     pub as_group: Vec<String>,
     /// Time for one request (10s; 0 for the default)
-    #[arg(long, global = true, value_name = "TIME", value_parser = request_timeout)]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     pub request_timeout: Option<Duration>,
 }
 
@@ -286,11 +286,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Ok(NO_LIMIT),
         total => Ok(total.min(NO_LIMIT)),
     }
-}
-
-/// kubectl's `0` means "do not limit": then the limits of the source hold.
-fn request_timeout(text: &str) -> Result<Duration, String> {
-    duration(text)
 }
 
 #[cfg(test)]
