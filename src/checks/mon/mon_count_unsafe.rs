@@ -28,7 +28,7 @@ check! {
     /// # References
     /// Rook: CRDs/Cluster/ceph-cluster-crd, "Mon Settings"; cluster-test.yaml wants one by design.
     "MON008" "mon-count-unsafe" Mon,
-    needs: [CephClusters, MonPods, Nodes],
+    needs: [Discovery, CephClusters, MonPods, Nodes],
     explained_by: [(node::node_not_ready, Node)],
 }
 
