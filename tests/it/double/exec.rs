@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use jiff::Timestamp;
 use rookdoctor::facts::{Answer as Known, CephCommand, Fact, Source, Why};
 use serde_json::{Value, json};
@@ -99,7 +99,7 @@ impl Server {
                 "message": format!("Internal error occurred: nothing was recorded of: {}", command.words.join(" "))}),
         };
         frames.push(frame(3, status.to_string().as_bytes()));
-        frames.push(Message::Close(None));
+        frames.push(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() })));
         for frame in frames {
             if socket.send(frame).await.is_err() {
                 return;
