@@ -61,7 +61,7 @@ pub static DIAGNOSES: LazyLock<Vec<(String, Diagnosis)>> = LazyLock::new(|| {
     })
 });
 
-fn diagnosis(name: &str) -> &'static Diagnosis {
+pub fn diagnosis(name: &str) -> &'static Diagnosis {
     &DIAGNOSES.iter().find(|(of, _)| of == name).unwrap().1
 }
 
