@@ -83,7 +83,8 @@ fn missing(cluster: &CephCluster, has: usize, wanted: usize, severity: Severity)
 
 fn together(cluster: &CephCluster, node: &str, ids: &[&str], total: usize, severity: Severity) -> Finding {
     let names = list(ids.iter().copied());
-    let summary = say!("{} of {} monitors ({}) are on node {}: its loss costs the quorum", ids.len(), total, names, node);
+    let summary =
+        say!("{} of {} monitors ({}) are on node {}: its loss costs the quorum", ids.len(), total, names, node);
     let allow = cluster.spec.mon.allow_multiple_per_node;
     finding(cluster, node, summary, severity, |object| Evidence::field(object, "spec.mon.allowMultiplePerNode", allow))
         .at(ids.iter().map(|id| daemon(id)).chain([Place::node(node)]))

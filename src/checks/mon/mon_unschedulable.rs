@@ -88,7 +88,8 @@ fn blocked<'n>(words: &str, bound: Option<&str>, nodes: &'n [NodeRow]) -> Vec<&'
 }
 
 fn why(words: &str, bound: Option<&str>, blocked: &[&NodeRow]) -> String {
-    let state = |node: &&NodeRow| format!("{} is {}", node.name, if node.is_ready() { "cordoned" } else { "not Ready" });
+    let state =
+        |node: &&NodeRow| format!("{} is {}", node.name, if node.is_ready() { "cordoned" } else { "not Ready" });
     let mut reasons: BTreeSet<String> = blocked.iter().map(state).collect();
     let known = [
         ("anti-affinity", "other nodes have a monitor"),

@@ -55,9 +55,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let pods = facts.operator_pods().settled()?.unwrap_or(&[]);
     let ns = &operator.metadata.namespace;
     let summary = say!("the operator has no Ready pod since {}", since.map_or("long".to_owned(), |at| ago(facts, at)));
-    let remedy = Remedy::guided(say!("find out why its pod is not Ready; until then nothing in the cluster heals or changes"))
-        .command(format!("kubectl -n {ns} describe pod -l app={OPERATOR}"))
-        .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --previous --tail=50"));
+    let remedy =
+        Remedy::guided(say!("find out why its pod is not Ready; until then nothing in the cluster heals or changes"))
+            .command(format!("kubectl -n {ns} describe pod -l app={OPERATOR}"))
+            .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --previous --tail=50"));
     let conditions = available.map(|it| Evidence::field(&object, "status.conditions[Available]", &it.message));
     let finding = Finding::warning(object, summary, remedy)
         .since(since)
