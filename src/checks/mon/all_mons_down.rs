@@ -27,7 +27,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/disaster-recovery; Ceph: rados/troubleshooting/troubleshooting-mon.
     "MON012" "all-mons-down" Mon,
-    needs: [CephClusters, MonPods, Nodes, Objects],
+    needs: [Discovery, CephClusters, MonPods, Nodes, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Node), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),

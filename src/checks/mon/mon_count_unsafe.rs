@@ -28,11 +28,8 @@ check! {
     /// # References
     /// Rook: CRDs/Cluster/ceph-cluster-crd, "Mon Settings"; cluster-test.yaml wants one by design.
     "MON008" "mon-count-unsafe" Mon,
-    needs: [CephClusters, MonPods, Nodes],
-    explained_by: [
-        (node::node_not_ready, Node), (opr::operator_down, Cluster), (opr::operator_cannot_reach_mons, Cluster),
-        (opr::reconcile_failing, Cluster), (mon::mon_unschedulable, Cluster), (mon::quorum_lost, Cluster),
-    ],
+    needs: [Discovery, CephClusters, MonPods, Nodes],
+    explained_by: [(node::node_not_ready, Node)],
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

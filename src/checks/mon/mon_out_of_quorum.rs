@@ -24,7 +24,7 @@ check! {
     /// # References
     /// Rook: Storage-Configuration/Advanced/ceph-mon-health; pkg/operator/ceph/cluster/mon/health.go.
     "MON002" "mon-out-of-quorum" Mon,
-    needs: [CephClusters, CephStatus, QuorumStatus, CephHealth, MonPods, MonSockets, OperatorPods, Logs, Objects],
+    needs: [CephStatus, QuorumStatus, CephHealth, MonPods, MonSockets, OperatorPods, Logs, Objects],
     explained_by: [
         (mon::mon_unschedulable, Daemon), (mon::mon_not_running, Daemon), (mon::mons_start_slowly, Cluster),
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),

@@ -32,7 +32,7 @@ check! {
     /// # References
     /// Rook: Storage-Configuration/Advanced/ceph-mon-health, "Failing over a Monitor"; mon/health.go.
     "MON006" "mon-unschedulable" Mon,
-    needs: [CephClusters, MonPods, Nodes, Objects],
+    needs: [MonPods, Nodes, Objects],
     explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node)],
 }
 

@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-common-issues, "Only mons are created"; pkg/operator/ceph/cluster/mon/mon.go.
     "MON003" "mons-start-slowly" Mon,
-    needs: [CephClusters, MonDeployments, MgrPods],
+    needs: [Discovery, CephClusters, MonDeployments, MgrPods],
     explained_by: [
         (opr::operator_cannot_reach_mons, Cluster), (opr::operator_down, Cluster), (net::nad_default_route, Cluster),
         (net::nad_gateway, Cluster), (node::image_pull_failing, Daemon), (mon::mon_not_running, Cluster),

@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-common-issues and the kubectl plugin's `maintenance`; rook pull request 16874.
     "OPR006" "do-not-reconcile-left" Opr,
-    needs: [CephClusters, MarkedDeployments],
+    needs: [Discovery, CephClusters, MarkedDeployments],
     explained_by: [],
 }
 

@@ -28,7 +28,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/common-issues; kubectl-rook-ceph: `mons restore-quorum` and `maintenance` scale it to 0.
     "OPR001" "operator-down" Opr,
-    needs: [CephClusters, Operators, OperatorPods],
+    needs: [Operators, OperatorPods],
     explained_by: [
         (access::rook_not_installed, Cluster), (node::node_not_ready, Node), (node::node_rebooted, Node),
         (node::cni_not_ready, Node), (node::image_pull_failing, Node), (node::memory_limit_too_small, Object),

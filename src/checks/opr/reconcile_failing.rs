@@ -31,7 +31,7 @@ check! {
     /// # References
     /// Rook: pkg/operator/ceph/reporting (reasons of events), Troubleshooting/common-issues.
     "OPR004" "reconcile-failing" Opr,
-    needs: [CephClusters, ClusterEvents, Objects],
+    needs: [Discovery, CephClusters, ClusterEvents, Objects],
     explained_by: [
         (opr::operator_cannot_reach_mons, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
         (net::nad_default_route, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),

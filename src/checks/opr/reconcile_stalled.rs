@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: CephCluster `status` (phase, message, observedGeneration, ceph.lastChecked), pkg/operator/ceph/controller.
     "OPR005" "reconcile-stalled" Opr,
-    needs: [CephClusters, OperatorPods, Logs],
+    needs: [Discovery, CephClusters, OperatorPods, Logs],
     explained_by: [
         (opr::operator_down, Cluster), (opr::operator_cannot_reach_mons, Cluster), (opr::reconcile_failing, Cluster),
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (net::nad_default_route, Cluster),
