@@ -1,5 +1,6 @@
 //! The one integration binary: scenarios, the registry, properties, the command line and the API double.
 
+mod cli;
 mod live;
 mod properties;
 mod registry;
