@@ -21,7 +21,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-rookdoctor");
 const NOW: &str = "2025-06-30T10:42:00Z";
 
 /// The checks of the hand-made diagnosis: a new check changes no snapshot.
-const CHECKS: &[&Check] = &[
+static CHECKS: &[&Check] = &[
     &access::api_unreachable::CHECK,
     &node::node_not_ready::CHECK,
     &node::node_rebooted::CHECK,
