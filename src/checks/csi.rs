@@ -1,9 +1,192 @@
 //! CSI.
 
+pub(crate) mod clash;
 pub mod controller_unhealthy;
 pub mod csi_addons_port_conflict;
+pub(crate) mod errors;
 pub mod host_port_conflict;
 pub mod mount_failing;
 pub mod node_plugin_unhealthy;
+pub(crate) mod ports;
 pub mod provisioning_failing;
 pub mod volume_stuck_attached;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::check::ObjectRef;
+use crate::facts::tables::PodRow;
+use crate::facts::{Facts, Gap, Kind, Settled, both, kinds};
+use crate::objects::kube::{Container, ContainerStatus, Meta, Pod, StorageClass, Template, condition};
+
+/// A Deployment or DaemonSet that serves a Ceph CSI driver: the controller, or the node plugin.
+#[derive(Clone, Copy)]
+pub(crate) struct Plugin<'s> {
+    pub kind: Kind,
+    pub metadata: &'s Meta,
+    pub template: &'s Template,
+    pub wanted: i32,
+    pub ready: i32,
+}
+
+impl<'s> Plugin<'s> {
+    /// Creates, deletes, resizes and attaches volumes; a node plugin mounts them.
+    pub fn is_controller(&self) -> bool {
+        self.kind == kinds::DEPLOYMENT
+    }
+
+    /// Whether the ceph-csi-operator made it, and not Rook itself: only that one names it after the driver.
+    pub fn is_of_csi_operator(&self) -> bool {
+        self.metadata.name.contains(".csi.ceph.com-")
+    }
+
+    /// `rook-ceph.rbd.csi.ceph.com`; the name of the workload where no container tells.
+    pub fn driver(&self) -> &'s str {
+        let told = self.template.spec.containers.iter().find_map(|container| container.flag("--drivername"));
+        told.unwrap_or(&self.metadata.name)
+    }
+
+    pub fn owns(&self, row: &PodRow) -> bool {
+        let name = &self.metadata.name;
+        if self.is_controller() { row.is_of_deployment(name) } else { row.is_of_daemon_set(name) }
+    }
+
+    pub fn object(&self) -> ObjectRef {
+        ObjectRef::new(self.kind, &self.metadata.namespace, &self.metadata.name)
+    }
+
+    /// One of its pods, named so that the name lasts.
+    pub fn pod_object(&self, row: &PodRow) -> ObjectRef {
+        let node = if row.node.is_empty() { &row.name } else { &row.node };
+        ObjectRef::pod_row(row, &self.metadata.namespace, format!("{}@{node}", self.metadata.name))
+    }
+}
+
+/// What serves the Ceph CSI drivers of this operator, in either layout.
+pub(crate) fn plugins<'s>(facts: &Facts<'s>) -> Result<Vec<Plugin<'s>>, Gap> {
+    let ns = &facts.cluster()?.operator_ns;
+    let (deployments, daemon_sets) = both(facts.csi_deployments(), facts.daemon_sets())?;
+    let controllers = deployments.iter().map(|controller| Plugin {
+        kind: kinds::DEPLOYMENT,
+        metadata: &controller.metadata,
+        template: &controller.spec.template,
+        wanted: controller.spec.replicas.unwrap_or(1),
+        ready: controller.status.ready_replicas,
+    });
+    let node_plugins = daemon_sets.iter().map(|node_plugin| Plugin {
+        kind: kinds::DAEMON_SET,
+        metadata: &node_plugin.metadata,
+        template: &node_plugin.spec.template,
+        wanted: node_plugin.status.desired_number_scheduled,
+        ready: node_plugin.status.number_ready,
+    });
+    let is_ours = |plugin: &Plugin<'_>| plugin.metadata.namespace == *ns && is_plugin(&plugin.metadata.name);
+    Ok(controllers.chain(node_plugins).filter(is_ours).collect())
+}
+
+/// Rook's own names, and those that the ceph-csi-operator makes from the name of the driver.
+fn is_plugin(name: &str) -> bool {
+    let classic = ["csi-rbdplugin", "csi-cephfsplugin", "csi-nfsplugin"];
+    name.contains(".csi.ceph.com-") || classic.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The driver as an object, which is what a broken controller and a claim that waits for it share.
+pub(crate) fn driver_object(driver: &str) -> ObjectRef {
+    ObjectRef {
+        api_version: "storage.k8s.io/v1".into(),
+        kind: "CSIDriver".into(),
+        namespace: String::new(),
+        name: driver.into(),
+        stable: None,
+    }
+}
+
+/// StorageClasses whose volumes come from Ceph, by name.
+pub(crate) fn ceph_classes<'s>(facts: &Facts<'s>) -> Result<BTreeMap<&'s str, &'s StorageClass>, Gap> {
+    let classes = facts.storage_classes()?.iter().filter(|class| is_ceph_driver(&class.provisioner));
+    Ok(classes.map(|class| (class.metadata.name.as_str(), class)).collect())
+}
+
+pub(crate) fn is_ceph_driver(driver: &str) -> bool {
+    driver.ends_with("rbd.csi.ceph.com") || driver.ends_with("cephfs.csi.ceph.com")
+}
+
+/// Containers that are not ready, leaving out those whose absence no volume feels if others are among them.
+pub(crate) fn not_ready(pod: &Pod) -> Vec<(&Container, Option<&ContainerStatus>)> {
+    let serving = |name: &str| pod.spec.containers.iter().any(|container| container.name == name);
+    pod.containers()
+        .filter(|(container, status)| serving(&container.name) && !status.is_some_and(|status| status.ready))
+        .collect()
+}
+
+/// Volumes are created, attached and mounted without these.
+pub(crate) fn is_auxiliary(container: &str) -> bool {
+    matches!(container, "csi-addons" | "liveness-prometheus" | "log-rotator" | "log-collector" | "csi-omap-generator")
+}
+
+/// Since when a pod is not ready.
+pub(crate) fn not_ready_since(pod: &Pod) -> Option<Timestamp> {
+    let ready = condition(&pod.status.conditions, "Ready").filter(|ready| ready.status != "True");
+    ready.and_then(|ready| ready.last_transition_time).or(pod.metadata.creation_timestamp)
+}
+
+/// What a roll-out, a restart or a first provisioning may take before it counts as a fault.
+pub(crate) const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
+
+/// Whether this began so recently that it may well pass by itself. What has no time is not young.
+pub(crate) fn is_young(facts: &Facts<'_>, since: Option<Timestamp>) -> bool {
+    since.is_some_and(|since| facts.now().duration_since(since) < PATIENCE)
+}
+
+/// Rook's version as (major, minor, patch).
+pub(crate) type Version = (u32, u32, u32);
+
+/// The version in the tag of the operator's image; none if there is no tag, or the operator cannot be read:
+/// it only decides what a remedy says.
+pub(crate) fn rook_version(facts: &Facts<'_>) -> Result<Option<Version>, Gap> {
+    let ns = &facts.cluster()?.operator_ns;
+    let operators = match facts.operators().settled()? {
+        Ok(operators) => operators,
+        Err(_unreadable) => return Ok(None),
+    };
+    let operator = operators.iter().find(|operator| operator.metadata.namespace == *ns);
+    let image = operator.and_then(|operator| operator.spec.template.spec.containers.first());
+    Ok(image.and_then(|container| version(&container.image)))
+}
+
+fn version(image: &str) -> Option<Version> {
+    let tag = image.split('@').next()?.rsplit_once(':')?.1;
+    let mut numbers = tag.strip_prefix('v')?.splitn(3, '.').map(|part| {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).map_or(part, |end| &part[..end]);
+        digits.parse().ok()
+    });
+    Some((numbers.next()??, numbers.next()??, numbers.next()??))
+}
+
+/// `a`, `a and b`, `a, b and c`
+pub(crate) fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_tells_the_version() {
+        for (image, expected) in [
+            ("docker.io/rook/ceph:v1.16.3", Some((1, 16, 3))),
+            ("rook/ceph:v1.17.0-beta.1", Some((1, 17, 0))),
+            ("registry:5000/rook/ceph@sha256:00", None),
+            ("rook/ceph:v1.18.2@sha256:00", Some((1, 18, 2))),
+            ("rook/ceph:master", None),
+        ] {
+            assert_eq!(version(image), expected, "{image}");
+        }
+    }
+}

@@ -84,10 +84,11 @@ impl PodRow {
         self.status == "Pending" || self.status == "SchedulingGated"
     }
 
-    /// Whether a Deployment of this name owns the pod: `<name>-<hash>-<suffix>`.
+    /// Whether a Deployment of this name owns the pod: `<name>-<hash>-<suffix>`. The server cuts what comes
+    /// before the suffix to 58 characters, and the last dash with it.
     pub fn is_of_deployment(&self, deployment: &str) -> bool {
         let rest = self.name.strip_prefix(deployment).and_then(|rest| rest.strip_prefix('-'));
-        rest.is_some_and(|rest| rest.split('-').count() == 2)
+        rest.is_some_and(|rest| rest.split('-').count() == 2 || (self.name.len() == 63 && !rest.contains('-')))
     }
 
     /// Whether a DaemonSet (or Job) of this name owns the pod: `<name>-<suffix>`.
@@ -303,6 +304,8 @@ mod tests {
         assert_eq!(mon.daemon_id("rook-ceph-mon-"), Some("a"));
         assert!(mon.is_of_deployment("rook-ceph-mon-a"));
         assert!(!mon.is_of_deployment("rook-ceph-mon"));
+        let cut = pod("openshift-storage.cephfs.csi.ceph.com-ctrlplugin-6f9b6c5c6cpwq7");
+        assert!(cut.is_of_deployment("openshift-storage.cephfs.csi.ceph.com-ctrlplugin"));
         assert!(pod("csi-rbdplugin-5fp48").is_of_daemon_set("csi-rbdplugin"));
         assert!(!pod("csi-rbdplugin-provisioner-69k8ltsjn6-7fqbc").is_of_daemon_set("csi-rbdplugin"));
         assert_eq!(pod("rook-ceph-mds-myfs-a-abc-de").daemon_id("rook-ceph-mds-"), Some("myfs-a"));

@@ -1,14 +1,123 @@
+use super::clash::Clash;
+use super::ports::{Clashes, clashes};
+use super::{Version, rook_version};
 use crate::check;
-use crate::check::Answered;
+use crate::check::{Answered, Remedy};
 use crate::facts::{Facts, Gap};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The ports that CSI pods on the host network take (declared ports, `--controller-port=`,
+    /// `--metricsport=`), on which nodes their pods meet, the scheduler's `didn't have free ports for the
+    /// requested pod ports`, and `bind: address already in use` in the log of a listener that crashes. This
+    /// check owns a clash where either side is a CSI-Addons sidecar.
+    ///
+    /// # Why it matters
+    /// With `ROOK_ENFORCE_HOST_NETWORK` and CSI-Addons the node plugin and both provisioners want port 9070 of
+    /// the same hosts. Who comes second stays Pending: a provisioner, and nothing can be created, deleted,
+    /// resized or attached; or the node plugin, and nothing can be mounted on that node. Where the ports are
+    /// not declared the sidecar crashes instead, which only CSI-Addons feels.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> describe pod <pending pod>`, `kubectl -n <ns> logs <pod> -c csi-addons --previous`,
+    /// and on the node `ss -ltnp 'sport = :9070'`.
+    ///
+    /// # Fix
+    /// From Rook v1.16.5 and v1.17.0 on, `CSIADDONS_RBD_PROVISIONER_PORT` and
+    /// `CSIADDONS_CEPHFS_PROVISIONER_PORT` in `rook-ceph-operator-config` move the provisioners; their default
+    /// is still 9070, so an upgrade alone does not help. Older versions do not know these keys. With the
+    /// ceph-csi-operator of Rook 1.18 and later the ports are constants that differ by themselves.
+    ///
+    /// # References
+    /// rook issue 15432 and pull request 15433; ceph-csi-operator pull request 194 and commit bca85a92.
     "CSI004" "csi-addons-port-conflict" Csi,
-    needs: [],
+    needs: [CsiDeployments, DaemonSets, CsiPods, SchedulingEvents, Operators, PodTables, Objects, Logs],
     explained_by: [],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let found = clashes(facts)?;
+    let mut findings = Vec::new();
+    for clash in found.clashes.iter().filter(|clash| clash.is_csi_addons()) {
+        let remedy = remedy(facts, clash, &found)?;
+        findings.extend(clash.finding(remedy));
+    }
+    Ok(Answered::judged(findings).blind(found.blind))
+}
+
+fn remedy(facts: &Facts<'_>, clash: &Clash<'_>, found: &Clashes<'_>) -> Result<Remedy, Gap> {
+    let ns = &facts.cluster()?.operator_ns;
+    let version = rook_version(facts)?;
+    if clash.is_of_csi_operator() {
+        return Ok(of_csi_operator(ns, clash, version));
+    }
+    let [rbd, cephfs] = free_ports(found);
+    let data = format!(
+        r#"{{"data":{{"CSIADDONS_RBD_PROVISIONER_PORT":"{rbd}","CSIADDONS_CEPHFS_PROVISIONER_PORT":"{cephfs}"}}}}"#
+    );
+    let set_ports = configure(ns, &data);
+    let switch_off = configure(ns, r#"{"data":{"CSI_ENABLE_CSIADDONS":"false"}}"#);
+    Ok(match version {
+        Some(version) if knows_ports(version) => Remedy::guided(say!(
+            "give the provisioners' CSI-Addons ports of their own, {} and {}, which no template on the host network takes; their default is 9070 in every version",
+            rbd,
+            cephfs
+        ))
+        .command(set_ports),
+        Some((major, minor, patch)) => Remedy::guided(say!(
+            "upgrade Rook to v1.16.5, v1.17.0 or later, as {} does not know CSIADDONS_RBD_PROVISIONER_PORT and CSIADDONS_CEPHFS_PROVISIONER_PORT; then set them to free ports, {} and {}, as their default is still 9070; until then switch CSI-Addons off if it can be missed (the first command; true again after the upgrade)",
+            format!("v{major}.{minor}.{patch}"),
+            rbd,
+            cephfs
+        ))
+        .command(switch_off)
+        .command(format!("{set_ports} # after the upgrade")),
+        None => Remedy::guided(say!(
+            "with Rook v1.16.5, v1.17.0 or later set CSIADDONS_RBD_PROVISIONER_PORT and CSIADDONS_CEPHFS_PROVISIONER_PORT to free ports, {} and {}; with an older one upgrade first, or switch CSI-Addons off (CSI_ENABLE_CSIADDONS) until then",
+            rbd,
+            cephfs
+        ))
+        .command(set_ports),
+    })
+}
+
+fn configure(ns: &str, data: &str) -> String {
+    format!("kubectl -n {ns} patch configmap rook-ceph-operator-config --type merge -p '{data}'")
+}
+
+/// PR 15433 is in 1.17.0 and was taken back to 1.16.5.
+fn knows_ports(version: Version) -> bool {
+    version >= (1, 16, 5)
+}
+
+/// In this layout the ports are constants: 9070 (rbd), 9080 (cephfs) and 9071 (nodes) since version 0.3.
+fn of_csi_operator(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Remedy {
+    if version.is_some_and(|version| version < (1, 18, 0)) {
+        return Remedy::guided(say!(
+            "upgrade Rook to 1.18 or later: its ceph-csi-operator gives each CSI-Addons sidecar a port of its own, the one at hand uses 9070 for all; until then switch CSI-Addons off if it can be missed"
+        ))
+        .command(configure(ns, r#"{"data":{"CSI_ENABLE_CSIADDONS":"false"}}"#));
+    }
+    let shown = format!("kubectl -n {ns} get drivers.csi.ceph.io,operatorconfigs.csi.ceph.io -o yaml");
+    if clash.is_foreign() {
+        return Remedy::guided(say!(
+            "free port {} on the nodes: the ceph-csi-operator has no setting for it; move the other listener, or take the controller plugins off the host network (controllerPlugin.hostNetwork: false) if Ceph is reachable from the pod network",
+            clash.port
+        ))
+        .command(shown);
+    }
+    Remedy::guided(say!(
+        "take `liveness` out of the Drivers and the OperatorConfig if its port is {}, or take the controller plugins off the host network (controllerPlugin.hostNetwork: false): the ports of CSI-Addons are constants of the ceph-csi-operator",
+        clash.port
+    ))
+    .command(shown)
+}
+
+/// Two ports from 9071 on that nothing seen takes, and that Ceph, CSI and their neighbours do not use.
+fn free_ports(found: &Clashes<'_>) -> [u16; 2] {
+    const KNOWN: &[u16] = &[9080, 9081, 9090, 9091, 9099, 9100, 9153, 9283, 9926];
+    let mut free = (9071..=u16::MAX).filter(|port| !found.taken.contains(port) && !KNOWN.contains(port));
+    let mut next = || free.next().unwrap_or(9071);
+    [next(), next()]
 }

@@ -1,14 +1,76 @@
+use super::clash::Clash;
+use super::ports::clashes;
+use super::{Version, rook_version};
 use crate::check;
-use crate::check::Answered;
+use crate::check::{Answered, Remedy};
 use crate::facts::{Facts, Gap};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The same ports as CSI004: those that CSI pods on the host network take, by template and by node,
+    /// against each other and against DaemonSets of all namespaces. This check owns every clash that has no
+    /// CSI-Addons sidecar in it: metrics of `liveness-prometheus` (9080, 9081, 9090, 9091), or a stranger.
+    ///
+    /// # Why it matters
+    /// Metrics ports stand only in arguments, so the scheduler does not see them: the second listener of a
+    /// node crash-loops, its pod is never Ready, and a roll-out of the driver hangs. Volumes go on working,
+    /// unless the port is declared; then a pod stays Pending and its work is not done.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> logs <pod> -c liveness-prometheus --previous` says `bind: address already in use`; on
+    /// the node `ss -ltnp 'sport = :9081'` names who has the port.
+    ///
+    /// # Fix
+    /// A Driver of the ceph-csi-operator has one metrics port for its node plugin and its controller plugin.
+    /// Rook 1.18.2 put both on the host network, Rook 1.18.3 stopped setting `liveness`: upgrade. From 1.20 on
+    /// the Drivers are the administrator's: take `liveness` out of them. In the classic layout switch
+    /// `CSI_ENABLE_LIVENESS` off.
+    ///
+    /// # References
+    /// rook issue 16473 and commit 46c7d2cc; ceph-csi-operator issue 319.
     "CSI005" "host-port-conflict" Csi,
-    needs: [],
+    needs: [CsiDeployments, DaemonSets, CsiPods, SchedulingEvents, Operators, PodTables, Objects, Logs],
     explained_by: [],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let found = clashes(facts)?;
+    let ns = &facts.cluster()?.operator_ns;
+    let mut findings = Vec::new();
+    for clash in found.clashes.iter().filter(|clash| !clash.is_csi_addons()) {
+        findings.extend(clash.finding(remedy(ns, clash, rook_version(facts)?)));
+    }
+    Ok(Answered::judged(findings).blind(found.blind))
+}
+
+fn remedy(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Remedy {
+    let configure = |data: &str| {
+        format!("kubectl -n {ns} patch configmap rook-ceph-operator-config --type merge -p '{{\"data\":{{{data}}}}}'")
+    };
+    let drivers = format!("kubectl -n {ns} get drivers.csi.ceph.io,operatorconfigs.csi.ceph.io -o yaml");
+    if clash.is_foreign() {
+        return Remedy::guided(say!("give one side another port: {}", clash.names())).command(format!(
+            "kubectl get pods -A -o wide --field-selector status.phase=Running | grep -e {ns} -e exporter # who runs beside the plugin; on the node: ss -ltnp 'sport = :{}'",
+            clash.port
+        ));
+    }
+    match version {
+        _ if !clash.is_of_csi_operator() => Remedy::guided(say!(
+            "switch the liveness metrics off: in this layout a driver's node plugin and provisioner share one port, which cannot be on one host twice"
+        ))
+        .command(configure(r#""CSI_ENABLE_LIVENESS":"false""#)),
+        Some(version) if version >= (1, 20, 0) => Remedy::guided(say!(
+            "take `liveness` out of the Drivers and the OperatorConfig, or take the controller plugins off the host network: a Driver has one metrics port for both its plugins"
+        ))
+        .command(drivers),
+        Some(version) if version >= (1, 18, 3) => Remedy::guided(say!(
+            "take `liveness` out of the Drivers: Rook v1.18.3 and later does not set it, so what is there was left or set by hand"
+        ))
+        .command(drivers),
+        _ => Remedy::guided(say!(
+            "upgrade Rook to v1.18.3 or later, which no longer sets `liveness` on the Drivers; until then only taking the controller plugins off the host network helps, if monitors and OSDs are reachable from the pod network (editing a Driver does not last, Rook writes it again)"
+        ))
+        .command(format!("{} # until the upgrade", configure(r#""ROOK_ENFORCE_HOST_NETWORK":"false""#))),
+    }
 }

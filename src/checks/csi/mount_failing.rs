@@ -1,14 +1,113 @@
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::errors::Cause;
+use super::{ceph_classes, is_ceph_driver};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::facts::tables::VolumeRow;
+use crate::facts::{Facts, Gap, OPEN_AT_MOST, both};
+use crate::objects::kube::{Event, Pod};
+use crate::say;
+
+/// Events live for an hour; an older one says nothing of now. The kubelet tries again every two minutes.
+const CURRENT: SignedDuration = SignedDuration::from_mins(15);
 
 check! {
     /// # What it looks at
+    /// FailedMount events of the last fifteen minutes about volumes of Ceph CSI, of pods that still wait for
+    /// them. The kubelet's words are decoded; pods of one node that fail for one reason share a finding.
+    ///
+    /// # Why it matters
+    /// The pod does not start. Failures on one node only point to that node: its plugin, its network, its
+    /// kernel. Failures everywhere point to Ceph, its keys or its configuration. `operation with the given
+    /// Volume ID already exists` and `DeadlineExceeded` are never the cause, only its consequence.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> describe pod <name>`, then the log of the node plugin's container `csi-rbdplugin` or
+    /// `csi-cephfsplugin` on that node.
+    ///
+    /// # Fix
+    /// Remove the cause; the kubelet tries again by itself.
+    ///
+    /// # References
+    /// Rook: Troubleshooting/ceph-csi-common-issues; ceph-csi internal/util/idlocker.go.
     "CSI011" "mount-failing" Csi,
-    needs: [],
-    explained_by: [],
+    needs: [MountEvents, Volumes, StorageClasses, Objects],
+    explained_by: [
+        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster),
+        (ceph::mds_down, Object), (csi::node_plugin_unhealthy, Node), (node::node_not_ready, Node),
+        (ext::external_unreachable, Cluster),
+    ],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+/// A pod that waits, where, and why.
+struct Failing<'s> {
+    pod: &'s Pod,
+    events: Vec<&'s Event>,
+}
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let ((events, volumes), classes) = both(both(facts.mount_events(), facts.volumes()), ceph_classes(facts))?;
+    let is_ceph = |event: &Event| {
+        let row = volume(event, volumes);
+        row.is_some_and(|row| classes.contains_key(row.storage_class.as_str())) || names_driver(&event.message)
+    };
+    let is_current = |event: &&Event| event.last_seen().is_some_and(|seen| facts.now().duration_since(seen) <= CURRENT);
+    let mut by_pod: BTreeMap<(&str, &str), Vec<&Event>> = BTreeMap::new();
+    for event in events.iter().filter(is_current).filter(|event| is_ceph(event)) {
+        let about = &event.involved_object;
+        by_pod.entry((&about.namespace, &about.name)).or_default().push(event);
+    }
+    let unopened = by_pod.len().saturating_sub(OPEN_AT_MOST);
+    let pods = facts.each(by_pod, |facts, ((ns, name), _)| facts.object::<Pod>(ns, name))?;
+    let mut groups: BTreeMap<(&str, Cause), Vec<Failing<'_>>> = BTreeMap::new();
+    for ((_, events), pod) in pods.seen {
+        let Some(pod) = pod.filter(|pod| waits(pod)) else { continue };
+        let cause = events.iter().map(|event| Cause::of(&event.message)).min().unwrap_or(Cause::Other);
+        groups.entry((&pod.spec.node_name, cause)).or_default().push(Failing { pod, events });
+    }
+    let findings = groups.iter().filter_map(|((node, cause), group)| finding(node, *cause, group, volumes, unopened));
+    Ok(Answered::judged(findings.collect()).blind(pods.blind))
+}
+
+/// The volume that the message quotes: `failed for volume "pvc-…" : …`.
+fn volume<'v>(event: &Event, volumes: &'v [VolumeRow]) -> Option<&'v VolumeRow> {
+    let (_, rest) = event.message.split_once("for volume \"")?;
+    let (name, _) = rest.split_once('"')?;
+    volumes.iter().find(|row| row.name == name)
+}
+
+fn names_driver(message: &str) -> bool {
+    message.split(|c: char| c.is_whitespace() || c == '\'' || c == '"').any(is_ceph_driver)
+}
+
+/// No container has started yet: the kubelet starts them after the volumes.
+fn waits(pod: &Pod) -> bool {
+    let started = pod.statuses().any(|status| status.state.running.is_some() || status.state.terminated.is_some());
+    pod.metadata.deletion_timestamp.is_none() && pod.status.phase == "Pending" && !started
+}
+
+fn finding(node: &str, cause: Cause, group: &[Failing<'_>], volumes: &[VolumeRow], unopened: usize) -> Option<Finding> {
+    let objects: Vec<ObjectRef> = group.iter().map(|failing| ObjectRef::pod(failing.pod)).collect();
+    let (first, rest) = objects.split_first()?;
+    let events = || group.iter().flat_map(|failing| failing.events.iter().copied());
+    let names: Vec<String> =
+        objects.iter().take(4).map(|object| format!("{}/{}", object.namespace, object.name)).collect();
+    let more = (objects.len() - names.len()) + unopened;
+    let names = names.into_iter().chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>();
+    let summary = say!("mounts of Ceph volumes fail on {} for pods {}: {}", node, super::listed(&names), cause.words());
+    let remedy =
+        Remedy::advice(cause.advice()).command(format!("kubectl -n {} describe pod {}", first.namespace, first.name));
+    let claims = events().filter_map(|event| volume(event, volumes)).map(|row| row.claim.clone());
+    let telling = events().filter(|event| Cause::of(&event.message) == cause);
+    Some(
+        Finding::critical(first.clone(), summary, remedy)
+            .also(rest.iter().cloned())
+            .at([Place::node(node)])
+            .at(claims.filter(|claim| !claim.is_empty()).map(Place::Volume))
+            .since(events().filter_map(Event::first_seen).min())
+            .evidence(telling.take(4).map(Evidence::event)),
+    )
 }

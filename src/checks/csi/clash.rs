@@ -1,0 +1,157 @@
+//! What it means that two workloads want one port of a node.
+
+use std::collections::BTreeSet;
+
+use super::ports::{Listener, Victim};
+use super::{Plugin, listed};
+use crate::check::{Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
+use crate::facts::kinds;
+use crate::say;
+
+/// Workloads that want one port of the same nodes.
+pub(crate) struct Clash<'s> {
+    pub port: u16,
+    /// DaemonSets first, never empty. A single one lost its port to something that no template shows.
+    pub listeners: Vec<Listener<'s>>,
+}
+
+/// What a clash takes away, the worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Loss {
+    Mounts,
+    Volumes,
+    Pods,
+    Sidecars,
+    Nothing,
+}
+
+impl Clash<'_> {
+    /// Whether either side is a CSI-Addons sidecar.
+    pub fn is_csi_addons(&self) -> bool {
+        self.listeners.iter().any(Listener::is_csi_addons)
+    }
+
+    pub fn is_of_csi_operator(&self) -> bool {
+        self.plugins().any(|plugin| plugin.is_of_csi_operator())
+    }
+
+    /// Whether something else than the drivers' workloads is part of it.
+    pub fn is_foreign(&self) -> bool {
+        self.listeners.len() == 1 || self.listeners.iter().any(|listener| listener.plugin.is_none())
+    }
+
+    pub fn plugins(&self) -> impl Iterator<Item = Plugin<'_>> {
+        self.listeners.iter().filter_map(|listener| listener.plugin)
+    }
+
+    /// `DaemonSet rook-ceph/csi-rbdplugin and Deployment rook-ceph/csi-rbdplugin-provisioner`
+    pub fn names(&self) -> String {
+        let mut names: Vec<String> = self.listeners.iter().map(|listener| listener.object().to_string()).collect();
+        if names.len() == 1 {
+            names.push("something that no DaemonSet and no CSI Deployment shows".to_owned());
+        }
+        listed(&names)
+    }
+
+    pub fn finding(&self, remedy: Remedy) -> Option<Finding> {
+        let loss = self.listeners.iter().map(loss).min().unwrap_or(Loss::Nothing);
+        let severity = if loss <= Loss::Volumes { Severity::Critical } else { Severity::Warning };
+        let objects: Vec<ObjectRef> = self.listeners.iter().map(Listener::object).collect();
+        let (first, rest) = objects.split_first()?;
+        let pods = self.victims().filter_map(|(listener, victim)| Some(listener.plugin?.pod_object(victim.row)));
+        let finding = Finding::new(severity, first.clone(), self.summary(loss), remedy)
+            .also(rest.iter().cloned())
+            .also(pods)
+            .detail(self.port.to_string())
+            .at(self.nodes().into_iter().map(Place::node))
+            .evidence(self.victims().map(|(_, victim)| victim.evidence.clone()).take(4))
+            .evidence(self.listeners.iter().map(template));
+        Some(finding)
+    }
+
+    fn victims(&self) -> impl Iterator<Item = (&Listener<'_>, &Victim<'_>)> {
+        self.listeners.iter().flat_map(|listener| listener.victims.iter().map(move |victim| (listener, victim)))
+    }
+
+    /// Where a pod is without its port; where nobody lost it yet, where they meet.
+    fn nodes(&self) -> BTreeSet<String> {
+        if self.victims().next().is_some() {
+            let nodes = self.victims().map(|(_, victim)| victim.node.clone());
+            return nodes.filter(|node| !node.is_empty()).collect();
+        }
+        let mut met = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        for node in self.listeners.iter().flat_map(Listener::nodes) {
+            if !seen.insert(node) {
+                met.insert(node.to_owned());
+            }
+        }
+        met
+    }
+
+    /// Names of the drivers whose listeners suffer this loss.
+    fn drivers(&self, wanted: Loss) -> String {
+        let losers = self.listeners.iter().filter(|listener| loss(listener) == wanted);
+        let drivers: BTreeSet<&str> =
+            losers.filter_map(|listener| listener.plugin.as_ref().map(Plugin::driver)).collect();
+        listed(&drivers.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn summary(&self, worst: Loss) -> Text {
+        let (port, names) = (self.port, self.names());
+        let nodes: Vec<String> = self.nodes().into_iter().collect();
+        let nodes = if nodes.is_empty() { "some nodes".to_owned() } else { listed(&nodes) };
+        match worst {
+            Loss::Mounts => say!(
+                "port {} of the host is wanted by {}: the node plugin cannot start on {}, where no volume of {} can be mounted",
+                port,
+                names,
+                nodes,
+                self.drivers(worst)
+            ),
+            Loss::Volumes => say!(
+                "port {} of the host is wanted by {}: no volume of {} can be created, deleted, resized or attached",
+                port,
+                names,
+                self.drivers(worst)
+            ),
+            Loss::Pods => say!("port {} of the host is wanted by {}: some of their pods cannot start", port, names),
+            Loss::Sidecars => say!(
+                "port {} of the host is wanted by {}: container {} cannot bind on {}; volumes still work",
+                port,
+                names,
+                self.crashing(),
+                nodes
+            ),
+            Loss::Nothing => say!(
+                "port {} of the host is wanted by {}, which share {}: the one that starts second cannot bind",
+                port,
+                names,
+                nodes
+            ),
+        }
+    }
+
+    fn crashing(&self) -> String {
+        let containers: BTreeSet<&str> = self.victims().map(|(listener, _)| listener.container).collect();
+        listed(&containers.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    }
+}
+
+fn loss(listener: &Listener<'_>) -> Loss {
+    match listener.plugin {
+        _ if listener.victims.is_empty() => Loss::Nothing,
+        _ if !listener.is_refused() => Loss::Sidecars,
+        None => Loss::Pods,
+        Some(plugin) if !plugin.is_controller() => Loss::Mounts,
+        Some(_) if listener.nodes().is_empty() => Loss::Volumes,
+        Some(_) => Loss::Pods,
+    }
+}
+
+fn template(listener: &Listener<'_>) -> Evidence {
+    let field = format!("spec.template, container {}", listener.container);
+    let network =
+        if listener.kind == kinds::DEPLOYMENT || listener.plugin.is_some() { "hostNetwork: true, " } else { "" };
+    Evidence::field(&listener.object(), field, format!("{network}{}", listener.says.join(", ")))
+}

@@ -1,0 +1,255 @@
+//! Who wants which port of the nodes: computed from the templates of host-network pods and from where they
+//! run, beside the words of those who lost: the scheduler's, and the error of a listener that cannot bind.
+
+use std::collections::BTreeSet;
+
+use super::clash::Clash;
+use super::{Plugin, plugins};
+use crate::check::{Evidence, ObjectRef, quote};
+use crate::facts::tables::PodRow;
+use crate::facts::{Facts, Gap, Kind, Unknown, both, kinds};
+use crate::objects::kube::{DaemonSet, Event, Meta, Pod, Template};
+
+/// Flags of CSI sidecars whose value is, or ends in, a port. Metrics ports are declared nowhere else.
+const PORT_FLAGS: &[&str] = &["--controller-port", "--metricsport", "--csi-addons-address"];
+const NO_FREE_PORT: &str = "didn't have free ports for the requested pod ports";
+/// Pods in these states run nothing, so they hold no port.
+const OVER: &[&str] = &["Completed", "Evicted", "NodePorts", "Error", "ContainerStatusUnknown"];
+
+/// A workload that listens on a port of the nodes it runs on.
+pub(crate) struct Listener<'s> {
+    pub kind: Kind,
+    pub metadata: &'s Meta,
+    /// None for a DaemonSet that is not Ceph's.
+    pub plugin: Option<Plugin<'s>>,
+    pub container: &'s str,
+    pub port: u16,
+    /// What says so: `containerPort 9070`, `--controller-port=9070`.
+    pub says: Vec<String>,
+    /// The scheduler sees declared ports only.
+    declared: bool,
+    pods: Vec<&'s PodRow>,
+    pub victims: Vec<Victim<'s>>,
+}
+
+/// A pod that did not get its port.
+pub(crate) struct Victim<'s> {
+    pub row: &'s PodRow,
+    /// Where it runs, or should; empty where that is open.
+    pub node: String,
+    pub evidence: Evidence,
+}
+
+impl Victim<'_> {
+    /// Refused by the scheduler or the kubelet; else it runs, and its listener cannot bind.
+    pub fn is_refused(&self) -> bool {
+        self.row.node.is_empty() || self.row.status == "NodePorts"
+    }
+}
+
+/// Every clash that a CSI plugin is part of.
+pub(crate) struct Clashes<'s> {
+    pub clashes: Vec<Clash<'s>>,
+    pub blind: Vec<Unknown>,
+    /// Every port that a template was seen to take on the hosts.
+    pub taken: BTreeSet<u16>,
+}
+
+pub(crate) fn clashes<'s>(facts: &Facts<'s>) -> Result<Clashes<'s>, Gap> {
+    let (plugins, rows) = both(plugins(facts), facts.csi_pods())?;
+    let mut all: Vec<Listener<'s>> = plugins.iter().flat_map(|plugin| of_plugin(*plugin, rows)).collect();
+    let ports: BTreeSet<u16> = all.iter().map(|listener| listener.port).collect();
+    let foreign: Vec<Listener<'s>> = foreign(facts, &plugins)?;
+    let taken = ports.iter().copied().chain(foreign.iter().map(|listener| listener.port)).collect();
+    let rivals = foreign.into_iter().filter(|listener| ports.contains(&listener.port));
+    // Where a stranger's pods run matters only once it wants one of these ports.
+    let rivals = facts.each(rivals.enumerate().collect::<Vec<_>>(), |facts, (_, rival)| rival.rows(facts))?;
+    let mut blind = rivals.blind;
+    for ((_, mut rival), rows) in rivals.seen {
+        rival.pods = rows;
+        all.push(rival);
+    }
+    blind.extend(find_refused(facts, &mut all)?);
+    blind.extend(find_unbound(facts, &mut all)?);
+    let mut clashes = Vec::new();
+    for port in ports {
+        let (of_port, rest) = all.into_iter().partition(|listener| listener.port == port);
+        all = rest;
+        clashes.extend(clash(port, of_port));
+    }
+    Ok(Clashes { clashes, blind, taken })
+}
+
+fn of_plugin<'s>(plugin: Plugin<'s>, rows: &'s [PodRow]) -> Vec<Listener<'s>> {
+    let pods: Vec<&PodRow> = rows.iter().filter(|row| plugin.owns(row)).collect();
+    let mut listeners = listeners(plugin.kind, plugin.metadata, plugin.template);
+    for listener in &mut listeners {
+        listener.plugin = Some(plugin);
+        listener.pods.clone_from(&pods);
+    }
+    listeners
+}
+
+fn foreign<'s>(facts: &Facts<'s>, plugins: &[Plugin<'_>]) -> Result<Vec<Listener<'s>>, Gap> {
+    let is_plugin = |set: &DaemonSet| plugins.iter().any(|plugin| plugin.metadata.uid == set.metadata.uid);
+    let foreign = facts.daemon_sets()?.iter().filter(|set| !is_plugin(set));
+    Ok(foreign.flat_map(|set| listeners(kinds::DAEMON_SET, &set.metadata, &set.spec.template)).collect())
+}
+
+/// The TCP ports of the host that pods of this template take, each once.
+fn listeners<'s>(kind: Kind, metadata: &'s Meta, template: &'s Template) -> Vec<Listener<'s>> {
+    let on_host = template.spec.host_network;
+    let mut listeners: Vec<Listener<'s>> = Vec::new();
+    let mut add = |container: &'s str, port: u16, says: String, declared: bool| match listeners
+        .iter_mut()
+        .find(|listener| listener.port == port)
+    {
+        Some(known) => {
+            known.says.push(says);
+            known.declared |= declared;
+        }
+        None => {
+            let (plugin, pods, victims, says) = (None, Vec::new(), Vec::new(), vec![says]);
+            listeners.push(Listener { kind, metadata, plugin, container, port, says, declared, pods, victims });
+        }
+    };
+    for container in &template.spec.containers {
+        for port in container.ports.iter().filter(|port| matches!(port.protocol.as_str(), "" | "TCP")) {
+            match if on_host { port.container_port } else { port.host_port } {
+                0 => {}
+                number => add(&container.name, number, format!("containerPort {number}"), true),
+            }
+        }
+        for flag in PORT_FLAGS.iter().filter(|_| on_host) {
+            let number = container.flag(flag).and_then(|value| value.rsplit(':').next()?.parse().ok());
+            if let Some(number) = number {
+                add(&container.name, number, format!("{flag}={number}"), false);
+            }
+        }
+    }
+    listeners
+}
+
+/// Finds pods that the scheduler, or the kubelet, refused for the port.
+fn find_refused(facts: &Facts<'_>, all: &mut [Listener<'_>]) -> Result<Vec<Unknown>, Gap> {
+    let is_refused = |row: &PodRow| row.status == "NodePorts" || (row.is_pending() && row.node.is_empty());
+    let suspects = |listener: &Listener<'_>| listener.declared && listener.pods.iter().any(|row| is_refused(row));
+    if !all.iter().any(suspects) {
+        return Ok(Vec::new());
+    }
+    let events = facts.scheduling_events()?;
+    let mut refused = Vec::new();
+    for (at, listener) in all.iter().enumerate().filter(|(_, listener)| listener.declared) {
+        for row in listener.pods.iter().filter(|row| is_refused(row)) {
+            let ns = &listener.metadata.namespace;
+            let event =
+                events.iter().filter(|event| refuses(event, ns, &row.name)).max_by_key(|event| event.last_seen());
+            let evidence = match event {
+                Some(event) => Evidence::event(event),
+                None if row.status == "NodePorts" => Evidence::pod_row(row, ns),
+                None => continue,
+            };
+            refused.push((at, *row, evidence));
+        }
+    }
+    // Only a node plugin's pod is made for one node.
+    let bound: Vec<(usize, &PodRow)> =
+        refused.iter().map(|(at, row, _)| (*at, *row)).filter(|(at, _)| all[*at].kind == kinds::DAEMON_SET).collect();
+    let pods = facts.each(bound, |facts, (at, row)| facts.pod(&all[*at].metadata.namespace, &row.name))?;
+    for (at, row, evidence) in refused {
+        let pod = pods.seen.iter().find(|((_, seen), _)| seen.name == row.name).map(|(_, pod)| *pod);
+        let node = pod.and_then(meant_for).unwrap_or(&row.node).to_owned();
+        all[at].victims.push(Victim { row, node, evidence });
+    }
+    Ok(pods.blind)
+}
+
+fn refuses(event: &Event, ns: &str, pod: &str) -> bool {
+    event.is_about("Pod", ns, pod) && event.message.contains(NO_FREE_PORT)
+}
+
+/// The node that the DaemonSet controller made this pod for.
+pub(super) fn meant_for(pod: &Pod) -> Option<&str> {
+    let terms = "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+    let fields = pod.spec.affinity.pointer(terms)?.as_array()?.iter();
+    let mut names = fields.filter_map(|term| term.pointer("/matchFields/0/values/0")?.as_str());
+    names.next()
+}
+
+/// Finds listeners that say in their log that they cannot bind.
+fn find_unbound(facts: &Facts<'_>, all: &mut [Listener<'_>]) -> Result<Vec<Unknown>, Gap> {
+    let mut suspects = Vec::new();
+    for (at, listener) in all.iter().enumerate().filter(|(_, listener)| listener.plugin.is_some()) {
+        let crashing = |row: &&&PodRow| !row.is_well() && !row.node.is_empty() && row.status != "Terminating";
+        suspects.extend(listener.pods.iter().filter(crashing).map(|row| (at, *row)));
+    }
+    let logs = facts.each(suspects, |facts, (at, row)| bind_error(facts, &all[*at], row))?;
+    for ((at, row), error) in logs.seen {
+        if let Some(evidence) = error {
+            all[at].victims.push(Victim { row, node: row.node.clone(), evidence });
+        }
+    }
+    Ok(logs.blind)
+}
+
+fn bind_error(facts: &Facts<'_>, listener: &Listener<'_>, row: &PodRow) -> Result<Option<Evidence>, Gap> {
+    let words = format!(":{}: bind: address already in use", listener.port);
+    let ns = &listener.metadata.namespace;
+    let now = quote(ns, &row.name, listener.container, facts.log(ns, &row.name, listener.container)?, &[&words]);
+    if now.is_some() || row.restarts == 0 {
+        return Ok(now);
+    }
+    let before = facts.previous_log(ns, &row.name, listener.container)?;
+    Ok(quote(ns, &row.name, listener.container, before, &[&words]))
+}
+
+/// The listeners of one port that stand in each other's way; none if they never meet on a node.
+fn clash(port: u16, listeners: Vec<Listener<'_>>) -> Option<Clash<'_>> {
+    let nodes: Vec<BTreeSet<&str>> = listeners.iter().map(Listener::nodes).collect();
+    let refused: Vec<bool> = listeners.iter().map(Listener::is_refused).collect();
+    let meets = |at: usize| {
+        (0..nodes.len()).any(|other| {
+            other != at && (!nodes[at].is_disjoint(&nodes[other]) || (refused[other] && !nodes[at].is_empty()))
+        })
+    };
+    let keep: Vec<bool> = (0..nodes.len()).map(|at| !listeners[at].victims.is_empty() || meets(at)).collect();
+    let kept = listeners.into_iter().zip(keep).filter_map(|(listener, keep)| keep.then_some(listener));
+    let mut listeners: Vec<_> = kept.collect();
+    listeners.sort_by_key(|listener| (listener.kind != kinds::DAEMON_SET, listener.full_name()));
+    (!listeners.is_empty()).then_some(Clash { port, listeners })
+}
+
+impl<'s> Listener<'s> {
+    fn rows(&self, facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
+        let DaemonSet { spec, .. } = match facts.daemon_sets()?.iter().find(|set| set.metadata.uid == self.metadata.uid)
+        {
+            Some(set) => set,
+            None => return Ok(Vec::new()),
+        };
+        let labels: Vec<String> =
+            spec.selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        Ok(facts.pods_where(&self.metadata.namespace, &labels.join(","))?.iter().collect())
+    }
+
+    /// The nodes on which its pods hold the port, or try to.
+    pub fn nodes(&self) -> BTreeSet<&'s str> {
+        let holding = self.pods.iter().filter(|row| !row.node.is_empty() && !OVER.contains(&row.status.as_str()));
+        holding.map(|row| row.node.as_str()).collect()
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.victims.iter().any(Victim::is_refused)
+    }
+
+    pub fn is_csi_addons(&self) -> bool {
+        self.container == "csi-addons"
+    }
+
+    pub fn full_name(&self) -> String {
+        format!("{} {}/{}", self.kind.kind, self.metadata.namespace, self.metadata.name)
+    }
+
+    pub fn object(&self) -> ObjectRef {
+        ObjectRef::new(self.kind, &self.metadata.namespace, &self.metadata.name)
+    }
+}
