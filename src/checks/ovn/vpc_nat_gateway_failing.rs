@@ -24,7 +24,7 @@ check! {
     /// # References
     /// Kube-OVN: user guide, "VPC internal gateway".
     "OVN006" "vpc-nat-gateway-failing" Ovn,
-    needs: [Discovery, DaemonSets, NatGateways, PodTables, Objects],
+    needs: [Discovery, DaemonSets, PodTables, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
@@ -35,10 +35,11 @@ check! {
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    if facts.nat_gateways()?.is_empty() {
+    let pods = facts.pods_where(ns, "ovn.kubernetes.io/vpc-nat-gw=true")?;
+    if pods.is_empty() {
         return Ok(Answered::NotApplicable("there are no VPC NAT gateways"));
     }
-    let down = down(facts, facts.pods_where(ns, "ovn.kubernetes.io/vpc-nat-gw=true")?)?;
+    let down = down(facts, pods)?;
     let findings = down.seen.iter().map(|(_, pod)| finding(pod)).collect();
     Ok(Answered::judged(findings).blind(down.blind))
 }
