@@ -63,13 +63,13 @@ fn finding(facts: &Facts<'_>, lost: &Lost<'_>) -> Result<Finding, Gap> {
     };
     let nodes: Vec<(&str, &str)> = lost.missing.iter().filter_map(|id| Some((*id, node_of(id)?))).collect();
     let needed = majority(lost.map.len());
-    let states = lost.answered.iter().map(|status| format!("mon.{} {}", status.name, status.state));
+    let states = lost.answered.iter().map(|status| format!("mon.{} {}", status.name, status.state)).collect::<Vec<_>>();
     let missing = if lost.missing.is_empty() { "none".to_owned() } else { list(lost.missing.iter().copied()) };
     let summary = say!(
         "no quorum: {} of {} monitors answer ({}), {} are needed; missing: {}",
         lost.answered.len(),
         lost.map.len(),
-        states.collect::<Vec<_>>().join(", "),
+        states.join(", "),
         needed,
         missing
     );

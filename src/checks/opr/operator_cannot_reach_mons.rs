@@ -74,7 +74,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if reported.is_none() && lines.is_none() {
         return Ok(Answered::passed());
     }
-    let summary = say!("the operator cannot reach the monitors, though pods of them run ({})", list(running.iter().copied()));
+    let summary =
+        say!("the operator cannot reach the monitors, though pods of them run ({})", list(running.iter().copied()));
     let ns = &object.namespace;
     let remedy = Remedy::guided(say!("with a lost quorum repair that first; else ask a monitor's address from the operator's pod, which must answer `ceph v2`, and look at what lies between: pod network, NetworkPolicy, Service proxy, routes of the storage network"))
         .command(format!("kubectl -n {} get svc -l app=rook-ceph-mon", facts.cluster()?.ns))
