@@ -15,6 +15,7 @@ use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, MonPod, Settled, Unknown, kinds};
 use crate::objects::ceph::{Mon as MapMon, MonStatus};
 use crate::objects::kube::ConfigMap;
+use crate::objects::rook::CephCluster;
 
 /// What the names of all monitors' Deployments begin with.
 pub(crate) const PREFIX: &str = "rook-ceph-mon-";
@@ -63,6 +64,12 @@ pub(crate) fn deployment(ns: &str, id: &str) -> ObjectRef {
     ObjectRef::new(kinds::DEPLOYMENT, ns, &format!("{PREFIX}{id}"))
 }
 
+/// Whether this cluster ever had a quorum: only then could Rook write down its fsid and the daemons' versions.
+pub(crate) fn existed(cluster: &CephCluster) -> bool {
+    let ceph = &cluster.status.ceph;
+    !ceph.fsid.is_empty() || !ceph.versions.is_empty()
+}
+
 /// How many of this many monitors make a quorum.
 pub(crate) fn majority(mons: usize) -> usize {
     mons / 2 + 1
@@ -73,7 +80,7 @@ pub(crate) enum Quorum<'s> {
     /// Ceph answers, which it does only with a quorum; or a monitor that is a member says so.
     Holds { inside: Vec<&'s str>, mons: usize, map: Option<&'s [MapMon]> },
     /// Too few of the monmap can be members.
-    Lost(Lost<'s>),
+    Lost(Box<Lost<'s>>),
     /// Ceph does not answer, and what would decide was not seen.
     Open(Vec<Unknown>),
 }
@@ -110,7 +117,7 @@ pub(crate) fn quorum<'s>(facts: &Facts<'s>) -> Result<Quorum<'s>, Gap> {
     }
     let gone = gone_nodes(facts)?;
     Ok(match lost(&mons, answered, gone, asked.clone()) {
-        Some(lost) => Quorum::Lost(lost),
+        Some(lost) => Quorum::Lost(Box::new(lost)),
         None => Quorum::Open(sockets.blind.into_iter().chain(asked).collect()),
     })
 }
