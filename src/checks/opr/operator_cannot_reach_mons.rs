@@ -74,7 +74,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let log = log.filter(|_| alone || reported.is_some());
     let lines = log.and_then(|(pod, log)| Some((pod, failing(log, facts.now())?)));
     let ns = &facts.cluster()?.operator_ns;
-    let quoted = lines.iter().flat_map(|(pod, lines)| lines.iter().map(|line| Evidence::log(ns, &pod.name, OPERATOR, line)));
+    let quoted =
+        lines.iter().flat_map(|(pod, lines)| lines.iter().map(|line| Evidence::log(ns, &pod.name, OPERATOR, line)));
     let evidence: Vec<Evidence> = reported.into_iter().chain(quoted).collect();
     if evidence.is_empty() {
         return Ok(Answered::passed());
