@@ -307,6 +307,8 @@ fn the_json_keeps_to_its_schema() {
         assert!(schema.is_valid(&value), "{:?}", schema.iter_errors(&value).map(|e| e.to_string()).collect::<Vec<_>>());
     }
     assert!(!schema.is_valid(&serde_json::json!({"kind": "Diagnosis"})));
+    let printed: Value = serde_json::from_slice(&run(&["schema"]).stdout).unwrap();
+    assert_eq!(printed, rookdoctor::report::json::schema());
     // The version changes with every release.
     let mut report = broken();
     report.tool.version = "0.0.0".into();
