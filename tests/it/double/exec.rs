@@ -161,7 +161,8 @@ impl Server {
             return None;
         }
         let (stdout, stderr) = (stdout.unwrap_or_default(), stderr.unwrap_or_default());
-        let rc = rc.map_or("1".to_owned(), |rc| String::from_utf8_lossy(&rc).trim().to_owned());
+        let unsaid = if stderr.is_empty() { "0" } else { "1" };
+        let rc = rc.map_or(unsaid.to_owned(), |rc| String::from_utf8_lossy(&rc).trim().to_owned());
         match rc.parse() {
             Ok(rc) if rc != 0 && String::from_utf8_lossy(&stderr).contains("timed out") => Some(self.hung(stderr, rc)),
             Ok(rc) => Some(Ran { stdout, stderr, rc, after: Duration::ZERO }),

@@ -183,14 +183,18 @@ fn metadata_of(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }
 
-/// The answer to a question that the bundle cannot answer. What was not captured was most likely not allowed.
+/// The answer to a question that the bundle cannot answer.
 pub(super) fn unknown(why: &Why, target: &Target<'_>) -> Answer {
     match why {
-        Why::Forbidden(_) | Why::NotCaptured => forbidden(target),
+        Why::Forbidden(text) if text.is_empty() => forbidden(target),
+        Why::Forbidden(text) => Answer::failure(403, "Forbidden", text, Value::Null),
         Why::NotOffered(_) => Answer::no_path(),
         Why::Timeout => {
-            Answer::failure(504, "Timeout", "Timeout: request did not complete within the allotted timeout", json!({}))
+            let message = "Timeout: request did not complete within the allotted timeout";
+            Answer::failure(504, "Timeout", message, json!({}))
         }
+        // No real server says this; it is neither a refusal nor an absence, and asking again does not help.
+        Why::NotCaptured => Answer::failure(501, "", "nothing was recorded of this", Value::Null),
         why => Answer::failure(500, "InternalError", &format!("Internal error occurred: {why}"), Value::Null),
     }
 }

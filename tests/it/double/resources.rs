@@ -106,6 +106,10 @@ impl Resource {
     /// What the place of an object says of its kind.
     fn seen(path: &str, object: &Value) -> Option<Self> {
         let (ns, group, plural) = place(path)?;
+        // Without its CRD no such kind is served, whatever lies in the bundle.
+        if group.contains('.') && !group.ends_with(".k8s.io") {
+            return None;
+        }
         let api_version = object["apiVersion"].as_str()?;
         Some(Self {
             group: group.to_owned(),
@@ -218,7 +222,7 @@ impl Server {
         let aggregated = aggregated_version(&asked.accept);
         match segments[..] {
             ["version"] => {
-                let version = self.bundle.server_version();
+                let version = self.bundle.server_version().unwrap_or_else(|| "v1.32.0".to_owned());
                 Answer::json(&json!({"major": "1", "minor": "", "gitVersion": version, "platform": "linux/amd64"}))
             }
             ["api"] | ["apis"] if aggregated.is_some() => {
