@@ -103,8 +103,10 @@ impl Server {
                 _ => return Answer::bad_request("invalid continue token: continue key is not valid"),
             },
         };
-        let limit = asked.get("limit").parse().unwrap_or(0usize);
-        let to = if limit == 0 { chosen.len() } else { chosen.len().min(from + limit) };
+        let to = match asked.get("limit").parse().unwrap_or(0usize) {
+            0 => chosen.len(),
+            limit => chosen.len().min(from + limit.min(self.page)),
+        };
         let mut metadata = json!({"resourceVersion": RESOURCE_VERSION});
         if to < chosen.len() {
             metadata["continue"] = format!("from-{to}").into();
