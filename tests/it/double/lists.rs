@@ -10,7 +10,7 @@ use super::{Answer, Asked, Listing, Server, forbidden, not_found};
 
 const RESOURCE_VERSION: &str = "672";
 /// Columns that only `-o wide` shows.
-const WIDE: [&str; 19] = [
+const WIDE: [&str; 17] = [
     "IP",
     "Node",
     "Nominated Node",
@@ -28,8 +28,6 @@ const WIDE: [&str; 19] = [
     "Images",
     "Selector",
     "VolumeMode",
-    "Attached Metadata",
-    "Reason For",
 ];
 
 impl Server {
@@ -134,7 +132,8 @@ impl Server {
             Some(table) => (table.columns, table.cells),
             None => self.plain_table(resource, objects),
         };
-        let columns: Vec<Value> = columns.iter().map(|name| column(name)).collect();
+        let is_event = resource.name() == "events";
+        let columns: Vec<Value> = columns.iter().map(|name| column(name, is_event)).collect();
         let rows: Vec<Value> = objects
             .iter()
             .zip(cells)
@@ -175,10 +174,11 @@ impl Server {
     }
 }
 
-fn column(name: &str) -> Value {
+/// An event's own name is the one thing that a table of events shows only when it is wide.
+fn column(name: &str, is_event: bool) -> Value {
     let format = if name == "Name" { "name" } else { "" };
-    json!({"name": name, "type": "string", "format": format, "description": name,
-        "priority": u8::from(WIDE.contains(&name))})
+    let is_wide = WIDE.contains(&name) || (is_event && name == "Name");
+    json!({"name": name, "type": "string", "format": format, "description": name, "priority": u8::from(is_wide)})
 }
 
 fn metadata_of(object: &Value) -> Value {
