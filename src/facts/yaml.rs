@@ -15,7 +15,8 @@ pub fn documents(bytes: &[u8]) -> Result<Vec<Value>, String> {
 }
 
 /// Every object of a text: lists are unrolled, and their items get the kind and version that a list of
-/// one kind leaves out. What only says who wrote a field is dropped, as it is half of a large list.
+/// one kind leaves out. What only says who wrote a field is dropped where no check asks for it, as it is half of
+/// a large list.
 pub fn objects(bytes: &[u8]) -> Result<Vec<Value>, String> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err("the file is empty".into());
@@ -25,7 +26,11 @@ pub fn objects(bytes: &[u8]) -> Result<Vec<Value>, String> {
         unroll(document, &mut objects)?;
     }
     for object in &mut objects {
-        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let writers_matter = ["Deployment", "Node", "CephCluster"].contains(&kind);
+        if let Some(Value::Object(metadata)) = object.get_mut("metadata")
+            && !writers_matter
+        {
             metadata.remove("managedFields");
         }
     }
