@@ -15,8 +15,8 @@ pub fn documents(bytes: &[u8]) -> Result<Vec<Value>, String> {
 }
 
 /// Every object of a text: lists are unrolled, and their items get the kind and version that a list of
-/// one kind leaves out. What only says who wrote a field is dropped where no check asks for it, as it is half of
-/// a large list.
+/// one kind leaves out. What only says who wrote a field is dropped of pods, as it is half of a large list; of
+/// other kinds it is evidence.
 pub fn objects(bytes: &[u8]) -> Result<Vec<Value>, String> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err("the file is empty".into());
@@ -25,12 +25,8 @@ pub fn objects(bytes: &[u8]) -> Result<Vec<Value>, String> {
     for document in documents(bytes)? {
         unroll(document, &mut objects)?;
     }
-    for object in &mut objects {
-        let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let writers_matter = ["Deployment", "Node", "CephCluster"].contains(&kind);
-        if let Some(Value::Object(metadata)) = object.get_mut("metadata")
-            && !writers_matter
-        {
+    for object in objects.iter_mut().filter(|object| object.get("kind").is_some_and(|kind| kind == "Pod")) {
+        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
             metadata.remove("managedFields");
         }
     }

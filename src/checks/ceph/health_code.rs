@@ -54,7 +54,7 @@ fn finding(cluster: &Cluster, code: &str, check: &HealthCheck) -> Finding {
     let remedy = remedy.command(ceph_command(cluster, &format!("health mute {} 1d", quoted(code))));
     Finding::new(severity(code, check, known.as_ref()), ObjectRef::cluster(cluster), summary, remedy)
         .detail(code)
-        .at(check.details().flat_map(daemons))
+        .at(check.details().chain([message]).flat_map(daemons))
         .evidence([Evidence::ceph("health detail", format!("[{}] {code}: {message}", check.severity))])
         .evidence(check.details().take(5).map(|detail| Evidence::ceph("health detail", detail)))
 }

@@ -27,7 +27,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/disaster-recovery; Ceph: rados/troubleshooting/troubleshooting-mon.
     "MON012" "all-mons-down" Mon,
-    needs: [CephClusters, MonPods, Nodes, Objects],
+    needs: [Discovery, CephClusters, MonPods, Nodes, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Node), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
@@ -67,7 +67,11 @@ fn finding(facts: &Facts<'_>, cluster: &CephCluster, mons: &[Mon<'_>]) -> Result
     let remedy = Remedy::guided(say!("recover in this order: nodes and clocks, pod network, monitors' pods (scaled to 0 by hand: scale them to 1, the operator last), then wait for the quorum; mgr, OSDs, PGs, MDS and consumers follow by themselves; nothing is lost yet, so do not restore the quorum by hand and delete no monitor, Deployment or data"))
         .command("kubectl get nodes -o wide")
         .command(format!("kubectl -n {ns} get deploy,pods -l app=rook-ceph-mon -o wide"));
-    let looked = Evidence::field(&object, "status.ceph", format!("{} as of {}", cluster.status.ceph.health, cluster.status.ceph.last_checked));
+    let looked = Evidence::field(
+        &object,
+        "status.ceph",
+        format!("{} as of {}", cluster.status.ceph.health, cluster.status.ceph.last_checked),
+    );
     Ok(Finding::critical(object, summary, remedy)
         .at(ids.map(daemon).chain(nodes.map(Place::node)))
         .evidence(mons.iter().map(|mon| Evidence::pod_row(mon.pod, ns)))

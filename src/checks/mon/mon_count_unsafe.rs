@@ -28,11 +28,8 @@ check! {
     /// # References
     /// Rook: CRDs/Cluster/ceph-cluster-crd, "Mon Settings"; cluster-test.yaml wants one by design.
     "MON008" "mon-count-unsafe" Mon,
-    needs: [CephClusters, MonPods, Nodes],
-    explained_by: [
-        (node::node_not_ready, Node), (opr::operator_down, Cluster), (opr::operator_cannot_reach_mons, Cluster),
-        (opr::reconcile_failing, Cluster), (mon::mon_unschedulable, Cluster), (mon::quorum_lost, Cluster),
-    ],
+    needs: [Discovery, CephClusters, MonPods, Nodes],
+    explained_by: [(node::node_not_ready, Node)],
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -83,7 +80,8 @@ fn missing(cluster: &CephCluster, has: usize, wanted: usize, severity: Severity)
 
 fn together(cluster: &CephCluster, node: &str, ids: &[&str], total: usize, severity: Severity) -> Finding {
     let names = list(ids.iter().copied());
-    let summary = say!("{} of {} monitors ({}) are on node {}: its loss costs the quorum", ids.len(), total, names, node);
+    let summary =
+        say!("{} of {} monitors ({}) are on node {}: its loss costs the quorum", ids.len(), total, names, node);
     let allow = cluster.spec.mon.allow_multiple_per_node;
     finding(cluster, node, summary, severity, |object| Evidence::field(object, "spec.mon.allowMultiplePerNode", allow))
         .at(ids.iter().map(|id| daemon(id)).chain([Place::node(node)]))

@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-common-issues; Ceph: rados/troubleshooting/troubleshooting-mon.
     "MON004" "mon-not-running" Mon,
-    needs: [CephClusters, MonPods, MonDeployments, ClusterEvents, Objects],
+    needs: [MonPods, MonDeployments, ClusterEvents, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Daemon), (node::memory_limit_too_small, Daemon), (net::nad_missing, Cluster),

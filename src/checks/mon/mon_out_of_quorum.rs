@@ -24,7 +24,7 @@ check! {
     /// # References
     /// Rook: Storage-Configuration/Advanced/ceph-mon-health; pkg/operator/ceph/cluster/mon/health.go.
     "MON002" "mon-out-of-quorum" Mon,
-    needs: [CephClusters, CephStatus, QuorumStatus, CephHealth, MonPods, MonSockets, OperatorPods, Logs, Objects],
+    needs: [CephStatus, QuorumStatus, CephHealth, MonPods, MonSockets, OperatorPods, Logs, Objects],
     explained_by: [
         (mon::mon_unschedulable, Daemon), (mon::mon_not_running, Daemon), (mon::mons_start_slowly, Cluster),
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
@@ -68,7 +68,14 @@ fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[M
         0 => "the loss of one more stops the cluster".to_owned(),
         spare => format!("{spare} more may be lost"),
     };
-    let summary = say!("mon.{} is out of quorum; {} of {} are in ({}): {}", id, inside.len(), total, list(inside.iter().copied()), risk);
+    let summary = say!(
+        "mon.{} is out of quorum; {} of {} are in ({}): {}",
+        id,
+        inside.len(),
+        total,
+        list(inside.iter().copied()),
+        risk
+    );
     let remedy = Remedy::guided(say!("bring the pod of mon.{} (or its node) back: it rejoins by itself; if its timer runs out first, Rook makes a new monitor, which needs a free node; delete no monitor by hand", id))
         .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mon,mon={id} -o wide"))
         .command(format!("kubectl -n {ns} describe pod -l app=rook-ceph-mon,mon={id}"));

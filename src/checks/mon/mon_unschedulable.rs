@@ -32,7 +32,7 @@ check! {
     /// # References
     /// Rook: Storage-Configuration/Advanced/ceph-mon-health, "Failing over a Monitor"; mon/health.go.
     "MON006" "mon-unschedulable" Mon,
-    needs: [CephClusters, MonPods, Nodes, Objects],
+    needs: [MonPods, Nodes, Objects],
     explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node)],
 }
 
@@ -88,7 +88,8 @@ fn blocked<'n>(words: &str, bound: Option<&str>, nodes: &'n [NodeRow]) -> Vec<&'
 }
 
 fn why(words: &str, bound: Option<&str>, blocked: &[&NodeRow]) -> String {
-    let state = |node: &&NodeRow| format!("{} is {}", node.name, if node.is_ready() { "cordoned" } else { "not Ready" });
+    let state =
+        |node: &&NodeRow| format!("{} is {}", node.name, if node.is_ready() { "cordoned" } else { "not Ready" });
     let mut reasons: BTreeSet<String> = blocked.iter().map(state).collect();
     let known = [
         ("anti-affinity", "other nodes have a monitor"),

@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-common-issues, "Only mons are created"; pkg/operator/ceph/cluster/mon/mon.go.
     "MON003" "mons-start-slowly" Mon,
-    needs: [CephClusters, MonDeployments, MgrPods],
+    needs: [Discovery, CephClusters, MonDeployments, MgrPods],
     explained_by: [
         (opr::operator_cannot_reach_mons, Cluster), (opr::operator_down, Cluster), (net::nad_default_route, Cluster),
         (net::nad_gateway, Cluster), (node::image_pull_failing, Daemon), (mon::mon_not_running, Cluster),
@@ -66,7 +66,13 @@ fn born(deployment: &Deployment) -> Option<(Timestamp, &str)> {
     Some((deployment.metadata.creation_timestamp?, id))
 }
 
-fn finding(facts: &Facts<'_>, cluster: &CephCluster, mons: &[(Timestamp, &str)], wanted: usize, widest: SignedDuration) -> Finding {
+fn finding(
+    facts: &Facts<'_>,
+    cluster: &CephCluster,
+    mons: &[(Timestamp, &str)],
+    wanted: usize,
+    widest: SignedDuration,
+) -> Finding {
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     let ns = &cluster.metadata.namespace;
     let ids = mons.iter().map(|(_, id)| *id);
@@ -75,7 +81,8 @@ fn finding(facts: &Facts<'_>, cluster: &CephCluster, mons: &[(Timestamp, &str)],
     } else {
         mons.last().map_or(String::new(), |(at, _)| format!("none for {}", crate::checks::opr::ago(facts, *at)))
     };
-    let summary = say!("{} of {} monitors of a new cluster came up ({}), and nothing after them", mons.len(), wanted, apart);
+    let summary =
+        say!("{} of {} monitors of a new cluster came up ({}), and nothing after them", mons.len(), wanted, apart);
     let remedy = Remedy::advice(say!("more time does not help: the operator asks each monitor for its quorum and gets no answer; look at what lies between them (routes and gateway of the storage network's NAD, pod network, NetworkPolicies)"))
         .command(format!("kubectl -n {ns} get deploy -l app=rook-ceph-mon --sort-by=.metadata.creationTimestamp"));
     let made = |&(at, id): &(Timestamp, &str)| {

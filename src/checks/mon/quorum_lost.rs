@@ -33,7 +33,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/disaster-recovery, "Restoring Mon Quorum"; Ceph: rados/troubleshooting-mon.
     "MON001" "quorum-lost" Mon,
-    needs: [CephClusters, CephStatus, MonPods, MonSockets, Nodes, Objects],
+    needs: [CephStatus, MonPods, MonSockets, Nodes, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),

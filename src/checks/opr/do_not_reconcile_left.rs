@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-common-issues and the kubectl plugin's `maintenance`; rook pull request 16874.
     "OPR006" "do-not-reconcile-left" Opr,
-    needs: [CephClusters, MarkedDeployments],
+    needs: [Discovery, CephClusters, MarkedDeployments],
     explained_by: [],
 }
 
@@ -69,8 +69,18 @@ fn on_deployment(facts: &Facts<'_>, deployment: &Deployment, image: &str) -> Fin
     };
     let used = deployment.spec.template.spec.containers.first().map_or("", |container| container.image.as_str());
     let differs = !image.is_empty() && used != image;
-    let summary = say!("the operator leaves {} alone ({} {}), with no maintenance going on: {}", meta.name, DO_NOT_RECONCILE, set_by(facts, meta), freezes);
-    let first = if differs { format!("ask why it runs {used} and whether {image} has what that was for; then ") } else { String::new() };
+    let summary = say!(
+        "the operator leaves {} alone ({} {}), with no maintenance going on: {}",
+        meta.name,
+        DO_NOT_RECONCILE,
+        set_by(facts, meta),
+        freezes
+    );
+    let first = if differs {
+        format!("ask why it runs {used} and whether {image} has what that was for; then ")
+    } else {
+        String::new()
+    };
     let remedy = Remedy::guided(say!("{}take the label away, one daemon at a time with clean PGs between them; the operator then updates it to the CephCluster's image", first))
         .command(format!("kubectl -n {} label deploy {} {DO_NOT_RECONCILE}-", meta.namespace, meta.name));
     let kind = meta.labels.get("ceph_daemon_type").zip(meta.labels.get("ceph_daemon_id"));
@@ -86,11 +96,20 @@ fn on_cluster(facts: &Facts<'_>, cluster: &CephCluster) -> Option<Finding> {
     let meta = &cluster.metadata;
     meta.labels.get(DO_NOT_RECONCILE)?;
     let object = ObjectRef::of::<CephCluster>(meta);
-    let summary = say!("the operator does not reconcile the CephCluster {} ({} {}): no change of its spec takes effect, from Rook 1.18.9 on", meta.name, DO_NOT_RECONCILE, set_by(facts, meta));
+    let summary = say!(
+        "the operator does not reconcile the CephCluster {} ({} {}): no change of its spec takes effect, from Rook 1.18.9 on",
+        meta.name,
+        DO_NOT_RECONCILE,
+        set_by(facts, meta)
+    );
     let remedy = Remedy::guided(say!("ask why it was set, then take the label away"))
         .command(format!("kubectl -n {} label cephcluster {} {DO_NOT_RECONCILE}-", meta.namespace, meta.name));
     let since = writer(meta).and_then(|writer| writer.time);
-    Some(Finding::new(severity(facts, meta), object.clone(), summary, remedy).since(since).evidence([evidence(meta, &object)]))
+    Some(
+        Finding::new(severity(facts, meta), object.clone(), summary, remedy)
+            .since(since)
+            .evidence([evidence(meta, &object)]),
+    )
 }
 
 fn writer(meta: &Meta) -> Option<&ManagedFields> {
@@ -115,7 +134,9 @@ fn evidence(meta: &Meta, object: &ObjectRef) -> Evidence {
     let value = meta.labels.get(DO_NOT_RECONCILE).map_or("", String::as_str);
     let field = format!("metadata.labels[{DO_NOT_RECONCILE}]");
     match writer(meta) {
-        Some(writer) => Evidence::field(object, field, format!("{value}, managedFields: {}", writer.manager)).at(writer.time),
+        Some(writer) => {
+            Evidence::field(object, field, format!("{value}, managedFields: {}", writer.manager)).at(writer.time)
+        }
         None => Evidence::field(object, field, value),
     }
 }

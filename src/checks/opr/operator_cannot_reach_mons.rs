@@ -32,7 +32,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-common-issues, "Operator fails to reach mons"; pkg/operator/ceph/cluster/cephstatus.go.
     "OPR003" "operator-cannot-reach-mons" Opr,
-    needs: [CephClusters, MonPods, OperatorPods, Logs],
+    needs: [Discovery, CephClusters, MonPods, OperatorPods, Logs],
     explained_by: [
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (net::nad_default_route, Cluster),
         (net::nad_gateway, Cluster), (node::node_not_ready, Node), (node::cni_not_ready, Node),

@@ -28,7 +28,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/common-issues; kubectl-rook-ceph: `mons restore-quorum` and `maintenance` scale it to 0.
     "OPR001" "operator-down" Opr,
-    needs: [CephClusters, Operators, OperatorPods],
+    needs: [Operators, OperatorPods],
     explained_by: [
         (access::rook_not_installed, Cluster), (node::node_not_ready, Node), (node::node_rebooted, Node),
         (node::cni_not_ready, Node), (node::image_pull_failing, Node), (node::memory_limit_too_small, Object),
@@ -55,9 +55,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let pods = facts.operator_pods().settled()?.unwrap_or(&[]);
     let ns = &operator.metadata.namespace;
     let summary = say!("the operator has no Ready pod since {}", since.map_or("long".to_owned(), |at| ago(facts, at)));
-    let remedy = Remedy::guided(say!("find out why its pod is not Ready; until then nothing in the cluster heals or changes"))
-        .command(format!("kubectl -n {ns} describe pod -l app={OPERATOR}"))
-        .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --previous --tail=50"));
+    let remedy =
+        Remedy::guided(say!("find out why its pod is not Ready; until then nothing in the cluster heals or changes"))
+            .command(format!("kubectl -n {ns} describe pod -l app={OPERATOR}"))
+            .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --previous --tail=50"));
     let conditions = available.map(|it| Evidence::field(&object, "status.conditions[Available]", &it.message));
     let finding = Finding::warning(object, summary, remedy)
         .since(since)

@@ -31,7 +31,7 @@ check! {
     /// # References
     /// Rook: pkg/operator/ceph/reporting (reasons of events), Troubleshooting/common-issues.
     "OPR004" "reconcile-failing" Opr,
-    needs: [CephClusters, ClusterEvents, Objects],
+    needs: [Discovery, CephClusters, ClusterEvents, Objects],
     explained_by: [
         (opr::operator_cannot_reach_mons, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
         (net::nad_default_route, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
@@ -45,8 +45,14 @@ const CONFLICT: &str = "the object has been modified";
 
 /// What an error means, by a part of its text.
 const MEANINGS: &[(&str, &str)] = &[
-    ("waiting for monitors to reach quorum", "the operator waits for monitors that it cannot reach or that do not form a quorum"),
-    ("failed to discover network CIDRs", "the storage networks could not be read: a NAD, its selector or the canary job"),
+    (
+        "waiting for monitors to reach quorum",
+        "the operator waits for monitors that it cannot reach or that do not form a quorum",
+    ),
+    (
+        "failed to discover network CIDRs",
+        "the storage networks could not be read: a NAD, its selector or the canary job",
+    ),
     ("must end with a trailing newline", "the ConfigMap rook-config-override needs a newline at its end"),
     ("refusing to upgrade", "Ceph is not healthy, and Rook does not upgrade an unhealthy cluster"),
     ("ceph version job", "the job that asks the image for its version did not end: image, scheduling or network"),
@@ -119,9 +125,11 @@ fn told(object: ObjectRef, error: &str) -> Finding {
     let meaning = MEANINGS.iter().find(|(text, _)| error.contains(text)).map(|(_, meaning)| *meaning);
     let meaning = meaning.map_or_else(|| innermost(error).to_owned(), str::to_owned);
     let summary = say!("the operator cannot reconcile {} {}: {}", object.kind, object.name, meaning);
-    let remedy = Remedy::guided(say!("repair what the end of the error names; the operator tries again by itself")).command(
-        format!("kubectl -n {} get events --field-selector reason=ReconcileFailed --sort-by=.lastTimestamp", object.namespace),
-    );
+    let remedy = Remedy::guided(say!("repair what the end of the error names; the operator tries again by itself"))
+        .command(format!(
+            "kubectl -n {} get events --field-selector reason=ReconcileFailed --sort-by=.lastTimestamp",
+            object.namespace
+        ));
     Finding::warning(object, summary, remedy)
 }
 

@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: CephCluster `status` (phase, message, observedGeneration, ceph.lastChecked), pkg/operator/ceph/controller.
     "OPR005" "reconcile-stalled" Opr,
-    needs: [CephClusters, OperatorPods, Logs],
+    needs: [Discovery, CephClusters, OperatorPods, Logs],
     explained_by: [
         (opr::operator_down, Cluster), (opr::operator_cannot_reach_mons, Cluster), (opr::reconcile_failing, Cluster),
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (net::nad_default_route, Cluster),
@@ -63,7 +63,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::NotApplicable("the CephCluster is being deleted"));
     }
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
-    let mut findings: Vec<Finding> = [unseen(facts, cluster, &object), behind(facts, cluster, &object)].into_iter().flatten().collect();
+    let mut findings: Vec<Finding> =
+        [unseen(facts, cluster, &object), behind(facts, cluster, &object)].into_iter().flatten().collect();
     findings.extend(stuck(facts, cluster, &object)?);
     Ok(Answered::judged(findings.into_iter().take(1).collect()))
 }
@@ -77,7 +78,8 @@ fn stuck(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Result
     if log.is_some_and(|(_, log)| moved(log, facts.now())) {
         return Ok(None);
     }
-    let summary = say!("the operator stands at \"{}\" for {}, with no step forward in its log", stage.message, ago(facts, since));
+    let summary =
+        say!("the operator stands at \"{}\" for {}, with no step forward in its log", stage.message, ago(facts, since));
     let last = log.and_then(|(pod, log)| Some((pod, log.lines.last()?)));
     let last = last.map(|(pod, line)| Evidence::log(&pod.ns, &pod.name, OPERATOR, line));
     let finding = finding(facts, object, summary)?.since(Some(since));
@@ -96,7 +98,11 @@ fn behind(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Optio
     if cluster.status.phase == "Progressing" || !older(facts, changed, QUIET) {
         return None;
     }
-    let summary = say!("generation {} of the CephCluster is not reconciled: the operator stands at {}", cluster.metadata.generation, observed);
+    let summary = say!(
+        "generation {} of the CephCluster is not reconciled: the operator stands at {}",
+        cluster.metadata.generation,
+        observed
+    );
     let evidence = Evidence::field(object, "status.observedGeneration", observed).at(changed);
     Some(finding(facts, object, summary).ok()?.since(changed).evidence([evidence]))
 }
@@ -109,8 +115,12 @@ fn unseen(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Optio
     if timer.disabled || !older(facts, Some(checked), allowed) {
         return None;
     }
-    let summary = say!("the operator last looked at Ceph {} ago: what the status of its resources says is old", ago(facts, checked));
-    let evidence = Evidence::field(object, "status.ceph.lastChecked", &cluster.status.ceph.last_checked).at(Some(checked));
+    let summary = say!(
+        "the operator last looked at Ceph {} ago: what the status of its resources says is old",
+        ago(facts, checked)
+    );
+    let evidence =
+        Evidence::field(object, "status.ceph.lastChecked", &cluster.status.ceph.last_checked).at(Some(checked));
     Some(finding(facts, object, summary).ok()?.since(Some(checked)).evidence([evidence]))
 }
 

@@ -103,7 +103,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if down.is_empty() {
         return Ok(Answered::passed().blind(blind));
     }
-    let scene = Scene { cluster, object: facts.ceph_cluster()?, status: status.ok(), tree, pods: &pods };
+    let object = facts.ceph_cluster()?;
+    let scene = Scene { cluster, object, status: status.ok(), tree, pods: &pods };
     Ok(Answered::judged(scene.findings(&down)).blind(blind))
 }
 
