@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use crate::check::{Evidence, ObjectRef, Place};
 use crate::facts::tables::PodRow;
 use crate::facts::{Each, Facts, Gap, PodRowTable, Settled, Unknown, both};
-use crate::objects::kube::{Condition, Event, Pod, Terminated, condition};
+use crate::objects::kube::{Condition, DaemonSet, Event, Pod, Terminated, condition};
 
 /// Rook's own pods as rows: the daemons, the operator and CSI.
 pub(crate) struct RookPods<'s> {
@@ -25,9 +25,11 @@ pub(crate) struct RookPods<'s> {
     pub blind: Vec<Unknown>,
 }
 
+type PodTable<'s> = fn(&Facts<'s>) -> Result<PodRowTable<'s>, Gap>;
+
 /// Touches the tables of mon, mgr, OSD, prepare, MDS, RGW and CSI pods.
 pub(crate) fn rook_pods<'s>(facts: &Facts<'s>) -> Result<RookPods<'s>, Gap> {
-    let tables: [fn(&Facts<'s>) -> Result<PodRowTable<'s>, Gap>; 7] = [
+    let tables: [PodTable<'s>; 7] = [
         Facts::mon_pods,
         Facts::mgr_pods,
         Facts::osd_pods,
@@ -66,6 +68,22 @@ pub(crate) fn unplaced<'s>(facts: &Facts<'s>) -> Result<Each<&'s PodRow, &'s Pod
 /// What the scheduler says of a pod that it cannot place.
 pub(crate) fn unschedulable(pod: &Pod) -> Option<&Condition> {
     condition(&pod.status.conditions, "PodScheduled").filter(|it| it.status == "False" && it.reason == "Unschedulable")
+}
+
+/// The one node that a pod may run on, as Rook binds the daemons that keep their data on a host.
+pub(crate) fn bound_to(pod: &Pod) -> Option<&str> {
+    pod.spec.node_selector.get("kubernetes.io/hostname").map(String::as_str)
+}
+
+/// The label selector of a DaemonSet's pods.
+pub(crate) fn selector(set: &DaemonSet) -> String {
+    let labels = set.spec.selector.match_labels.iter();
+    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// Restarted within two days: the printer counts longer times in days and years.
+pub(crate) fn restarted_lately(row: &PodRow) -> bool {
+    row.restarts > 0 && !row.restarted.contains(['d', 'y'])
 }
 
 /// When a node last booted, and what says so.
@@ -122,10 +140,9 @@ fn host_pods<'s>(facts: &Facts<'s>) -> Result<Each<&'static str, PodRowTable<'s>
     })
 }
 
-/// Restarted within two days, or down: the printer counts longer times in days and years.
+/// Restarted lately, or down.
 fn may_have_rebooted(row: &PodRow) -> bool {
-    let lately = row.restarts > 0 && !row.restarted.contains(['d', 'y']);
-    !row.node.is_empty() && !row.is_done() && (lately || !row.is_well())
+    !row.node.is_empty() && !row.is_done() && (restarted_lately(row) || !row.is_well())
 }
 
 impl Boots {

@@ -51,7 +51,7 @@ fn human(entries: &[Entry], width: usize) -> String {
 
 fn table<'e>(entries: impl Iterator<Item = &'e Entry>, width: usize) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::DynamicFullWidth);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(width).unwrap_or(120).saturating_sub(2));
     table.add_rows(entries.map(|entry| [entry.code.to_owned(), entry.name.to_owned(), entry.reads.join(", ")]));
     let fixed = |width| ColumnConstraint::Absolute(Width::Fixed(width));

@@ -76,10 +76,7 @@ fn target(cli: &Cli) -> Result<Target, Failed> {
         return Ok(Target::Recorded(Box::new(open)));
     }
     if let Some(path) = cli.source.bundle.clone() {
-        let open = move || {
-            let bundle = Bundle::open(&path).with_context(|| format!("cannot open the bundle {}", path.display()));
-            bundle.map_err(Failed::unseen)
-        };
+        let open = move || Bundle::open(&path).map_err(Failed::unseen);
         return Ok(Target::Recorded(Box::new(open)));
     }
     Ok(Target::Live(Box::new(options(&cli.source))))

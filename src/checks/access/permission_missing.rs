@@ -117,7 +117,7 @@ fn finding(object: ObjectRef, refused: &[Unknown]) -> Finding {
         count => say!("{} reads are not permitted: {}", count, missing),
     };
     let remedy = Remedy::guided(say!(
-        "create these roles and bind them to whoever runs the diagnosis (--user, --group or --serviceaccount)"
+        "as an admin, with WHO set to the user that runs the diagnosis, create and bind these roles (for a service account write --serviceaccount=<namespace>:<name>)"
     ));
     let remedy = roles.iter().enumerate().fold(remedy, |remedy, (number, ((ns, verbs), resources))| {
         commands(ns, verbs, resources, number + 1).into_iter().fold(remedy, Remedy::command)

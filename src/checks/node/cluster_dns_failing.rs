@@ -1,7 +1,7 @@
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, quote};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, both, kinds};
+use crate::facts::{Facts, Gap, kinds};
 use crate::say;
 
 check! {
@@ -42,14 +42,12 @@ check! {
 const OPENSHIFT: &str = "dns.operator.openshift.io/daemonset-dns=default";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let pods = both(facts.pods_where("kube-system", "k8s-app=kube-dns"), facts.pods_where("openshift-dns", OPENSHIFT));
-    let (upstream, openshift) = match pods {
-        // Only OpenShift has that namespace, so elsewhere a bundle does not hold it.
-        Err(Gap::Unknown(_)) => (facts.pods_where("kube-system", "k8s-app=kube-dns")?, &[][..]),
-        pods => pods?,
-    };
+    let mut pods = facts.pods_where("kube-system", "k8s-app=kube-dns")?;
+    if pods.is_empty() {
+        pods = facts.pods_where("openshift-dns", OPENSHIFT)?;
+    }
     // A pod that is on its way out was replaced.
-    let pods: Vec<&PodRow> = upstream.iter().chain(openshift).filter(|row| row.status != "Terminating").collect();
+    let pods: Vec<&PodRow> = pods.iter().filter(|row| row.status != "Terminating").collect();
     let down: Vec<&PodRow> = pods.iter().copied().filter(|row| !row.is_well()).collect();
     if pods.is_empty() {
         return Ok(Answered::NotApplicable("no DNS pods are known here"));

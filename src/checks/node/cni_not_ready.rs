@@ -1,3 +1,4 @@
+use super::selector;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
@@ -22,7 +23,7 @@ check! {
     /// Repair the agent; after a boot give it two minutes.
     ///
     /// # References
-    /// Kubernetes: Cluster administration, "Network Plugins"; projectcalico/calico issue 7828.
+    /// Kubernetes: Concepts, Extending Kubernetes, "Network Plugins".
     "NODE007" "cni-not-ready" Node,
     needs: [Nodes, DaemonSets, PodTables, Objects],
     explained_by: [(node::node_rebooted, Node)],
@@ -48,11 +49,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         findings.extend(rows.iter().filter(|row| !row.is_well() && ready(row)).map(|row| agent_down(set, row)));
     }
     Ok(Answered::judged(findings).blind(pods.blind).blind(objects.blind))
-}
-
-fn selector(set: &DaemonSet) -> String {
-    let labels = set.spec.selector.match_labels.iter();
-    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 fn plugin_not_ready(row: &NodeRow, node: &Node) -> Option<Finding> {

@@ -1,4 +1,4 @@
-use super::{daemon_of, unplaced, unschedulable};
+use super::{bound_to, daemon_of, unplaced, unschedulable};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::{NodeRow, PodRow};
@@ -30,8 +30,6 @@ check! {
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
     explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node)],
 }
-
-const HOSTNAME: &str = "kubernetes.io/hostname";
 
 /// The scheduler is given this long.
 const PATIENCE: i64 = 60;
@@ -72,8 +70,8 @@ fn finding(row: &PodRow, pod: &Pod, words: &Condition, nodes: &[NodeRow]) -> Fin
 
 /// Where the pod would be: the node that it is bound to, else those that would have to come back to take it.
 fn wanted_nodes(pod: &Pod, words: &str, nodes: &[NodeRow]) -> Vec<Place> {
-    if let Some(node) = pod.spec.node_selector.get(HOSTNAME) {
-        return vec![Place::node(node.as_str())];
+    if let Some(node) = bound_to(pod) {
+        return vec![Place::node(node)];
     }
     let lost =
         ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"].iter().any(|taint| words.contains(taint));
@@ -94,6 +92,11 @@ fn decode(words: &str) -> (&'static str, &'static str) {
             "node.kubernetes.io/unreachable",
             "a node that could take it is unreachable",
             "bring the unreachable node back",
+        ),
+        (
+            "node.kubernetes.io/network-unavailable",
+            "a node that could take it has no network",
+            "look at the CNI's agent on that node",
         ),
         ("node.kubernetes.io/not-ready", "a node that could take it is not Ready", "bring the node back"),
         (

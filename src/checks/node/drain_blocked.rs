@@ -1,4 +1,4 @@
-use super::{unplaced, unschedulable};
+use super::{bound_to, unplaced, unschedulable};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::{NodeRow, PodRow};
@@ -25,13 +25,12 @@ check! {
     ///
     /// # References
     /// Kubernetes: "Safely Drain a Node", "Non-graceful node shutdown"; Rook:
-    /// Storage-Configuration/ceph-pool-block, "OSD PodDisruptionBudgets".
+    /// CRDs/Cluster/ceph-cluster-crd, `disruptionManagement`.
     "NODE011" "drain-blocked" Node,
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects, DisruptionBudgets],
     explained_by: [],
 }
 
-const HOSTNAME: &str = "kubernetes.io/hostname";
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// In the scheduler's words for a cordoned node.
 const CORDON: &[&str] = &["were unschedulable", "node.kubernetes.io/unschedulable"];
@@ -52,8 +51,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let opened = facts.each(suspects.iter().copied(), |facts, row| facts.object::<Node>("", &row.name));
     let (opened, budgets) = both(opened, facts.each([()], |facts, ()| facts.disruption_budgets()))?;
     let object = |row: &NodeRow| opened.seen.iter().find(|(seen, _)| seen.name == row.name).and_then(|(_, node)| *node);
-    let tight =
-        budgets.seen.iter().flat_map(|(_, all)| all.iter()).filter(|budget| is_tight(budget)).collect::<Vec<_>>();
+    let tight = budgets.seen.iter().flat_map(|(_, all)| all.iter()).filter(is_tight).collect::<Vec<_>>();
     let mut findings = Vec::new();
     for row in suspects {
         if row.is_cordoned() {
@@ -68,7 +66,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 /// Pods that this node could take: bound to it, or to none.
 fn held<'s>(row: &NodeRow, pending: &[Pending<'s>]) -> Vec<Pending<'s>> {
-    let fits = |pod: &Pod| pod.spec.node_selector.get(HOSTNAME).is_none_or(|host| *host == row.name);
+    let fits = |pod: &Pod| bound_to(pod).is_none_or(|host| host == row.name);
     pending.iter().filter(|(_, pod)| fits(pod)).copied().collect()
 }
 
@@ -97,7 +95,7 @@ fn cordoned(row: &NodeRow, node: Option<&Node>, held: &[Pending<'_>], tight: &[&
         return Finding::info(object, summary, remedy).at(at).since(since).evidence(said);
     }
     let names: Vec<&str> = held.iter().map(|(pod, _)| pod.name.as_str()).collect();
-    said.extend(held.iter().filter_map(|pod| words(pod)));
+    said.extend(held.iter().filter_map(words));
     let summary = say!("node {} is cordoned, and so {} finds no node", row.name, names.join(", "));
     let remedy = Remedy::guided(say!("ask whoever cordoned {}; if no maintenance is going on, uncordon it", row.name))
         .command(format!("kubectl uncordon {}", row.name));
@@ -113,7 +111,7 @@ fn out_of_service(node: &Node, held: &[Pending<'_>]) -> Finding {
     let taint = Evidence::field(&object, "spec.taints", OUT_OF_SERVICE);
     Finding::warning(object, summary, remedy)
         .at([Place::node(name.as_str())])
-        .evidence([taint].into_iter().chain(held.iter().filter_map(|pod| words(pod))))
+        .evidence([taint].into_iter().chain(held.iter().filter_map(words)))
 }
 
 fn words((_, pod): &Pending<'_>) -> Option<Evidence> {

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::{daemon_of, rook_pods};
+use super::{daemon_of, restarted_lately, rook_pods, selector};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
@@ -59,19 +59,14 @@ fn multus<'s>(facts: &Facts<'s>) -> Result<Each<&'s DaemonSet, &'s [PodRow]>, Ga
     let sets = facts.each([()], |facts, ()| facts.daemon_sets())?;
     let all = sets.seen.iter().flat_map(|(_, all)| all.iter());
     let multus = all.filter(|set| set.metadata.name.contains("multus") && set.metadata.namespace != "openshift-multus");
-    let mut pods = facts.each(multus, |facts, set| {
-        let labels: Vec<_> =
-            set.spec.selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        facts.pods_where(&set.metadata.namespace, &labels.join(","))
-    })?;
+    let mut pods = facts.each(multus, |facts, set| facts.pods_where(&set.metadata.namespace, &selector(set)))?;
     pods.blind.extend(sets.blind);
     Ok(pods)
 }
 
-/// Restarted within two days: the printer counts longer times in days and years.
+/// Whether its last end is young enough to matter.
 fn may_be_killed(row: &PodRow) -> bool {
-    let lately = row.restarts > 0 && !row.restarted.contains(['d', 'y']);
-    lately || row.status.ends_with("OOMKilled")
+    restarted_lately(row) || row.status.ends_with("OOMKilled")
 }
 
 fn oom<'p>(row: &'p PodRow, pod: &'p Pod) -> impl Iterator<Item = Finding> {

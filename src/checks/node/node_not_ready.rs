@@ -25,8 +25,8 @@ check! {
     /// its daemons one after the other by Rook's own procedures.
     ///
     /// # References
-    /// Kubernetes: Architecture, Nodes, "Node status"; Rook: Storage-Configuration/Block-Storage-RBD, "Node Loss";
-    /// Rook: Troubleshooting/disaster-recovery, "Restoring Mon Quorum".
+    /// Kubernetes: Architecture, Nodes, "Node status"; Rook:
+    /// Storage-Configuration/Block-Storage-RBD/block-storage, on the loss of a node; Troubleshooting/disaster-recovery, "Restoring Mon Quorum".
     "NODE001" "node-not-ready" Node,
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
     explained_by: [(node::cni_not_ready, Node), (node::node_rebooted, Node)],
