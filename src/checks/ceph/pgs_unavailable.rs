@@ -1,4 +1,4 @@
-use super::{ceph_command, old_pg_states, places, pools_of, toned};
+use super::{ceph_command, old_pg_states, places, pool_names, pools_of, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::facts::{Facts, Gap, Settled, both};
@@ -46,11 +46,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Err(unknown) => (Default::default(), Some(unknown)),
     };
     let severity = if only_peering(code) { Severity::Warning } else { Severity::Critical };
-    let which = if pools.is_empty() {
-        "pools that Ceph does not name".to_owned()
-    } else {
-        pools.keys().copied().collect::<Vec<_>>().join(", ")
-    };
+    let which = pool_names(&pools);
     let remedy = Remedy::guided(say!(
         "bring the OSDs back that hold the data; never mark an OSD lost and never set min_size 1 to get there"
     ))

@@ -1,7 +1,7 @@
 use super::prepare_log::{Device, PrepareLog, Verdict, parse};
 use super::{OsdPods, by_osd};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
 use crate::objects::rook::Storage;
@@ -16,7 +16,9 @@ check! {
     ///
     /// # Why it matters
     /// Rook never takes a device that holds anything. The job ends well all the same, so a third of the planned
-    /// capacity can be missing while everything is green. Devices that nobody asked for are not reported.
+    /// capacity can be missing while everything is green. Devices that the CephCluster names, and nodes that it
+    /// names, are a warning, as is a cluster without any OSD; a node without OSDs where all devices of all nodes
+    /// may be used is information.
     ///
     /// # Confirm by hand
     /// `kubectl -n <ns> logs -l app=rook-ceph-osd-prepare -c provision --tail=-1 | grep 'skipping'`; on the host
@@ -48,7 +50,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         is_short(storage, pod, here, present.values())
     });
     let logs = facts.each(short, |facts, pod| facts.log(&cluster.ns, &pod.name, "provision"))?;
-    let findings = logs.seen.iter().filter_map(|(pod, log)| finding(&cluster.ns, pod, &parse(log)));
+    let findings = logs.seen.iter().filter_map(|(pod, log)| {
+        let named = storage.nodes.iter().any(|node| is_job_of(pod, &node.name)) || !storage.use_all_nodes;
+        let severity = if named || present.is_empty() { Severity::Warning } else { Severity::Info };
+        finding(&cluster.ns, pod, &parse(log), severity)
+    });
     Ok(Answered::judged(findings.collect()).blind(logs.blind))
 }
 
@@ -71,7 +77,7 @@ fn is_job_of(pod: &PodRow, node: &str) -> bool {
     pod.node == node || pod.is_of_daemon_set(&format!("rook-ceph-osd-prepare-{node}"))
 }
 
-fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>) -> Option<Finding> {
+fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>, severity: Severity) -> Option<Finding> {
     let asked: Vec<&Device<'_>> = log.devices.iter().filter(|device| log.is_asked(device)).collect();
     if asked.is_empty() {
         return None;
@@ -86,9 +92,9 @@ fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>) -> Option<Finding> {
     let node = ObjectRef::node(&pod.node);
     let context = (!unlisted.is_empty())
         .then(|| Evidence::field(&ObjectRef::pod_row(pod, ns, ""), "not asked for", unlisted.join(", ")));
-    let summary = say!("node {} has devices that are asked for and not used: {}", pod.node, reasons);
+    let summary = say!("devices of {} are not used: {}", pod.node, reasons);
     Some(
-        Finding::warning(node, summary, remedy)
+        Finding::new(severity, node, summary, remedy)
             .at([Place::node(&pod.node)])
             .evidence(asked.iter().map(|device| Evidence::log(ns, &pod.name, "provision", device.line)))
             .evidence(context),

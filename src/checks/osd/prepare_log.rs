@@ -45,14 +45,14 @@ pub(super) struct PrepareLog<'l> {
 }
 
 impl PrepareLog<'_> {
-    /// Whether the CephCluster asks for this device, as far as the log tells. Without a list the answer follows
-    /// from the order in which Rook looks: mounts and filesystems come before the filter, so they prove nothing.
+    /// Whether the CephCluster asks for this device, as far as the log tells. Without a list Rook has passed by
+    /// what is mounted before it looks at anything else: those are the host's own.
     pub fn is_asked(&self, device: &Device<'_>) -> bool {
         let by_list = |name: &str| self.listed.contains(name) || self.listed.contains(&format!("/dev/{name}"));
         match device.verdict {
             Verdict::Ours | Verdict::NotListed => false,
             _ if !self.listed.is_empty() => by_list(&device.name),
-            Verdict::Mounted(_) | Verdict::Filesystem(_) => false,
+            Verdict::Mounted(_) => false,
             _ => true,
         }
     }
@@ -167,6 +167,7 @@ mod tests {
     #[test]
     fn a_device_says_why_it_was_left() {
         let log = log(&[
+            r#"I | cephosd: skipping device "sda2" with mountpoint "/rootfs""#,
             r#"I | cephosd: skipping device "sdc" because it contains a filesystem "ext4""#,
             r#"I | cephosd: skipping device "nvme0n1": ["LVM detected", "Insufficient space (<10 extents) on vgs"]."#,
             r#"I | cephosd: skipping device "sdf" that does not match the device filter/list ([{sd[b-e] 1  0   true false}]). <nil>"#,
@@ -174,8 +175,8 @@ mod tests {
         ]);
         let read = parse(&log);
         let asked: Vec<_> = read.devices.iter().map(|device| (device.name.as_str(), read.is_asked(device))).collect();
-        assert_eq!(asked, [("sdc", false), ("nvme0n1", true), ("sdf", false)]);
+        assert_eq!(asked, [("sda2", false), ("sdc", true), ("nvme0n1", true), ("sdf", false)]);
         let reasons = ["LVM detected", "Insufficient space (<10 extents) on vgs"].map(str::to_owned).to_vec();
-        assert_eq!(read.devices[1].verdict, Verdict::Rejected(reasons));
+        assert_eq!(read.devices[2].verdict, Verdict::Rejected(reasons));
     }
 }
