@@ -105,7 +105,7 @@ fn reason(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Ours | Verdict::NotListed => String::new(),
         Verdict::Foreign { osd, fsid } => format!("{osd} of another Ceph cluster, fsid {fsid}"),
-        Verdict::Leftover { osd } => format!("prepared as {osd}, which does not run"),
+        Verdict::Leftover { osd } => format!("prepared as {osd}, not to the end"),
         Verdict::SomeOsd { uuid } => format!("an OSD of unknown origin, UUID {uuid}"),
         Verdict::Filesystem(kind) => format!("filesystem {kind}"),
         Verdict::Mounted(path) => format!("mounted at {path}"),
@@ -119,7 +119,7 @@ fn way_out(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Ours | Verdict::NotListed => String::new(),
         Verdict::Foreign { fsid, .. } => format!("{wipe} only if the cluster {fsid} is really gone"),
-        Verdict::Leftover { osd } => format!("{wipe} only if the data of {osd} is not needed"),
+        Verdict::Leftover { osd } => format!("{wipe} if {osd} never ran on it"),
         Verdict::SomeOsd { .. } => "find out whose OSD it is before anything else".to_owned(),
         Verdict::Filesystem(_) => format!("back up the files and {wipe}, or take it out of the list"),
         Verdict::Mounted(path) => format!("unmount {path} and remove it from fstab, or take it out of the list"),

@@ -45,15 +45,16 @@ pub(super) struct PrepareLog<'l> {
 }
 
 impl PrepareLog<'_> {
-    /// Whether the CephCluster asks for this device, as far as the log tells. Without a list Rook has passed by
-    /// what is mounted before it looks at anything else: those are the host's own.
+    /// Whether the CephCluster asks for this device, as far as the log tells. Without a list, or with one of
+    /// links (`/dev/disk/by-id/…`), which the lines do not repeat, any device may be meant, except those that
+    /// are mounted: they are the host's own.
     pub fn is_asked(&self, device: &Device<'_>) -> bool {
         let by_list = |name: &str| self.listed.contains(name) || self.listed.contains(&format!("/dev/{name}"));
         match device.verdict {
             Verdict::Ours | Verdict::NotListed => false,
-            _ if !self.listed.is_empty() => by_list(&device.name),
+            _ if by_list(&device.name) => true,
             Verdict::Mounted(_) => false,
-            _ => true,
+            _ => self.listed.is_empty() || self.listed.iter().any(|name| name.starts_with("/dev/disk/")),
         }
     }
 }
@@ -62,11 +63,18 @@ impl PrepareLog<'_> {
 pub(super) fn parse(log: &Log) -> PrepareLog<'_> {
     let mut read = PrepareLog { listed: BTreeSet::new(), devices: Vec::new() };
     let whose = owners(log);
+    let leftover = log.last("since no instance of ").and_then(|line| line.text.split("since no instance of ").nth(1));
+    let leftover = leftover.and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
     for line in &log.lines {
         if line.text.contains("desired devices to configure osds: [") {
             read.listed = listed(&line.text);
         }
         if let Some((name, verdict)) = verdict(&line.text, &whose) {
+            // An incomplete prepare is told without the device's UUID, so it is the one that nobody owns.
+            let verdict = match (verdict, &leftover) {
+                (Verdict::SomeOsd { .. }, Some(osd)) => Verdict::Leftover { osd: osd.clone() },
+                (verdict, _) => verdict,
+            };
             read.devices.push(Device { name: name.to_owned(), verdict, line });
         }
     }
@@ -97,12 +105,6 @@ fn owners(log: &Log) -> BTreeMap<String, Verdict> {
         {
             whose.insert(uuid.to_owned(), Verdict::Foreign { osd: osd(), fsid: fsid.to_owned() });
         }
-        if let Some(rest) = line.split("since no instance of ").nth(1)
-            && let Some(uuid) = line.split("skipping").nth(1).and_then(|rest| rest.split('"').nth(1))
-        {
-            let osd = rest.split_whitespace().next().unwrap_or_default().to_owned();
-            whose.insert(uuid.to_owned(), Verdict::Leftover { osd });
-        }
     }
     whose
 }
@@ -118,9 +120,10 @@ fn verdict<'t>(text: &'t str, whose: &BTreeMap<String, Verdict>) -> Option<(&'t 
         Verdict::Mounted(quoted(why))
     } else if why.starts_with(" because it contains a filesystem ") {
         Verdict::Filesystem(quoted(why))
-    } else if why.starts_with(" that does not match the device filter/list") {
-        Verdict::NotListed
-    } else if why.starts_with(" until the admin specifies it can be used") {
+    } else if [" that does not match the device filter/list", " until the admin specifies it can be used"]
+        .iter()
+        .any(|words| why.starts_with(words))
+    {
         Verdict::NotListed
     } else if let Some(reasons) = why.strip_prefix(": ") {
         Verdict::Rejected(reasons.split('"').skip(1).step_by(2).map(str::to_owned).collect())
