@@ -3,6 +3,7 @@
 //! peak memory are its own. Run by hand: `cargo bench --bench diagnose`.
 
 #[path = "../../tests/it/double.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
 mod double;
 mod synthetic;
 
@@ -112,7 +113,7 @@ fn write(path: &Path) {
 
 fn serve(path: &Path) {
     let tree = Tree::open(path).expect("the archive");
-    let double = double::Double::serve(tree, double::Faults::default());
+    let double = double::Double::serve(tree, double::Faults::none());
     println!("{}", double.kubeconfig().display());
     std::thread::sleep(Duration::from_secs(3600));
 }
