@@ -29,7 +29,6 @@ check! {
         (osd::osd_missing, Cluster),
         (osd::osd_down, Cluster),
         (osd::osd_flags_left, Cluster),
-        (osd::osd_slow_heartbeat, Cluster),
     ],
 }
 

@@ -30,7 +30,6 @@ check! {
         (osd::osds_not_deployed, Cluster),
         (osd::osd_missing, Cluster),
         (osd::osd_down, Cluster),
-        (osd::osd_slow_heartbeat, Cluster),
         (net::nad_host_local_shared, Cluster),
     ],
 }

@@ -3,7 +3,7 @@ use super::{OsdPods, by_osd};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, both};
+use crate::facts::{Cluster, Facts, Gap, both};
 use crate::objects::rook::Storage;
 use crate::say;
 
@@ -53,7 +53,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let findings = logs.seen.iter().filter_map(|(pod, log)| {
         let named = storage.nodes.iter().any(|node| is_job_of(pod, &node.name)) || !storage.use_all_nodes;
         let severity = if named || present.is_empty() { Severity::Warning } else { Severity::Info };
-        finding(&cluster.ns, pod, &parse(log), severity)
+        finding(cluster, pod, &parse(log), severity)
     });
     Ok(Answered::judged(findings.collect()).blind(logs.blind))
 }
@@ -77,7 +77,8 @@ fn is_job_of(pod: &PodRow, node: &str) -> bool {
     pod.node == node || pod.is_of_daemon_set(&format!("rook-ceph-osd-prepare-{node}"))
 }
 
-fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>, severity: Severity) -> Option<Finding> {
+fn finding(cluster: &Cluster, pod: &PodRow, log: &PrepareLog<'_>, severity: Severity) -> Option<Finding> {
+    let ns = &cluster.ns;
     let asked: Vec<&Device<'_>> = log.devices.iter().filter(|device| log.is_asked(device)).collect();
     if asked.is_empty() {
         return None;
@@ -85,10 +86,13 @@ fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>, severity: Severity) -> 
     let list = |parts: Vec<String>| parts.join("; ");
     let reasons = list(asked.iter().map(|device| format!("{} ({})", device.name, reason(&device.verdict))).collect());
     let ways = list(asked.iter().map(|device| format!("{}: {}", device.name, way_out(&device.verdict))).collect());
+    let paths: Vec<String> = asked.iter().map(|device| format!("/dev/{}", device.name)).collect();
     let unlisted = log.devices.iter().filter(|device| device.verdict == Verdict::NotListed);
     let unlisted: Vec<&str> = unlisted.map(|device| device.name.as_str()).collect();
     let remedy = Remedy::guided(say!("look at what each device holds, then: {}; then restart the operator", ways))
-        .command(format!("kubectl -n {ns} logs {} -c provision | grep skipping", pod.name));
+        .command(format!("kubectl -n {ns} logs {} -c provision | grep skipping", pod.name))
+        .command(format!("lsblk -f {}  # on {}", paths.join(" "), pod.node))
+        .command(format!("kubectl -n {} rollout restart deployment rook-ceph-operator", cluster.operator_ns));
     let node = ObjectRef::node(&pod.node);
     let context = (!unlisted.is_empty())
         .then(|| Evidence::field(&ObjectRef::pod_row(pod, ns, ""), "not asked for", unlisted.join(", ")));
@@ -96,7 +100,10 @@ fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>, severity: Severity) -> 
     Some(
         Finding::new(severity, node, summary, remedy)
             .at([Place::node(&pod.node)])
-            .evidence(asked.iter().map(|device| Evidence::log(ns, &pod.name, "provision", device.line)))
+            .evidence(asked.iter().flat_map(|device| {
+                let lines = [Some(device.line), device.proof].into_iter().flatten();
+                lines.map(|line| Evidence::log(ns, &pod.name, "provision", line))
+            }))
             .evidence(context),
     )
 }

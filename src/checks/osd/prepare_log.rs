@@ -30,11 +30,13 @@ pub(super) enum Verdict {
     NotListed,
 }
 
-/// A device, what became of it, and the line that says so.
+/// A device, what became of it, and the lines that say so.
 pub(super) struct Device<'l> {
     pub name: String,
     pub verdict: Verdict,
     pub line: &'l LogLine,
+    /// Whose OSD it is comes in a later line.
+    pub proof: Option<&'l LogLine>,
 }
 
 /// What the job was told to use, and what it left.
@@ -75,7 +77,12 @@ pub(super) fn parse(log: &Log) -> PrepareLog<'_> {
                 (Verdict::SomeOsd { .. }, Some(osd)) => Verdict::Leftover { osd: osd.clone() },
                 (verdict, _) => verdict,
             };
-            read.devices.push(Device { name: name.to_owned(), verdict, line });
+            let proof = match &verdict {
+                Verdict::Foreign { fsid, .. } => log.last(fsid),
+                Verdict::Leftover { .. } => log.last("since no instance of "),
+                _ => None,
+            };
+            read.devices.push(Device { name: name.to_owned(), verdict, line, proof });
         }
     }
     read
