@@ -108,6 +108,12 @@ pub(crate) fn ceph_classes<'s>(facts: &Facts<'s>) -> Result<BTreeMap<&'s str, &'
     Ok(classes.map(|class| (class.metadata.name.as_str(), class)).collect())
 }
 
+/// The CephFilesystem that volumes of this class lie in.
+pub(crate) fn filesystem(facts: &Facts<'_>, class: &StorageClass) -> Result<Option<ObjectRef>, Gap> {
+    let ns = &facts.cluster()?.ns;
+    Ok(class.parameters.get("fsName").map(|name| ObjectRef::new(kinds::FILESYSTEM, ns, name)))
+}
+
 pub(crate) fn is_ceph_driver(driver: &str) -> bool {
     driver.ends_with("rbd.csi.ceph.com") || driver.ends_with("cephfs.csi.ceph.com")
 }
