@@ -11,32 +11,39 @@ use crate::report::FailOn;
 use crate::screen::Color;
 
 /// What `--timeout 0` means: nobody waits longer.
-const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+const ABOUT: &str = "\
+Finds the root cause when a Rook-Ceph cluster breaks, with evidence and the fix.
+
+Looks at the cluster of the current context, or at a recorded one (--bundle,
+--example). It only reads: nothing in the cluster is changed. Without a command
+it diagnoses.";
 
 const EXIT_STATUS: &str = "\
 Exit status:
   0  healthy                       64  wrong usage
   1  a warning                     70  internal error
   2  something is broken          130  interrupted
-  3  not everything could be seen (also: the cluster or bundle could not be opened)";
+  3  not everything could be seen, or the cluster or bundle could not be opened";
 
-const LEAF: &str = "\
+const LAYOUT: &str = "\
 {about-with-newline}
 {usage-heading} {usage}
 
-{all-args}";
+{all-args}{after-help}";
 
-/// Finds the root cause when a Rook-Ceph cluster breaks, with its evidence and the fix.
-///
-/// Looks at the cluster of the current context, or at a recorded one (--bundle, --example). It only reads: nothing
-/// in the cluster is changed. Without a command it diagnoses.
+/// Commands that look at no cluster do not repeat the flags of those that do.
+const LEAF_LAYOUT: &str = "\
+{about-with-newline}
+{usage-heading} {usage}{after-help}";
+
+const LEAF_HELP: &str = "-o json and -o yaml print it for programs. All flags: kubectl rookdoctor --help";
+
+/// `kubectl rookdoctor`
 #[derive(Parser)]
-#[command(version, args_override_self = true, max_term_width = 100, after_help = EXIT_STATUS, help_template = "\
-{about-with-newline}
-{usage-heading} {usage}
-
-{all-args}{after-help}
-")]
+#[command(version, about = ABOUT, long_about = None, after_help = EXIT_STATUS, help_template = LAYOUT)]
+#[command(args_override_self = true, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub source: Source,
@@ -52,7 +59,7 @@ pub struct Cli {
 pub enum Command {
     /// Diagnose a cluster (what happens without a command)
     Diagnose,
-    /// Show the page of a check: what it looks at, why it matters, how to confirm and to fix it
+    /// Show the page of a check: why it matters, how to confirm it, how to fix it
     Explain {
         /// A code or a name: NET007, nad-default-route
         #[arg(value_name = "CODE|NAME")]
@@ -133,7 +140,7 @@ pub struct Connection {
     #[arg(long, global = true, value_name = "GROUP")]
     pub as_group: Vec<String>,
     /// Time for one request (10s; 0 for the default)
-    #[arg(long, global = true, value_name = "TIME", value_parser = request_timeout)]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     pub request_timeout: Option<Duration>,
 }
 
@@ -150,8 +157,8 @@ pub struct Choice {
     /// Not these checks
     #[arg(long, global = true, value_name = "LIST", value_delimiter = ',')]
     pub skip: Vec<String>,
-    /// The severity from which on the exit status tells of findings [default: warning]
-    #[arg(long, global = true, value_name = "SEVERITY", hide_possible_values = false)]
+    /// The severity from which on findings make the exit status: warning (default), critical, never
+    #[arg(long, global = true, value_name = "SEVERITY", hide_possible_values = true)]
     pub fail_on: Option<FailOn>,
 }
 
@@ -184,8 +191,8 @@ pub enum Format {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
     let mut command = Cli::command().bin_name(program(args.first()));
-    for name in ["explain", "checks", "examples", "schema", "version"] {
-        command = command.mut_subcommand(name, |leaf| leaf.help_template(LEAF));
+    for leaf in ["explain", "checks", "examples", "schema", "version"] {
+        command = command.mut_subcommand(leaf, |leaf| leaf.help_template(LEAF_LAYOUT).after_help(LEAF_HELP));
     }
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
@@ -286,11 +293,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Ok(NO_LIMIT),
         total => Ok(total.min(NO_LIMIT)),
     }
-}
-
-/// kubectl's `0` means "do not limit": then the limits of the source hold.
-fn request_timeout(text: &str) -> Result<Duration, String> {
-    duration(text)
 }
 
 #[cfg(test)]

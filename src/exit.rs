@@ -70,9 +70,18 @@ impl<E: Into<anyhow::Error>> From<E> for Failed {
 }
 
 impl fmt::Display for Failed {
-    /// The error and what it comes from, on one line.
+    /// The error and what it comes from, on one line; a cause that is already told is not told again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)
+        let mut told = String::new();
+        for cause in self.error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+            if told.is_empty() {
+                told = cause;
+            } else if !told.contains(&cause) {
+                told.push_str(": ");
+                told.push_str(&cause);
+            }
+        }
+        f.write_str(&told)
     }
 }
 

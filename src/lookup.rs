@@ -68,10 +68,10 @@ pub fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<Str
     let likeness = |known: &str| {
         let known = known.to_lowercase();
         let within = name.len() >= 4 && known.contains(&name);
-        if within { 1.0 } else { strsim::normalized_damerau_levenshtein(&name, &known) }
+        if within { 1.0 } else { strsim::jaro_winkler(&name, &known) }
     };
     let mut near: Vec<(f64, &str)> =
-        known.into_iter().map(|known| (likeness(known), known)).filter(|(likeness, _)| *likeness > 0.6).collect();
+        known.into_iter().map(|known| (likeness(known), known)).filter(|(likeness, _)| *likeness > 0.85).collect();
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     near.into_iter().take(3).map(|(_, known)| known.to_owned()).collect()
 }

@@ -2,7 +2,150 @@
 
 pub mod health_code;
 pub mod mds_down;
+mod meanings;
 pub mod mgr_down;
 pub mod pgs_degraded;
 pub mod pgs_unavailable;
 pub mod pool_application_missing;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::check::{Place, Severity};
+use crate::facts::{CephCommand, Cluster, Fact, Facts, Gap, Unknown, Why};
+use crate::objects::ceph::{Health, HealthCheck, Pool, Status};
+use crate::objects::rook::CephCluster;
+
+/// The check that reports this health code; none if it is CEPH001's. Only checks that exist may own a code, or
+/// it would be lost.
+pub(crate) fn owner(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "MON_DOWN" => "MON002",
+        "MON_CLOCK_SKEW" => "NODE004",
+        "MGR_DOWN" => "CEPH009",
+        "DAEMON_OLD_VERSION" => "IMG001",
+        "OSD_SLOW_PING_TIME_FRONT" | "OSD_SLOW_PING_TIME_BACK" => "OSD009",
+        "OSDMAP_FLAGS" | "OSD_FLAGS" => "OSD011",
+        "PG_AVAILABILITY" => "CEPH003",
+        "PG_DEGRADED" => "CEPH004",
+        "POOL_APP_NOT_ENABLED" => "CEPH002",
+        code if mds_down::CODES.contains(&code) => "CEPH011",
+        code if is_osd_down(code) => "OSD007",
+        _ => return None,
+    })
+}
+
+/// OSD_DOWN, and OSD_HOST_DOWN and its like for each CRUSH type.
+fn is_osd_down(code: &str) -> bool {
+    let kind = code.strip_prefix("OSD").and_then(|rest| rest.strip_suffix("_DOWN"));
+    kind.is_some_and(|kind| kind.is_empty() || kind.strip_prefix('_').is_some_and(|kind| !kind.contains('_')))
+}
+
+/// A muted code is somebody's decision.
+pub(crate) fn is_muted(health: &Health, code: &str) -> bool {
+    health.checks.get(code).is_some_and(|check| check.muted)
+}
+
+/// The severity of a finding about one code.
+fn toned(check: &HealthCheck, severity: Severity) -> Severity {
+    if check.muted { Severity::Info } else { severity }
+}
+
+/// A command for Ceph that can be pasted: through the operator, which needs no toolbox.
+pub(crate) fn ceph_command(cluster: &Cluster, words: &str) -> String {
+    let Cluster { ns, operator_ns, external, .. } = cluster;
+    if *external {
+        return format!("ceph {words}");
+    }
+    format!(
+        "kubectl -n {operator_ns} exec deploy/rook-ceph-operator -- ceph {words} --conf=/var/lib/rook/{ns}/{ns}.config"
+    )
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A cluster this young is still being made.
+pub(crate) fn is_new(cluster: &CephCluster, now: Timestamp) -> bool {
+    let created = cluster.metadata.creation_timestamp;
+    created.is_some_and(|created| now.duration_since(created) < SignedDuration::from_mins(15))
+}
+
+/// The pools whose placement groups these details name (`pg 2.1f is stuck …`), and how many of each.
+fn pools_of<'p>(check: &HealthCheck, pools: &'p [Pool]) -> BTreeMap<&'p str, u32> {
+    let mut counts = BTreeMap::new();
+    for detail in check.details() {
+        let id = detail.strip_prefix("pg ").and_then(|rest| rest.split('.').next()?.parse::<i64>().ok());
+        if let Some(pool) = id.and_then(|id| pools.iter().find(|pool| pool.pool == id)) {
+            *counts.entry(pool.pool_name.as_str()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn places(pools: &BTreeMap<&str, u32>) -> Vec<Place> {
+    pools.keys().map(|name| Place::Pool((*name).to_owned())).collect()
+}
+
+/// Without an active mgr the states of placement groups are those it sent last: old, however green.
+fn old_pg_states(facts: &Facts<'_>, status: &Status) -> Result<Option<Unknown>, Gap> {
+    if status.mgrmap.available {
+        return Ok(None);
+    }
+    let fact = Fact::Ceph { ns: facts.cluster()?.ns.clone(), command: CephCommand::Status };
+    let why = Why::Unreachable("no mgr is active, so the states of placement groups are old".into());
+    Ok(Some(Unknown { fact, why }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks;
+
+    #[test]
+    fn owners_exist() {
+        let codes = [
+            "MON_DOWN",
+            "MON_CLOCK_SKEW",
+            "MGR_DOWN",
+            "DAEMON_OLD_VERSION",
+            "OSD_SLOW_PING_TIME_FRONT",
+            "OSDMAP_FLAGS",
+            "OSD_FLAGS",
+            "PG_AVAILABILITY",
+            "PG_DEGRADED",
+            "POOL_APP_NOT_ENABLED",
+            "MDS_ALL_DOWN",
+            "OSD_DOWN",
+            "OSD_HOST_DOWN",
+            "OSD_RACK_DOWN",
+        ];
+        for code in codes {
+            let owner = owner(code);
+            assert!(checks::ALL.iter().any(|check| Some(check.code) == owner), "{code} is owned by {owner:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_owns_is_left_to_the_general_check() {
+        for code in
+            ["RECENT_CRASH", "MON_DISK_LOW", "OSD_NEARFULL", "OSD_NO_DOWN_OUT_INTERVAL", "POOL_FULL", "NEW_CODE"]
+        {
+            assert_eq!(owner(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quoted("kube-rbd.1"), "kube-rbd.1");
+        assert_eq!(quoted("a b'; rm"), r"'a b'\''; rm'");
+    }
+}

@@ -9,10 +9,15 @@ pub mod nad_gateway;
 pub mod nad_host_local_shared;
 pub mod nad_invalid;
 pub mod nad_missing;
+pub(crate) mod sandbox;
 pub mod sandbox_failing;
 
-use crate::check::{ObjectRef, Place};
-use crate::facts::{Facts, Gap};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::check::{Evidence, ObjectRef, Place};
+use crate::facts::tables::PodRow;
+use crate::facts::{Each, Facts, Gap, both};
+use crate::objects::kube::{ContainerStatus, DaemonSet, Pod, Terminated};
 use crate::objects::multus::{NetworkAttachment, Selection, selections};
 
 /// A network that the CephCluster puts its daemons on.
@@ -54,4 +59,100 @@ pub(crate) fn storage_networks<'s>(facts: &Facts<'s>) -> Result<Vec<StorageNetwo
         }
     }
     Ok(networks)
+}
+
+/// Multus comes in many packages: its DaemonSet mounts the CNI configuration and is named after it, or its
+/// image is. Whereabouts and the other helpers of such packages carry the name as well, but not the part.
+pub(crate) fn multus_daemon_sets<'s>(facts: &Facts<'s>) -> Result<Vec<&'s DaemonSet>, Gap> {
+    Ok(facts.daemon_sets()?.iter().filter(|daemon_set| is_multus(daemon_set)).collect())
+}
+
+fn is_multus(daemon_set: &DaemonSet) -> bool {
+    let (name, spec) = (daemon_set.metadata.name.as_str(), &daemon_set.spec.template.spec);
+    let helper = ["whereabouts", "additional-cni", "dhcp", "networkpolicy", "network-policy", "controller"];
+    let writes = spec.volumes.iter().filter_map(|volume| volume.host_path.as_ref());
+    let mut writes = writes.map(|host| host.path.trim_end_matches('/'));
+    let named = |text: &str| text.contains("multus");
+    let called = named(name) || spec.containers.iter().any(|c| named(&c.image) || named(&c.name));
+    called && !helper.iter().any(|helper| name.contains(helper)) && writes.any(|path| path.ends_with("cni/net.d"))
+}
+
+/// The pods of Multus, on every node.
+pub(crate) fn multus_pods<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
+    let mut pods = Vec::new();
+    let each = facts.each(multus_daemon_sets(facts)?, |facts, daemon_set| {
+        let labels = &daemon_set.spec.selector.match_labels;
+        let label = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
+        facts.pods_where(&daemon_set.metadata.namespace, &label)
+    })?;
+    // Without one of the tables it is not known which nodes have the daemon.
+    if let Some(unknown) = each.blind.into_iter().next() {
+        return Err(Gap::Unknown(unknown));
+    }
+    for (_, rows) in each.seen {
+        pods.extend(rows);
+    }
+    Ok(pods)
+}
+
+/// A daemon that was restarted a moment ago is not down yet.
+const STARTING: SignedDuration = SignedDuration::from_mins(2);
+
+/// Of these pods the ones that crash or are not Ready for longer than a start takes, in full. A pod that
+/// was replaced by a good one on its node (an evicted one) does not count.
+pub(crate) fn down<'s>(
+    facts: &Facts<'s>,
+    rows: impl IntoIterator<Item = &'s PodRow>,
+) -> Result<Each<&'s PodRow, &'s Pod>, Gap> {
+    let rows: Vec<&PodRow> = rows.into_iter().collect();
+    let replaced = |row: &PodRow| rows.iter().any(|other| other.is_well() && other.node == row.node);
+    let sick = rows.iter().copied().filter(|row| !row.is_well() && row.status != "Terminating");
+    let mut opened = facts.each(sick.filter(|row| !replaced(row)), |facts, row| facts.pod(&row.ns, &row.name))?;
+    opened.seen.retain(|(_, pod)| is_down(pod, facts.now()));
+    Ok(opened)
+}
+
+fn is_down(pod: &Pod, now: Timestamp) -> bool {
+    let long = pod.unready_since().is_some_and(|since| now.duration_since(since) >= STARTING);
+    !pod.is_ready() && pod.metadata.deletion_timestamp.is_none() && (long || crashing(pod).is_some())
+}
+
+/// The container that keeps this pod from running, by its own end and not because it waits for another.
+pub(crate) fn crashing(pod: &Pod) -> Option<&ContainerStatus> {
+    pod.statuses().find(|status| {
+        let failed = |ended: &Terminated| ended.exit_code != 0 && status.restart_count > 0;
+        let waits = status.waiting_reason();
+        let between = status.state.waiting.is_none() && !status.ready;
+        waits == "CrashLoopBackOff" || (between && status.terminated().is_some_and(failed))
+    })
+}
+
+/// How a container fails, quoted from its status.
+pub(crate) fn status_evidence(pod: &Pod, status: &ContainerStatus) -> Evidence {
+    let ended = status.terminated().map_or_else(String::new, |ended| {
+        let message = ended.message.trim();
+        let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+        format!(", last end {} with exit status {}{message}", ended.reason, ended.exit_code)
+    });
+    let state = if status.waiting_reason().is_empty() { "not ready" } else { status.waiting_reason() };
+    let init = pod.status.init_container_statuses.iter().any(|init| init.name == status.name);
+    let field = if init { "status.initContainerStatuses" } else { "status.containerStatuses" };
+    let excerpt = format!("{state}, {} restarts{ended}", status.restart_count);
+    let at = status.terminated().and_then(|ended| ended.finished_at);
+    Evidence::field(&ObjectRef::pod(pod), format!("{field}[{}]", status.name), excerpt).at(at)
+}
+
+/// The pods of the Ceph daemons that Rook puts on the storage networks.
+pub(crate) fn daemon_rows<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
+    let (mons, mgrs) = (facts.mon_pods(), facts.mgr_pods());
+    let (mds, rgw) = (facts.mds_pods(), facts.rgw_pods());
+    let (few, osds) = both(both(both(mons, mgrs), both(mds, rgw)), facts.osd_pods())?;
+    let ((mons, mgrs), (mds, rgw)) = few;
+    Ok([mons, mgrs, mds, rgw, osds].into_iter().flatten().filter(|row| !row.is_done()).collect())
+}
+
+/// `osd.3`, by the labels that Rook gives the pod of a daemon.
+pub(crate) fn daemon_place(pod: &Pod) -> Option<Place> {
+    let label = |key: &str| pod.metadata.labels.get(key);
+    Some(Place::daemon(label("ceph_daemon_type")?, label("ceph_daemon_id")?))
 }

@@ -14,10 +14,77 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::check::{Evidence, ObjectRef};
+use crate::check::{Evidence, ObjectRef, Place};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, PodRowTable, Settled, Unknown, both};
-use crate::objects::kube::{Event, Pod, Terminated};
+use crate::facts::{Each, Facts, Gap, PodRowTable, Settled, Unknown, both};
+use crate::objects::kube::{Condition, DaemonSet, Event, Pod, Terminated, condition};
+
+/// Rook's own pods as rows: the daemons, the operator and CSI.
+pub(crate) struct RookPods<'s> {
+    pub rows: Vec<&'s PodRow>,
+    pub blind: Vec<Unknown>,
+}
+
+type PodTable<'s> = fn(&Facts<'s>) -> Result<PodRowTable<'s>, Gap>;
+
+/// Touches the tables of mon, mgr, OSD, prepare, MDS, RGW and CSI pods.
+pub(crate) fn rook_pods<'s>(facts: &Facts<'s>) -> Result<RookPods<'s>, Gap> {
+    let tables: [PodTable<'s>; 7] = [
+        Facts::mon_pods,
+        Facts::mgr_pods,
+        Facts::osd_pods,
+        Facts::prepare_pods,
+        Facts::mds_pods,
+        Facts::rgw_pods,
+        Facts::csi_pods,
+    ];
+    let tables = facts.each(tables, |facts, table| table(facts))?;
+    let rows = tables.seen.iter().flat_map(|(_, rows)| rows.iter()).filter(|row| is_of_rook(&row.name)).collect();
+    Ok(RookPods { rows, blind: tables.blind })
+}
+
+/// The operator's namespace may hold other people's pods.
+fn is_of_rook(pod: &str) -> bool {
+    ["rook-", "csi-", "ceph-csi-"].iter().any(|prefix| pod.starts_with(prefix)) || pod.contains(".csi.ceph.com-")
+}
+
+/// The daemon that a pod is, `osd.3`, by its name.
+pub(crate) fn daemon_of(row: &PodRow) -> Option<Place> {
+    ["mon", "mgr", "osd", "mds"].iter().find_map(|kind| {
+        let id = row.daemon_id(&format!("rook-ceph-{kind}-"))?;
+        (!id.starts_with("prepare") && !id.ends_with("-canary")).then(|| Place::daemon(kind, id))
+    })
+}
+
+/// Rook's pods that no node was found for, in full.
+pub(crate) fn unplaced<'s>(facts: &Facts<'s>) -> Result<Each<&'s PodRow, &'s Pod>, Gap> {
+    let pods = rook_pods(facts)?;
+    let pending = pods.rows.into_iter().filter(|row| row.is_pending() && row.node.is_empty());
+    let mut opened = facts.each(pending, |facts, row| facts.pod(&row.ns, &row.name))?;
+    opened.blind.extend(pods.blind);
+    Ok(opened)
+}
+
+/// What the scheduler says of a pod that it cannot place.
+pub(crate) fn unschedulable(pod: &Pod) -> Option<&Condition> {
+    condition(&pod.status.conditions, "PodScheduled").filter(|it| it.status == "False" && it.reason == "Unschedulable")
+}
+
+/// The one node that a pod may run on, as Rook binds the daemons that keep their data on a host.
+pub(crate) fn bound_to(pod: &Pod) -> Option<&str> {
+    pod.spec.node_selector.get("kubernetes.io/hostname").map(String::as_str)
+}
+
+/// The label selector of a DaemonSet's pods.
+pub(crate) fn selector(set: &DaemonSet) -> String {
+    let labels = set.spec.selector.match_labels.iter();
+    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// Restarted within two days: the printer counts longer times in days and years.
+pub(crate) fn restarted_lately(row: &PodRow) -> bool {
+    row.restarts > 0 && !row.restarted.contains(['d', 'y'])
+}
 
 /// When a node last booted, and what says so.
 #[derive(Clone, Debug)]
@@ -44,45 +111,38 @@ const WITNESSES: usize = 2;
 /// Touches `RebootEvents`, `CsiPods`, `PodTables` and `Objects`.
 pub(crate) fn boots(facts: &Facts<'_>, of: impl Fn(&str) -> bool) -> Result<Boots, Gap> {
     let (events, tables) = both(facts.reboot_events().settled(), host_pods(facts))?;
-    let mut boots = Boots::default();
+    let mut boots = Boots { blind: tables.blind, ..Boots::default() };
     match events {
         Ok(events) => events.iter().filter(|event| of(&event.involved_object.name)).for_each(|it| boots.told(it)),
         Err(unknown) => boots.blind.push(unknown),
     }
-    let mut witnesses: BTreeMap<&str, Vec<(&str, &PodRow)>> = BTreeMap::new();
-    for table in tables {
-        match table {
-            Ok((ns, rows)) => rows.iter().filter(|row| may_have_rebooted(row) && of(&row.node)).for_each(|row| {
-                witnesses.entry(&row.node).or_default().push((ns, row));
-            }),
-            Err(unknown) => boots.blind.push(unknown),
-        }
+    let mut witnesses: BTreeMap<&str, Vec<&PodRow>> = BTreeMap::new();
+    let rows = tables.seen.iter().flat_map(|(_, rows)| rows.iter());
+    for row in rows.filter(|row| may_have_rebooted(row) && of(&row.node)) {
+        witnesses.entry(&row.node).or_default().push(row);
     }
     let opened = witnesses.into_values().take(NODES).flat_map(|mut rows| {
         // One that restarted often has restarted since, and its older end is overwritten.
-        rows.sort_by_key(|(_, row)| row.restarts);
+        rows.sort_by_key(|row| row.restarts);
         rows.into_iter().take(WITNESSES)
     });
-    let opened = facts.each(opened, |facts, (ns, row)| facts.pod(ns, &row.name))?;
+    let opened = facts.each(opened, |facts, row| facts.pod(&row.ns, &row.name))?;
     opened.seen.iter().for_each(|(_, pod)| boots.witnessed(pod));
     boots.blind.extend(opened.blind);
     Ok(boots)
 }
 
 /// Pods of which most are on the host network of some node: CSI, kube-proxy or what replaces it, control plane.
-fn host_pods<'s>(facts: &Facts<'s>) -> Result<[Result<(&'s str, PodRowTable<'s>), Unknown>; 3], Gap> {
-    let operator_ns = facts.cluster()?.operator_ns.as_str();
-    let proxies = facts.pods_where("kube-system", "k8s-app in (kube-proxy,calico-node,cilium)").settled();
-    let control_plane = facts.pods_where("kube-system", "tier=control-plane").settled();
-    let (csi, (proxies, control_plane)) = both(facts.csi_pods().settled(), both(proxies, control_plane))?;
-    Ok([(operator_ns, csi), ("kube-system", proxies), ("kube-system", control_plane)]
-        .map(|(ns, table)| table.map(|rows| (ns, rows))))
+fn host_pods<'s>(facts: &Facts<'s>) -> Result<Each<&'static str, PodRowTable<'s>>, Gap> {
+    facts.each(["", "k8s-app in (kube-proxy,calico-node,cilium)", "tier=control-plane"], |facts, label| match *label {
+        "" => facts.csi_pods(),
+        label => facts.pods_where("kube-system", label),
+    })
 }
 
-/// Restarted within two days, or down: the printer counts longer times in days and years.
+/// Restarted lately, or down.
 fn may_have_rebooted(row: &PodRow) -> bool {
-    let lately = row.restarts > 0 && !row.restarted.contains(['d', 'y']);
-    !row.node.is_empty() && !row.is_done() && (lately || !row.is_well())
+    !row.node.is_empty() && !row.is_done() && (restarted_lately(row) || !row.is_well())
 }
 
 impl Boots {

@@ -36,7 +36,7 @@ const KEPT_BYTES: u64 = 1 << 30;
 /// Of an archive, unpacked; an honest must-gather is well below, a gzip bomb is not.
 const UNPACKED_BYTES: u64 = 8 << 30;
 const ENTRIES: usize = 200_000;
-const NAME_BYTES: u64 = 4096;
+const NAME_BYTES: u64 = 64 << 10;
 const FOLDER_DEPTH: usize = 16;
 
 /// Why a bundle could not be opened.
@@ -447,5 +447,180 @@ impl<R: Read> Read for Bounded<R> {
         self.left =
             self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other("it unpacks to more than 8 GiB"))?;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    const POD: &str = "must-gather/image/namespaces/a/core/pods.yaml";
+
+    fn header(kind: EntryType, size: u64) -> tar::Header {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_mode(0o644);
+        header
+    }
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = header(EntryType::Regular, content.len() as u64);
+            archive.append_data(&mut header, path, *content).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    fn paths(tree: &Tree) -> Vec<&str> {
+        tree.below("").map(|(path, _)| path).collect()
+    }
+
+    #[test]
+    fn the_root_is_found_in_a_folder_and_in_an_archive() {
+        let long = format!("must-gather/image/namespaces/a/pods/{}/c/c/logs/current.log", "p".repeat(120));
+        let files: [(&str, &[u8]); 5] = [
+            ("must-gather/version", b"x"),
+            (POD, b"kind: List\nitems: []\n"),
+            ("must-gather/image/ceph/namespaces/a/must_gather_commands/ceph_status", b"x"),
+            ("must-gather/image/namespaces/a/core/secrets.yaml", b"x"),
+            (&long, b"line\n"),
+        ];
+        let tar = archive(&files);
+        let folder = tempfile::tempdir().unwrap();
+        tar::Archive::new(tar.as_slice()).unpack(folder.path()).unwrap();
+        let expected = [
+            "ceph/namespaces/a/must_gather_commands/ceph_status",
+            "namespaces/a/core/pods.yaml",
+            long.trim_start_matches("must-gather/image/"),
+        ];
+        for tree in [
+            Tree::from_archive("x.tar", &tar).unwrap(),
+            Tree::from_archive("x.tgz", &packed(&tar)).unwrap(),
+            Tree::open(folder.path()).unwrap(),
+        ] {
+            assert_eq!(paths(&tree), expected);
+            assert_eq!((tree.cut(), tree.damage().len()), (None, 0));
+            assert_eq!(*tree.file("namespaces/a/core/pods.yaml").unwrap().bytes().unwrap(), *files[1].1);
+        }
+    }
+
+    #[test]
+    fn what_leads_out_of_an_archive_is_refused() {
+        let mut archive = tar::Builder::new(Vec::new());
+        for name in ["../namespaces/a/core/pods.yaml", "/namespaces/a/core/pods.yaml", "namespaces/a\u{7}/x.yaml"] {
+            let mut header = header(EntryType::Regular, 1);
+            header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            archive.append(&header, &b"x"[..]).unwrap();
+        }
+        for kind in [EntryType::Symlink, EntryType::Link, EntryType::Fifo] {
+            let path = format!("namespaces/a/core/{}.yaml", kind.as_byte());
+            archive.append_link(&mut header(kind, 0), path, "/etc/passwd").unwrap();
+        }
+        let tree = Tree::from_archive("x", &archive.into_inner().unwrap()).unwrap();
+        assert_eq!(tree.damage().len(), 3);
+        assert_eq!(paths(&tree).len(), 3);
+        assert!(tree.below("").all(|(_, file)| file.bytes() == Err(LINK.to_owned())));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_a_folder_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let core = folder.path().join("namespaces/a/core");
+        fs::create_dir_all(&core).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", core.join("pods.yaml")).unwrap();
+        std::os::unix::fs::symlink("/etc", folder.path().join("namespaces/b")).unwrap();
+        let tree = Tree::open(folder.path()).unwrap();
+        assert_eq!(paths(&tree), ["namespaces/a/core/pods.yaml", "namespaces/b"]);
+        assert!(tree.below("").all(|(_, file)| file.bytes().is_err()));
+    }
+
+    #[test]
+    fn a_truncated_archive_keeps_what_was_read() {
+        let noise: Vec<u8> = (0..300_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        let tar = archive(&[("namespaces/a/core/pods.yaml", b"x"), ("namespaces/a/core/services.yaml", &noise)]);
+        let packed = packed(&tar);
+        for cut in [&tar[..tar.len() / 2], &packed[..packed.len() / 2]] {
+            let tree = Tree::from_archive("x", cut).unwrap();
+            assert_eq!(*tree.file("namespaces/a/core/pods.yaml").unwrap().bytes().unwrap(), *b"x");
+            assert!(tree.file("namespaces/a/core/services.yaml").unwrap().bytes().is_err());
+            assert!(tree.cut().unwrap().contains("cut off"));
+        }
+    }
+
+    #[test]
+    fn a_large_log_keeps_its_end() {
+        let log = format!("{}the end\n", "line\n".repeat(LOG_BYTES));
+        let path = "namespaces/a/pods/p/c/c/logs/current.log";
+        let tar = archive(&[(path, log.as_bytes())]);
+        let folder = tempfile::tempdir().unwrap();
+        tar::Archive::new(tar.as_slice()).unpack(folder.path()).unwrap();
+        for tree in [Tree::from_archive("x", &tar).unwrap(), Tree::open(folder.path()).unwrap()] {
+            let file = tree.file(path).unwrap();
+            let kept = file.bytes().unwrap();
+            assert!(kept.len() == LOG_KEPT && kept.ends_with(b"the end\n"));
+            assert_eq!(file.size(), LOG_KEPT as u64);
+        }
+    }
+
+    #[test]
+    fn what_unpacks_without_end_is_an_error() {
+        let mut bounded = Bounded { reader: io::repeat(0), left: 1 << 20 };
+        assert!(io::copy(&mut bounded, &mut io::sink()).unwrap_err().to_string().contains("8 GiB"));
+    }
+
+    #[test]
+    fn what_is_no_bundle_says_what_to_do() {
+        let open = |bytes: &[u8]| Tree::from_archive("notes.txt", bytes).unwrap_err().to_string();
+        assert!(open(b"hello".repeat(300).as_slice()).contains("notes.txt is neither a folder nor a readable"));
+        assert!(open(&archive(&[("readme", b"x")])).contains("Name the folder or archive"));
+        let absent = Tree::open(Path::new("/does/not/exist")).unwrap_err();
+        assert!(absent.to_string().starts_with("cannot read /does/not/exist"));
+    }
+
+    #[test]
+    fn an_overlay_wins_and_takes_away() {
+        let base = archive(&[
+            ("namespaces/a/core/pods.yaml", b"kind: Pod"),
+            ("namespaces/a/core/pods2.yaml", b"x"),
+            ("namespaces/b/core/events.yaml", b"x"),
+        ]);
+        let base = Tree::from_archive("base", &base).unwrap();
+        let over = Tree::from_archive("over", &archive(&[("namespaces/c/core/pods.yaml", b"y")])).unwrap();
+        let removed = ["namespaces/a/core/pods.yaml", "namespaces/*/core/ev*.yaml"].map(String::from);
+        let laid = base.overlay(&over, &removed).unwrap();
+        assert_eq!(paths(&laid), ["namespaces/a/core/pods2.yaml", "namespaces/c/core/pods.yaml"]);
+        assert!(base.overlay(&over, &["namespaces/a/cor".into()]).is_err());
+        // A file that both share is parsed once.
+        let shared = base.overlay(&over, &[]).unwrap();
+        let pods = |tree: &Tree| tree.file("namespaces/a/core/pods.yaml").unwrap().objects().unwrap().as_ptr();
+        assert_eq!(pods(&base), pods(&shared));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_damage_makes_it_panic(at in 0..3072usize, byte: u8, cut in 0..4096usize, gz: bool) {
+            let mut tar = archive(&[(POD, b"kind: List"), ("namespaces/a/pods/p/c/c/logs/current.log", b"x")]);
+            let mut bytes = if gz { packed(&tar) } else { tar.split_off(0) };
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            bytes.truncate(cut.max(at));
+            if let Ok(tree) = Tree::from_archive("x", &bytes) {
+                proptest::prop_assert!(tree.below("").all(|(path, _)| !path.contains("..")));
+                proptest::prop_assert!(tree.below("").all(|(_, file)| file.bytes().is_ok() || file.objects().is_err()));
+            }
+        }
     }
 }

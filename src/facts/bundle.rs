@@ -67,12 +67,7 @@ impl Bundle {
         Self::from_tree(Tree::from_archive(name, bytes)?)
     }
 
-    /// A scenario: the base without what matches `removed`, and with the files of a folder in front.
-    pub fn overlay(base: &Tree, folder: &Path, removed: &[String]) -> Result<Self, BundleError> {
-        Self::from_tree(base.overlay(&Tree::folder(folder)?, removed)?)
-    }
-
-    /// A bundle of files that are already open.
+    /// A bundle of files that are already open, such as a base with a scenario laid over it.
     pub fn from_tree(tree: Tree) -> Result<Self, BundleError> {
         let damage = tree.damage().iter().map(String::as_str).chain(tree.cut());
         let mut flaws: Vec<Why> = damage.map(|why| Why::Malformed(why.to_owned())).collect();
@@ -115,18 +110,20 @@ impl Bundle {
     }
 
     fn discovery(&self) -> Result<Reading, Why> {
-        let (mut served, flaws) = self.crds();
+        let (crds, flaws) = self.crds();
+        let has_crds = crds.is_some();
+        let mut served = crds.unwrap_or_default();
         for kind in kinds::ALL {
             let name = format!("{}/{}", kind.group, kind.plural);
             let coverage = self.manifest.coverage.get(&kind.resource()).map(String::as_str);
             // Of a bundle that was cut off nothing can be said to be absent: its lists then say why.
-            if !kind.is_custom() || self.tree.cut().is_some() || (served.is_none() && self.may_serve(kind, coverage)) {
-                served.get_or_insert_default().insert(name);
+            if !kind.is_custom() || self.tree.cut().is_some() || (!has_crds && self.may_serve(kind, coverage)) {
+                served.insert(name);
             } else if coverage == Some("not-found") {
-                served.get_or_insert_default().remove(&name);
+                served.remove(&name);
             }
         }
-        Ok(self.reading(Answer::Kinds(served.unwrap_or_default()), flaws))
+        Ok(self.reading(Answer::Kinds(served), flaws))
     }
 
     /// The kinds of the CRD folder, if the bundle has one. A CRD is named `<plural>.<group>`.
@@ -496,4 +493,250 @@ fn newest_of_objects(text: &str) -> Option<Timestamp> {
     let fields = text.split(['\n', ',', '{', '}']).filter_map(|field| field.split_once(':'));
     let seen = fields.filter(|(key, _)| SEEN.contains(&key.trim_matches([' ', '-', '"'])));
     seen.filter_map(|(_, at)| at.trim_matches([' ', '"', '\'', '\r']).parse().ok()).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PODS: &str = "kind: PodList\napiVersion: v1\nitems:\n\
+        - metadata: {name: mon-b, namespace: a, labels: {app: rook-ceph-mon}}\n  spec: {nodeName: w1}\n\
+        - metadata: {name: mon-a, labels: {app: rook-ceph-mon}}\n  spec: {nodeName: w2}\n";
+    const COVERAGE: &str = "schemaVersion: 1\ncaptureTime: '2025-10-14T18:37:45Z'\nserverVersion: v1.32.9\ncoverage:\n  \
+        events: ok\n  services: forbidden\n  jobs.batch: timeout\n  ceph status: timeout\n  leases.coordination.k8s.io: 'error: reset'\n";
+    const KEY: &str = "AQBvLz1lAAAAABAAq0aJx9Zt1Q2w3E4r5T6y7w==";
+
+    fn tree(files: &[(&str, &str)]) -> Tree {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, path, content.as_bytes()).unwrap();
+        }
+        Tree::from_archive("test", &archive.into_inner().unwrap()).unwrap()
+    }
+
+    fn bundle(files: &[(&str, &str)]) -> Bundle {
+        Bundle::from_tree(tree(files)).unwrap()
+    }
+
+    fn ask(bundle: &Bundle, fact: Fact) -> Result<Reading, Why> {
+        futures::executor::block_on(bundle.fetch(&fact))
+    }
+
+    fn list(kind: Kind, ns: Option<&str>) -> Fact {
+        Fact::List { kind, ns: ns.map(str::to_owned), select: Select::all() }
+    }
+
+    fn names(reading: &Reading) -> Vec<&str> {
+        let Answer::Objects(objects) = &reading.answer else { panic!("not objects: {reading:?}") };
+        objects.iter().map(name_of).collect()
+    }
+
+    fn text(reading: Result<Reading, Why>) -> Result<String, Why> {
+        match reading?.answer {
+            Answer::Text(text) => Ok(String::from_utf8(text).unwrap()),
+            other => panic!("not text: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_object_counts_once_and_knows_its_place() {
+        let bundle = bundle(&[
+            ("namespaces/a/core/pods.yaml", PODS),
+            ("namespaces/a/core/pods/mon-b.yaml", "kind: Pod\nmetadata: {name: mon-b, namespace: a}\n"),
+            ("namespaces/a/pods/osd-0/osd-0.yaml", "kind: Pod\nmetadata: {name: osd-0, namespace: a}\n"),
+            ("namespaces/b/core/pods.json", r#"{"kind":"PodList","items":[]}"#),
+            ("cluster-scoped-resources/core/nodes/w1.yaml", "kind: Node\nmetadata: {name: w1}\n"),
+        ]);
+        let all = ask(&bundle, list(kinds::POD, None)).unwrap();
+        assert_eq!(names(&all), ["mon-a", "mon-b", "osd-0"]);
+        assert!(all.flaws.is_empty());
+        let Answer::Objects(objects) = &all.answer else { panic!() };
+        assert_eq!((&objects[0]["metadata"]["namespace"], &objects[0]["kind"]), (&"a".into(), &"Pod".into()));
+        assert!(names(&ask(&bundle, list(kinds::POD, Some("b"))).unwrap()).is_empty());
+        assert_eq!(names(&ask(&bundle, list(kinds::NODE, None)).unwrap()), ["w1"]);
+        let select = Select { label: "app=rook-ceph-mon".into(), field: "spec.nodeName=w1".into() };
+        let chosen = ask(&bundle, Fact::List { kind: kinds::POD, ns: Some("a".into()), select }).unwrap();
+        assert_eq!(names(&chosen), ["mon-b"]);
+        let rows = Fact::Rows { kind: kinds::POD, ns: String::new(), label: "app".into() };
+        let Answer::Rows(table) = ask(&bundle, rows).unwrap().answer else { panic!() };
+        assert_eq!(table.cells.iter().map(|row| row[0].as_str().unwrap()).collect::<Vec<_>>(), ["mon-a", "mon-b"]);
+        let one = |name: &str| Fact::Object { kind: kinds::POD, ns: "a".into(), name: name.into() };
+        assert_eq!(names(&ask(&bundle, one("osd-0")).unwrap()), ["osd-0"]);
+        assert!(names(&ask(&bundle, one("osd-1")).unwrap()).is_empty());
+        assert!(bundle.cost().requests == 7 && bundle.cost().bytes > 0);
+    }
+
+    #[test]
+    fn absent_is_unknown_and_empty_is_none() {
+        let bundle = bundle(&[
+            ("namespaces/a/a.yaml", "kind: Namespace"),
+            ("namespaces/a/core/pods.yaml", PODS),
+            ("rookdoctor/manifest.yaml", COVERAGE),
+        ]);
+        for (kind, ns, expected) in [
+            (kinds::EVENT, Some("a"), Ok(0)),
+            (kinds::EVENT, None, Ok(0)),
+            (kinds::EVENT, Some("nowhere"), Ok(0)),
+            (kinds::POD, None, Ok(2)),
+            (kinds::POD, Some("nowhere"), Err(Why::NotCaptured)),
+            (kinds::NODE, None, Err(Why::NotCaptured)),
+            (kinds::SERVICE, None, Err(Why::Forbidden(String::new()))),
+            (kinds::JOB, Some("a"), Err(Why::Timeout)),
+            (kinds::LEASE, Some("a"), Err(Why::Unreachable("reset".into()))),
+        ] {
+            let read = ask(&bundle, list(kind, ns)).map(|reading| names(&reading).len());
+            assert_eq!(read, expected, "{} {ns:?}", kind.plural);
+        }
+        assert_eq!(bundle.now(), "2025-10-14T18:37:45Z".parse().unwrap());
+        assert_eq!(bundle.server_version().as_deref(), Some("v1.32.9"));
+    }
+
+    #[test]
+    fn a_broken_file_is_a_flaw_and_never_an_absence() {
+        let bundle = bundle(&[
+            ("namespaces/a/core/pods.yaml", PODS),
+            ("namespaces/b/core/pods.yaml", "kind: PodList\nitems: [}"),
+            ("namespaces/b/core/services.yaml", ""),
+        ]);
+        let all = ask(&bundle, list(kinds::POD, None)).unwrap();
+        assert_eq!(names(&all), ["mon-a", "mon-b"]);
+        assert!(matches!(&all.flaws[..], [Why::Malformed(why)] if why.starts_with("namespaces/b/core/pods.yaml: ")));
+        assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
+        assert!(matches!(ask(&bundle, list(kinds::POD, Some("b"))), Err(Why::Malformed(_))));
+        assert!(matches!(ask(&bundle, list(kinds::SERVICE, None)), Err(Why::Malformed(_))));
+        let lost = Fact::Object { kind: kinds::POD, ns: "b".into(), name: "x".into() };
+        assert!(matches!(ask(&bundle, lost), Err(Why::Malformed(_))));
+    }
+
+    #[test]
+    fn discovery_follows_the_crds() {
+        let served = |files: &[(&str, &str)]| match ask(&bundle(files), Fact::Discovery).unwrap().answer {
+            Answer::Kinds(kinds) => {
+                ["ceph.rook.io/cephclusters", "kubeovn.io/subnets", "/pods"].map(|kind| kinds.contains(kind))
+            }
+            other => panic!("{other:?}"),
+        };
+        let crd = format!("{CRDS}/cephclusters.ceph.rook.io.yaml");
+        let subnets = ("cluster-scoped-resources/kubeovn.io/subnets.yaml", "kind: List\nitems: []");
+        assert_eq!(served(&[(&crd, "x"), subnets]), [true, false, true]);
+        assert_eq!(
+            served(&[(&format!("{CRDS}.yaml"), "kind: List\nitems: [{metadata: {name: cephclusters.ceph.rook.io}}]")]),
+            [true, false, true]
+        );
+        assert_eq!(served(&[subnets]), [false, true, true]);
+        let manifest = (
+            "rookdoctor/manifest.yaml",
+            "coverage: {subnets.kubeovn.io: not-found, cephclusters.ceph.rook.io: forbidden}",
+        );
+        assert_eq!(served(&[subnets, manifest]), [true, false, true]);
+    }
+
+    #[test]
+    fn a_command_that_failed_is_never_healthy() {
+        let json = "ceph/namespaces/a/must_gather_commands_json_output/ceph";
+        let failed = "rookdoctor/ceph/a/ceph";
+        let denied = format!("Error EACCES: access denied {KEY}");
+        let bundle = bundle(&[
+            ("namespaces/a/a.yaml", "kind: Namespace"),
+            ("rookdoctor/manifest.yaml", COVERAGE),
+            (&format!("{json}_osd_tree_--format_json-pretty"), "{}"),
+            (&format!("{json}_osd_dump_--format_json"), "[]"),
+            (&format!("{json}_health_detail_--format_json-pretty"), "\n"),
+            (&format!("{failed}_fs_dump_--format_json-pretty.rc"), "13"),
+            (&format!("{failed}_fs_dump_--format_json-pretty.stderr"), &denied),
+            (&format!("{failed}_quorum_status_--format_json-pretty.rc"), "1\n"),
+            (&format!("{failed}_quorum_status_--format_json-pretty.stderr"), "timed out\n"),
+            (&format!("{failed}_time-sync-status_--format_json.rc"), "timeout"),
+        ]);
+        let stderr = "Error EACCES: access denied <key>".to_owned();
+        for (command, expected) in [
+            (CephCommand::OsdTree, Ok("{}".to_owned())),
+            (CephCommand::OsdDump, Ok("[]".to_owned())),
+            (CephCommand::HealthDetail, Err(Why::NotCaptured)),
+            (CephCommand::FsDump, Err(Why::Failed { rc: 13, stderr })),
+            (CephCommand::QuorumStatus, Err(Why::Timeout)),
+            (CephCommand::TimeSyncStatus, Err(Why::Timeout)),
+            (CephCommand::Status, Err(Why::Timeout)),
+            (CephCommand::Versions, Err(Why::NotCaptured)),
+        ] {
+            assert_eq!(text(ask(&bundle, Fact::Ceph { ns: "a".into(), command })), expected, "{command}");
+        }
+    }
+
+    #[test]
+    fn sockets_answer_or_say_why_not() {
+        let base = |mon: &str| {
+            format!("rookdoctor/exec/a/mon-{mon}/mon/ceph_--admin-daemon__run_ceph_ceph-mon.{mon}.asok_mon_status")
+        };
+        let bundle = bundle(&[
+            ("namespaces/a/a.yaml", "kind: Namespace"),
+            (&(base("a") + ".stdout"), "{}"),
+            (&(base("a") + ".rc"), "0"),
+            (&(base("b") + ".stdout"), "{}"),
+            (&(base("b") + ".rc"), "22"),
+            (&(base("b") + ".stderr"), "admin_socket: invalid command"),
+            (&(base("c") + ".rc"), "timeout"),
+            (&(base("d") + ".rc"), "0"),
+        ]);
+        let stderr = "admin_socket: invalid command".to_owned();
+        for (mon, expected) in [
+            ("a", Ok("{}".to_owned())),
+            ("b", Err(Why::Failed { rc: 22, stderr })),
+            ("c", Err(Why::Timeout)),
+            ("d", Err(Why::NotCaptured)),
+            ("e", Err(Why::NotCaptured)),
+        ] {
+            let fact = Fact::Socket {
+                ns: "a".into(),
+                pod: format!("mon-{mon}"),
+                container: "mon".into(),
+                daemon: format!("mon.{mon}"),
+                command: "mon_status",
+            };
+            assert_eq!(text(ask(&bundle, fact)), expected, "mon.{mon}");
+        }
+    }
+
+    #[test]
+    fn logs_are_cut_as_live_ones_are() {
+        let logs = "namespaces/a/pods/p/c/c/logs";
+        let long: String = (0..LOG_LINES + 10).map(|line| format!("line {line}\n")).collect();
+        let bundle = bundle(&[
+            (&format!("{logs}/current.log"), &long),
+            (&format!("{logs}/previous.log"), ""),
+            (&format!("{logs}/previous.insecure.log"), "2025-10-14T18:37:45.5Z fatal\n"),
+        ]);
+        let log = |container: &str, previous| {
+            let fact = Fact::Log { ns: "a".into(), pod: "p".into(), container: container.into(), previous };
+            text(ask(&bundle, fact))
+        };
+        let current = log("c", false).unwrap();
+        assert_eq!((current.lines().count(), current.lines().next()), (LOG_LINES, Some("line 10")));
+        assert!(log("c", true).unwrap().ends_with("fatal\n"));
+        assert_eq!(log("d", false), Err(Why::NotCaptured));
+        assert_eq!(bundle.now(), "2025-10-14T18:37:45.5Z".parse().unwrap());
+        let wide = [vec![b'x'; LOG_BYTES], b"\nthe end".to_vec()].concat();
+        assert_eq!(end_of_log(&wide), b"the end");
+    }
+
+    #[test]
+    fn the_clock_is_the_newest_time_that_was_seen() {
+        let event = "- {lastTimestamp: '2025-03-04T14:20:32Z', deletionTimestamp: '2030-01-01T00:00:00Z'}";
+        assert_eq!(newest_of_objects(event), "2025-03-04T14:20:32Z".parse().ok());
+        let json =
+            r#"{"metadata":{"creationTimestamp":"2025-03-04T14:20:33Z"},"spec":{"notAfter":"2035-01-01T00:00:00Z"}}"#;
+        assert_eq!(newest_of_objects(json), "2025-03-04T14:20:33Z".parse().ok());
+    }
+
+    #[test]
+    fn a_newer_manifest_is_refused_and_a_broken_one_is_a_flaw() {
+        let manifest = |text| tree(&[("namespaces/a/core/pods.yaml", PODS), (MANIFEST, text)]);
+        let newer = Bundle::from_tree(manifest("schemaVersion: 2"));
+        assert!(matches!(newer, Err(BundleError::Newer { found: 2 })));
+        let broken = Bundle::from_tree(manifest("captureTime: [")).unwrap();
+        let pods = ask(&broken, list(kinds::POD, None)).unwrap();
+        assert!(matches!(&pods.flaws[..], [Why::Malformed(why)] if why.starts_with(MANIFEST)));
+    }
 }

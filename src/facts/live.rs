@@ -9,6 +9,7 @@ mod discovery;
 mod exec;
 mod ladder;
 mod lists;
+mod proxy;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -41,6 +42,8 @@ pub struct Live {
     ladders: Mutex<BTreeMap<String, Arc<OnceCell<Climb>>>>,
 }
 
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The time that things may take.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
@@ -52,10 +55,12 @@ struct Limits {
 
 impl Limits {
     fn new(options: &Options) -> Self {
+        // A time without end is cut here, so that adding to it never overflows.
+        let or = |chosen: Option<Duration>, seconds| chosen.unwrap_or(Duration::from_secs(seconds)).min(LONGEST);
         Self {
-            small: options.request_timeout.unwrap_or(Duration::from_secs(15)),
-            list: options.request_timeout.unwrap_or(Duration::from_secs(30)),
-            run: options.timeout.unwrap_or(Duration::from_secs(60)),
+            small: or(options.request_timeout, 15),
+            list: or(options.request_timeout, 30),
+            run: or(options.timeout, 60),
         }
     }
 }

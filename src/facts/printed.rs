@@ -557,4 +557,77 @@ mod tests {
             }
         }
     }
+
+    /// What the recording does not hold, after the printers' source.
+    #[test]
+    fn volumes_and_cordoned_nodes_are_printed() {
+        let now = "2026-01-02T00:00:00Z".parse().unwrap();
+        let created = "2026-01-01T00:00:00Z";
+        let row = |kind, object: Value| table(kind, &[&object], now).unwrap().cells.remove(0);
+        let volume = json!({
+            "metadata": {"name": "pvc-1", "creationTimestamp": created},
+            "spec": {
+                "capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Delete", "storageClassName": "rook-ceph-block",
+                "claimRef": {"namespace": "shop", "name": "data"}, "volumeMode": "Block",
+            },
+            "status": {"phase": "Bound"},
+        });
+        let printed = json!([
+            "pvc-1",
+            "10Gi",
+            "RWO,RWX",
+            "Delete",
+            "Bound",
+            "shop/data",
+            "rook-ceph-block",
+            "<unset>",
+            "",
+            "24h",
+            "Block"
+        ]);
+        assert_eq!(json!(row(kinds::PERSISTENT_VOLUME, volume)), printed);
+        let attachment = json!({
+            "metadata": {"name": "csi-1", "creationTimestamp": created},
+            "spec": {"attacher": "rook-ceph.rbd.csi.ceph.com", "nodeName": "w1", "source": {"persistentVolumeName": "pvc-1"}},
+            "status": {"attached": true},
+        });
+        let printed = json!(["csi-1", "rook-ceph.rbd.csi.ceph.com", "pvc-1", "w1", true, "24h"]);
+        assert_eq!(json!(row(kinds::VOLUME_ATTACHMENT, attachment)), printed);
+        let node = json!({
+            "metadata": {"name": "w1", "labels": {
+                "node-role.kubernetes.io/worker": "", "node-role.kubernetes.io/control-plane": "", "kubernetes.io/role": "worker",
+            }},
+            "spec": {"unschedulable": true},
+            "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]},
+        });
+        let cells = row(kinds::NODE, node);
+        assert_eq!(
+            cells[1..4],
+            [json!("NotReady,SchedulingDisabled"), json!("control-plane,worker"), json!("<unknown>")]
+        );
+    }
+
+    #[test]
+    fn ages_are_in_the_words_of_kubectl() {
+        let start = Timestamp::UNIX_EPOCH;
+        let hour = 3600;
+        for (seconds, expected) in [
+            (-5, "<invalid>"),
+            (-1, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (5 * 60 + 29, "5m29s"),
+            (179 * 60, "179m"),
+            (3 * hour, "3h"),
+            (7 * hour + 5 * 60, "7h5m"),
+            (47 * hour, "47h"),
+            (50 * hour, "2d2h"),
+            (9 * 24 * hour + hour, "9d"),
+            (800 * 24 * hour, "2y70d"),
+            (9 * 365 * 24 * hour, "9y"),
+        ] {
+            assert_eq!(duration(start, Timestamp::from_second(seconds).unwrap()), expected);
+        }
+    }
 }

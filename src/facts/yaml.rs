@@ -15,7 +15,8 @@ pub fn documents(bytes: &[u8]) -> Result<Vec<Value>, String> {
 }
 
 /// Every object of a text: lists are unrolled, and their items get the kind and version that a list of
-/// one kind leaves out. What only says who wrote a field is dropped, as it is half of a large list.
+/// one kind leaves out. What only says who wrote a field is dropped of pods, as it is half of a large list; of
+/// other kinds it is evidence.
 pub fn objects(bytes: &[u8]) -> Result<Vec<Value>, String> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err("the file is empty".into());
@@ -24,7 +25,7 @@ pub fn objects(bytes: &[u8]) -> Result<Vec<Value>, String> {
     for document in documents(bytes)? {
         unroll(document, &mut objects)?;
     }
-    for object in &mut objects {
+    for object in objects.iter_mut().filter(|object| object.get("kind").is_some_and(|kind| kind == "Pod")) {
         if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
             metadata.remove("managedFields");
         }
@@ -60,6 +61,7 @@ fn unroll(mut document: Value, objects: &mut Vec<Value>) -> Result<(), String> {
 fn limits() -> serde_saphyr::Options {
     serde_saphyr::options! {
         with_snippet: false,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
         budget: serde_saphyr::budget! {
             max_depth: 128,
             max_nodes: 16_000_000,

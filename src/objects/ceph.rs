@@ -265,7 +265,8 @@ pub struct OsdDump {
     pub osds: Vec<Osd>,
     pub pools: Vec<Pool>,
     /// Flags on hosts and other buckets: name to the flags.
-    pub crush_node_flags: BTreeMap<String, Value>,
+    pub crush_node_flags: BTreeMap<String, Vec<String>>,
+    pub device_class_flags: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -100,6 +100,18 @@ impl Pod {
         condition(&self.status.conditions, "Ready").is_some_and(|ready| ready.status == "True")
     }
 
+    /// Since when it is not Ready: from the condition, or from its creation if the kubelet wrote none.
+    pub fn unready_since(&self) -> Option<Timestamp> {
+        let ready = condition(&self.status.conditions, "Ready");
+        ready.and_then(|ready| ready.last_transition_time).or(self.metadata.creation_timestamp)
+    }
+
+    /// Whether its sandbox is up, by the condition of Kubernetes 1.29 and later, else by its address.
+    pub fn has_sandbox(&self) -> bool {
+        let condition = condition(&self.status.conditions, "PodReadyToStartContainers");
+        condition.map_or(!self.status.pod_ip.is_empty(), |condition| condition.status == "True")
+    }
+
     /// Init containers and containers, each with its status if the kubelet has reported one.
     pub fn containers(&self) -> impl Iterator<Item = (&Container, Option<&ContainerStatus>)> {
         let status = |name: &str| {
@@ -365,9 +377,15 @@ pub struct Event {
     pub event_time: Option<Timestamp>,
     pub series: Option<Series>,
     pub source: EventSource,
+    pub reporting_instance: String,
 }
 
 impl Event {
+    /// The node whose kubelet wrote it; empty if it does not say.
+    pub fn node(&self) -> &str {
+        if self.source.host.is_empty() { &self.reporting_instance } else { &self.source.host }
+    }
+
     /// When it was last seen. Schedulers write only `eventTime` and `series`; others only `lastTimestamp`.
     pub fn last_seen(&self) -> Option<Timestamp> {
         let series = self.series.as_ref().and_then(|series| series.last_observed_time);

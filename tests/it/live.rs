@@ -489,10 +489,10 @@ async fn a_refused_ladder_says_so() {
     .await;
     let live = live(&server).await;
     assert!(matches!(why(&live, &ceph(CephCommand::Status)).await, Why::Forbidden(_)));
-    let blind = Server::start(|_| refused(500, "", "broken")).await;
+    let blind = Server::start(|_| refused(404, "", "not here")).await;
     let live = self::live(&blind).await;
     let Why::Unreachable(summary) = why(&live, &ceph(CephCommand::Status)).await else { panic!() };
-    assert!(summary.starts_with("toolbox: unreachable: 500: broken; operator: "), "{summary}");
+    assert!(summary.starts_with("toolbox: unreachable: 404: not here; operator: "), "{summary}");
 }
 
 #[tokio::test]
@@ -548,4 +548,43 @@ async fn a_refused_login_is_authentication() {
         assert_eq!(error.stage(), stage, "{error}");
         assert!(!error.next_step().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_tried_again() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            *count.lock().unwrap() += 1;
+            drop(connection);
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let error = connect(&kubeconfig(folder.path(), &address, json!({}))).await.err().unwrap();
+    assert_eq!(error.stage(), "connection", "{error}");
+    assert_eq!(*accepted.lock().unwrap(), 4);
+}
+
+#[tokio::test]
+async fn what_an_external_user_may_not_ask_is_not_offered() {
+    let denied = "Error EACCES: access denied: does your client key have mgr caps?";
+    let server = Server::start(move |asked| match asked.path.as_str() {
+        path if path.ends_with("/pods") => ceph_pods(asked, false),
+        _ if asked.command().contains("ceph status") => Reply::Ran(STATUS.into(), String::new(), 0),
+        _ => Reply::Ran(vec![], denied.into(), 13),
+    })
+    .await;
+    for (external, word) in [(true, "not-offered"), (false, "failed")] {
+        let live = live(&server).await;
+        know(&live, external);
+        assert_eq!(why(&live, &ceph(CephCommand::OsdTree)).await.word(), word);
+    }
+    let probe = server.asked("/exec")[0].command();
+    assert!(
+        probe.starts_with("sh -c conf=\"$1\"; shift;"),
+        "the user is read from the operator's configuration: {probe}"
+    );
 }

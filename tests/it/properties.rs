@@ -58,7 +58,7 @@ impl Source for Faulty {
 /// An answer that is not what it should be; each is recognised as malformed.
 fn mangled(fact: &Fact) -> Reading {
     match fact {
-        Fact::List { .. } | Fact::Object { .. } => Answer::Objects(vec![json!({"metadata": ["not", "a", "map"]})]),
+        Fact::List { .. } | Fact::Object { .. } => Answer::Objects(vec![json!({"metadata": "not a map"})]),
         Fact::Ceph { .. } | Fact::Socket { .. } => Answer::Text(b"\n{\"truncat".to_vec()),
         _ => Answer::Objects(vec![json!("nonsense")]),
     }

@@ -61,7 +61,7 @@ pub static DIAGNOSES: LazyLock<Vec<(String, Diagnosis)>> = LazyLock::new(|| {
     })
 });
 
-fn diagnosis(name: &str) -> &'static Diagnosis {
+pub fn diagnosis(name: &str) -> &'static Diagnosis {
     &DIAGNOSES.iter().find(|(of, _)| of == name).unwrap().1
 }
 
@@ -190,6 +190,9 @@ fn scenarios_say_what_they_expect() {
 
 fn complaints(expect: &Expect, diagnosis: &Diagnosis) -> Vec<String> {
     let mut complaints: Vec<String> = expect.finds.iter().filter_map(|finds| not_found(finds, diagnosis)).collect();
+    if let Some(expected) = expect.verdict.as_deref().filter(|expected| *expected != verdict(diagnosis)) {
+        complaints.push(format!("the verdict is {}, not {expected}", verdict(diagnosis)));
+    }
     if let Some(expected) = &expect.roots {
         let roots: Vec<&Placed> = diagnosis.roots.iter().map(|&at| &diagnosis.findings[at]).collect();
         let same = roots.len() == expected.len()

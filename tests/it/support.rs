@@ -82,6 +82,7 @@ pub struct Add {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
+    pub verdict: Option<String>,
     pub finds: Vec<Finds>,
     /// Codes or ids of all root causes, in order.
     pub roots: Option<Vec<String>>,

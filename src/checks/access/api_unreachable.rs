@@ -1,14 +1,86 @@
+use super::api_server;
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, Remedy};
+use crate::facts::{Facts, Gap, Settled, Unknown, Why, both, kinds};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The first two reads of every run: which kinds the API server serves, and the CephClusters. It speaks up
+    /// when one of them gets no answer, and says at which stage: name, connection, TLS, authentication, time.
+    ///
+    /// # Why it matters
+    /// Nothing else can be answered then. The report is about the way to the cluster, not about the cluster.
+    ///
+    /// # Confirm by hand
+    /// `kubectl get --raw /readyz`, with the same kubeconfig and context.
+    ///
+    /// # Fix
+    /// By stage: correct the server's address or DNS, VPN and firewall, the certificate authority, or log in
+    /// again.
+    ///
+    /// # References
+    /// Kubernetes: Tasks, "Troubleshooting kubectl".
     "ACC001" "api-unreachable" Access,
-    needs: [],
+    needs: [Discovery, CephClusters],
     explained_by: [],
+    about_sight,
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (served, clusters) = match both(facts.installed(kinds::CEPH_CLUSTER).settled(), facts.ceph_clusters().settled())
+    {
+        // Discovery answered: Rook is not installed.
+        Err(Gap::NotInstalled(_)) => return Ok(Answered::passed()),
+        both => both?,
+    };
+    let lost: Vec<Unknown> = served.err().into_iter().chain(clusters.err()).collect();
+    let (unreachable, other): (Vec<_>, Vec<_>) =
+        lost.into_iter().partition(|unknown| matches!(unknown.why, Why::Unreachable(_) | Why::Timeout));
+    // A refusal is an answer, and ACC002's; what a bundle does not hold says nothing of a server.
+    let blind = other.into_iter().filter(|unknown| !matches!(unknown.why, Why::Forbidden(_)));
+    let findings = unreachable.first().map(|first| finding(first, &unreachable)).into_iter().collect();
+    Ok(Answered::judged(findings).blind(blind))
+}
+
+fn finding(first: &Unknown, all: &[Unknown]) -> Finding {
+    let (stage, fix) = stage(&first.why.to_string());
+    let summary = say!("API server cannot be read: {}", stage);
+    let remedy =
+        Remedy::guided(say!("{}", fix)).command("kubectl config current-context").command("kubectl get --raw /readyz");
+    Finding::critical(api_server(), summary, remedy).evidence(all.iter().map(Evidence::unknown))
+}
+
+/// The stage at which it ended, by the words of the client.
+fn stage(text: &str) -> (&'static str, &'static str) {
+    let any = |words: &[&str]| words.iter().any(|word| text.to_lowercase().contains(word));
+    if any(&["dns", "no such host", "failed to lookup", "name resolution"]) {
+        ("its name does not resolve", "correct the server's address in the kubeconfig, or DNS")
+    } else if any(&["certificate", "x509", "tls", "handshake"]) {
+        ("TLS fails", "check the certificate authority in the kubeconfig and the clocks")
+    } else if any(&["401", "unauthorized", "credential", "exec plugin"]) {
+        ("it does not accept the credentials", "log in again, or renew the client certificate or token")
+    } else if any(&["refused", "no route", "network is unreachable", "reset"]) {
+        ("it cannot be connected to", "check that the API server runs, and VPN, firewall and proxy")
+    } else {
+        ("no answer in time", "check the load of the API server and the network, or allow more time with --timeout")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stage;
+
+    #[test]
+    fn stages_are_told_apart() {
+        for (text, expected) in [
+            ("unreachable: dns error: failed to lookup address information", "its name does not resolve"),
+            ("unreachable: invalid peer certificate: UnknownIssuer", "TLS fails"),
+            ("unreachable: 401 Unauthorized", "it does not accept the credentials"),
+            ("unreachable: tcp connect error: Connection refused (os error 111)", "it cannot be connected to"),
+            ("no answer in time", "no answer in time"),
+        ] {
+            assert_eq!(stage(text).0, expected, "{text}");
+        }
+    }
 }

@@ -1,14 +1,103 @@
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, Why};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Whether `ceph status` was answered by any rung of the ladder: toolbox, operator, a monitor's pod, the
+    /// mgr's proxy. It says how the last one failed. A bundle that holds no answers of Ceph is no fault.
+    ///
+    /// # Why it matters
+    /// What Ceph itself knows (health, placement groups, OSDs) is unknown then, and the CephCluster's status is
+    /// only as new as the operator's last success. On two rungs `timed out` means that no monitor with a quorum
+    /// answers; then no toolbox helps.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> exec deploy/rook-ceph-tools -- ceph status --connect-timeout 5`.
+    ///
+    /// # Fix
+    /// Repair what is found above it. If nothing is: deploy the toolbox, or allow `create pods/exec`.
+    ///
+    /// # References
+    /// Rook: Troubleshooting/ceph-toolbox; Troubleshooting/ceph-common-issues, "Cluster failing to service requests".
     "ACC005" "ceph-command-unavailable" Access,
-    needs: [],
-    explained_by: [],
+    needs: [CephStatus],
+    explained_by: [
+        (access::api_unreachable, Cluster),
+        (access::permission_missing, Cluster),
+        (node::node_not_ready, Cluster),
+        (node::node_rebooted, Cluster),
+        (net::nad_default_route, Cluster),
+        (mon::quorum_lost, Cluster),
+        (mon::all_mons_down, Cluster),
+        (ext::external_unreachable, Cluster),
+    ],
+    about_sight,
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let cluster = facts.cluster()?;
+    Ok(match facts.ceph_status().settled()? {
+        Ok(_) => Answered::passed(),
+        Err(unknown) => match decode(&unknown.why) {
+            Some((why, fix)) => Answered::judged(vec![finding(cluster, &unknown, why, fix)]),
+            None => Answered::passed().blind([unknown]),
+        },
+    })
+}
+
+fn finding(cluster: &Cluster, unknown: &Unknown, why: &'static str, fix: &'static str) -> Finding {
+    let summary = say!("Ceph cannot be asked: {}", why);
+    let remedy = Remedy::advice(say!("{}", fix))
+        .command(format!("kubectl -n {} get pods -l 'app in (rook-ceph-tools,rook-ceph-mon)' -o wide", cluster.ns))
+        .command(format!("kubectl -n {} exec deploy/rook-ceph-tools -- ceph status --connect-timeout 5", cluster.ns));
+    Finding::warning(ObjectRef::cluster(cluster), summary, remedy).evidence([Evidence::unknown(unknown)])
+}
+
+/// Why, and what to do; none if no command was tried.
+fn decode(why: &Why) -> Option<(&'static str, &'static str)> {
+    const QUORUM: (&str, &str) = (
+        "the command timed out, as it does without a quorum of monitors",
+        "bring the monitors back to a quorum; the commands answer again by themselves",
+    );
+    Some(match why {
+        Why::NotCaptured | Why::OverBudget | Why::NotOffered(_) => return None,
+        Why::Timeout => QUORUM,
+        Why::Failed { stderr, .. } if stderr.contains("timed out") => QUORUM,
+        Why::Failed { stderr, .. }
+            if stderr.contains("EACCES")
+                || stderr.contains("Permission denied")
+                || stderr.contains("handle_auth_bad_method") =>
+        {
+            (
+                "the monitors refuse the key that it was asked with",
+                "compare the keyring in the pod with `ceph auth get client.admin`",
+            )
+        }
+        Why::Failed { stderr, .. } if stderr.contains("conf_read_file") || stderr.contains("ObjectNotFound") => {
+            ("the pod has no Ceph configuration or keyring", "ask from another pod: deploy the toolbox")
+        }
+        Why::Failed { .. } => ("the command failed", "read its words; deploy the toolbox if no pod can run `ceph`"),
+        Why::Forbidden(_) => {
+            ("running commands in pods is not permitted", "allow `create pods/exec` in the cluster's namespace")
+        }
+        Why::Unreachable(_) => ("no pod could run the command", "bring a toolbox, operator or monitor pod up"),
+        Why::Malformed(_) => ("the answer is not what Ceph says", "ask by hand and look at what comes before the JSON"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+    use crate::facts::Why;
+
+    #[test]
+    fn what_was_never_asked_is_no_fault() {
+        assert_eq!(decode(&Why::NotCaptured), None);
+        assert_eq!(decode(&Why::OverBudget), None);
+        let failed =
+            Why::Failed { rc: 1, stderr: "[errno 110] RADOS timed out (error connecting to the cluster)".into() };
+        assert_eq!(decode(&failed), decode(&Why::Timeout));
+    }
 }

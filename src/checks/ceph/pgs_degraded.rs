@@ -1,14 +1,74 @@
+use super::{ceph_command, old_pg_states, places, pools_of, toned};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::facts::{Facts, Gap, Settled, both};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The health code PG_DEGRADED: placement groups with fewer copies than their pool wants, by pool, and
+    /// whether Ceph is recovering them.
+    ///
+    /// # Why it matters
+    /// The data can be read and written, but the next failure may make it unreachable. While groups recover,
+    /// waiting is the remedy. Groups that stay undersized without any OSD down have too few failure domains
+    /// for the size of their pool.
+    ///
+    /// # Confirm by hand
+    /// `ceph -s`, `ceph pg dump_stuck undersized degraded`.
+    ///
+    /// # Fix
+    /// Bring the OSDs back, or wait for recovery. Do nothing that takes more OSDs down until the groups are
+    /// clean.
+    ///
+    /// # References
+    /// Ceph: health code PG_DEGRADED, "Monitoring OSDs and PGs".
     "CEPH004" "pgs-degraded" Ceph,
-    needs: [],
-    explained_by: [],
+    needs: [CephHealth, CephStatus, Pools],
+    explained_by: [
+        (osd::osd_missing, Cluster),
+        (osd::osd_down, Cluster),
+        (osd::osd_flags_left, Cluster),
+        (osd::osd_slow_heartbeat, Cluster),
+    ],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (health, status) = both(facts.ceph_health(), facts.ceph_status())?;
+    let Some(code) = health.checks.get("PG_DEGRADED") else {
+        return Ok(Answered::passed().blind(old_pg_states(facts, status)?));
+    };
+    let cluster = facts.cluster()?;
+    let (pools, blind) = match facts.pools().settled()? {
+        Ok(pools) => (pools_of(code, pools), None),
+        Err(unknown) => (Default::default(), Some(unknown)),
+    };
+    let which = if pools.is_empty() {
+        "pools that Ceph does not name".to_owned()
+    } else {
+        pools.keys().copied().collect::<Vec<_>>().join(", ")
+    };
+    let recovers = status
+        .pgmap
+        .pgs_by_state
+        .iter()
+        .any(|state| state.state_name.contains("recover") || state.state_name.contains("backfill"));
+    let summary = if recovers {
+        say!("data of {} has fewer copies than wanted and is recovering: {}", which, code.summary.message)
+    } else {
+        say!("data of {} has fewer copies than wanted: {}", which, code.summary.message)
+    };
+    let remedy = if recovers {
+        Remedy::advice(say!("wait for recovery, and take no more OSDs down until the placement groups are clean"))
+    } else {
+        Remedy::advice(say!(
+            "bring the OSDs back that are down, and take no more down until the placement groups are clean"
+        ))
+    };
+    let remedy = remedy.command(ceph_command(cluster, "status"));
+    let finding = Finding::new(toned(code, Severity::Warning), ObjectRef::cluster(cluster), summary, remedy)
+        .at(places(&pools))
+        .evidence([Evidence::ceph("health detail", &code.summary.message)])
+        .evidence(code.details().take(3).map(|detail| Evidence::ceph("health detail", detail)));
+    Ok(Answered::judged(vec![finding]).blind(blind))
 }

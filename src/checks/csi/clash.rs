@@ -151,6 +151,7 @@ fn loss(listener: &Listener<'_>) -> Loss {
 
 fn template(listener: &Listener<'_>) -> Evidence {
     let field = format!("spec.template, container {}", listener.container);
-    let network = if listener.kind == kinds::DEPLOYMENT || listener.plugin.is_some() { "hostNetwork: true, " } else { "" };
+    let network =
+        if listener.kind == kinds::DEPLOYMENT || listener.plugin.is_some() { "hostNetwork: true, " } else { "" };
     Evidence::field(&listener.object(), field, format!("{network}{}", listener.says.join(", ")))
 }

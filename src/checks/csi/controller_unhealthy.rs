@@ -105,7 +105,8 @@ fn finding(
             ),
         ),
     };
-    let remedy = Remedy::guided(say!("follow what its pods say; the driver goes on by itself once one of them is ready"));
+    let remedy =
+        Remedy::guided(say!("follow what its pods say; the driver goes on by itself once one of them is ready"));
     let remedy = match bad.first() {
         Some(row) => remedy.command(format!("kubectl -n {ns} describe pod {}", row.name)),
         None => remedy.command(format!("kubectl -n {ns} describe deployment {}", controller.metadata.name)),

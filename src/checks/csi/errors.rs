@@ -79,18 +79,34 @@ impl Cause {
     /// Where to look next.
     pub fn advice(self) -> Text {
         match self {
-            Self::NotRegistered => say!("look at the driver's node plugin on that node; restarting its pod registers the driver again"),
-            Self::Secret => say!("compare the secret names and namespaces in the StorageClass with the Secrets that exist; Rook makes them once the cluster is ready"),
-            Self::Configuration => say!("compare the clusterID of the StorageClass with the ClientProfiles, or with csi-cluster-config-json of rook-ceph-csi-config"),
-            Self::Denied => say!("compare the capabilities of the CSI users (ceph auth ls) with those that Rook asks for; after a key rotation or a re-import the Secrets are stale"),
-            Self::Fenced => say!("look at `ceph osd blocklist ls` and at NetworkFences for the node's address, and find out why it was fenced before removing the entry"),
-            Self::Backend => say!("compare pool and fsName of the StorageClass with `ceph osd pool ls` and `ceph fs ls`"),
+            Self::NotRegistered => {
+                say!("look at the driver's node plugin on that node; restarting its pod registers the driver again")
+            }
+            Self::Secret => say!(
+                "compare the secret names and namespaces in the StorageClass with the Secrets that exist; Rook makes them once the cluster is ready"
+            ),
+            Self::Configuration => say!(
+                "compare the clusterID of the StorageClass with the ClientProfiles, or with csi-cluster-config-json of rook-ceph-csi-config"
+            ),
+            Self::Denied => say!(
+                "compare the capabilities of the CSI users (ceph auth ls) with those that Rook asks for; after a key rotation or a re-import the Secrets are stale"
+            ),
+            Self::Fenced => say!(
+                "look at `ceph osd blocklist ls` and at NetworkFences for the node's address, and find out why it was fenced before removing the entry"
+            ),
+            Self::Backend => {
+                say!("compare pool and fsName of the StorageClass with `ceph osd pool ls` and `ceph fs ls`")
+            }
             Self::NoMds => say!("look at the MDS of the filesystem: nothing can be mounted before one is active"),
             Self::Full => say!("look at `ceph df` and at the quotas of the pool: space must be freed or added"),
             Self::InUse => say!("find who holds the image: `rbd status <pool>/<image>` names its watchers"),
-            Self::Unreachable => say!("check that the node reaches every monitor (3300, 6789) and every OSD (6800-7568), and that the OSDs are up"),
+            Self::Unreachable => say!(
+                "check that the node reaches every monitor (3300, 6789) and every OSD (6800-7568), and that the OSDs are up"
+            ),
             Self::Other => say!("read the quoted error, and the log of the driver's plugin where it happened"),
-            Self::Hangs => say!("find what does not answer: quorum, inactive PGs, or the network between the plugin and the OSDs; the tries go on by themselves once it answers"),
+            Self::Hangs => say!(
+                "find what does not answer: quorum, inactive PGs, or the network between the plugin and the OSDs; the tries go on by themselves once it answers"
+            ),
         }
     }
 }
@@ -102,7 +118,10 @@ mod tests {
     #[test]
     fn a_consequence_is_never_the_cause() {
         for (message, cause) in [
-            ("rpc error: code = Aborted desc = an operation with the given Volume ID 0001 already exists", Cause::Hangs),
+            (
+                "rpc error: code = Aborted desc = an operation with the given Volume ID 0001 already exists",
+                Cause::Hangs,
+            ),
             ("rpc error: code = DeadlineExceeded desc = rados: ret=-13, Permission denied", Cause::Denied),
             ("rados: ret=-110, Connection timed out", Cause::Unreachable),
             ("rados: ret=-1, Operation not permitted", Cause::Denied),

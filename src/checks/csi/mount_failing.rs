@@ -97,14 +97,9 @@ fn finding(node: &str, cause: Cause, group: &[Failing<'_>], volumes: &[VolumeRow
         objects.iter().take(4).map(|object| format!("{}/{}", object.namespace, object.name)).collect();
     let more = (objects.len() - names.len()) + unopened;
     let names = names.into_iter().chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>();
-    let summary = say!(
-        "mounts of Ceph volumes fail on {} for pods {}: {}",
-        node,
-        super::listed(&names),
-        cause.words()
-    );
-    let remedy = Remedy::advice(cause.advice())
-        .command(format!("kubectl -n {} describe pod {}", first.namespace, first.name));
+    let summary = say!("mounts of Ceph volumes fail on {} for pods {}: {}", node, super::listed(&names), cause.words());
+    let remedy =
+        Remedy::advice(cause.advice()).command(format!("kubectl -n {} describe pod {}", first.namespace, first.name));
     let claims = events().filter_map(|event| volume(event, volumes)).map(|row| row.claim.clone());
     let telling = events().filter(|event| Cause::of(&event.message) == cause);
     Some(

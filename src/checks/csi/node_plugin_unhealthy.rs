@@ -62,7 +62,8 @@ fn finding(plugin: &Plugin<'_>, row: &PodRow, pod: &Pod, node: &str) -> Finding 
     let ns = &plugin.metadata.namespace;
     let idle = not_ready(pod);
     let names: Vec<String> = idle.iter().map(|(container, _)| container.name.clone()).collect();
-    let mounts = !node.is_empty() && !row.is_pending() && idle.iter().all(|(container, _)| is_auxiliary(&container.name));
+    let mounts =
+        !node.is_empty() && !row.is_pending() && idle.iter().all(|(container, _)| is_auxiliary(&container.name));
     let (severity, summary) = if mounts {
         let names = super::listed(&names);
         (Severity::Warning, say!("container {} of {} is not ready on {}; mounts still work", names, row.name, node))

@@ -100,16 +100,17 @@ fn foreign<'s>(facts: &Facts<'s>, plugins: &[Plugin<'_>]) -> Result<Vec<Listener
 fn listeners<'s>(kind: Kind, metadata: &'s Meta, template: &'s Template) -> Vec<Listener<'s>> {
     let on_host = template.spec.host_network;
     let mut listeners: Vec<Listener<'s>> = Vec::new();
-    let mut add = |container: &'s str, port: u16, says: String, declared: bool| {
-        match listeners.iter_mut().find(|listener| listener.port == port) {
-            Some(known) => {
-                known.says.push(says);
-                known.declared |= declared;
-            }
-            None => {
-                let (plugin, pods, victims, says) = (None, Vec::new(), Vec::new(), vec![says]);
-                listeners.push(Listener { kind, metadata, plugin, container, port, says, declared, pods, victims });
-            }
+    let mut add = |container: &'s str, port: u16, says: String, declared: bool| match listeners
+        .iter_mut()
+        .find(|listener| listener.port == port)
+    {
+        Some(known) => {
+            known.says.push(says);
+            known.declared |= declared;
+        }
+        None => {
+            let (plugin, pods, victims, says) = (None, Vec::new(), Vec::new(), vec![says]);
+            listeners.push(Listener { kind, metadata, plugin, container, port, says, declared, pods, victims });
         }
     };
     for container in &template.spec.containers {
@@ -141,7 +142,8 @@ fn find_refused(facts: &Facts<'_>, all: &mut [Listener<'_>]) -> Result<Vec<Unkno
     for (at, listener) in all.iter().enumerate().filter(|(_, listener)| listener.declared) {
         for row in listener.pods.iter().filter(|row| is_refused(row)) {
             let ns = &listener.metadata.namespace;
-            let event = events.iter().filter(|event| refuses(event, ns, &row.name)).max_by_key(|event| event.last_seen());
+            let event =
+                events.iter().filter(|event| refuses(event, ns, &row.name)).max_by_key(|event| event.last_seen());
             let evidence = match event {
                 Some(event) => Evidence::event(event),
                 None if row.status == "NodePorts" => Evidence::pod_row(row, ns),
@@ -219,7 +221,8 @@ fn clash(port: u16, listeners: Vec<Listener<'_>>) -> Option<Clash<'_>> {
 
 impl<'s> Listener<'s> {
     fn rows(&self, facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
-        let DaemonSet { spec, .. } = match facts.daemon_sets()?.iter().find(|set| set.metadata.uid == self.metadata.uid) {
+        let DaemonSet { spec, .. } = match facts.daemon_sets()?.iter().find(|set| set.metadata.uid == self.metadata.uid)
+        {
             Some(set) => set,
             None => return Ok(Vec::new()),
         };
@@ -250,4 +253,3 @@ impl<'s> Listener<'s> {
         ObjectRef::new(self.kind, &self.metadata.namespace, &self.metadata.name)
     }
 }
-

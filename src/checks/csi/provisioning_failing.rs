@@ -50,7 +50,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     // A row does not say its namespace, so the claim is looked up by its name everywhere.
     let names: BTreeSet<&str> = pending.map(|row| row.name.as_str()).collect();
     let unopened = names.len().saturating_sub(OPEN_AT_MOST);
-    let opened = facts.each(names, |facts, name| facts.list::<Claim>(None, Select::field(format!("metadata.name={name}"))))?;
+    let opened =
+        facts.each(names, |facts, name| facts.list::<Claim>(None, Select::field(format!("metadata.name={name}"))))?;
     let claims = opened.seen.iter().flat_map(|(_, claims)| claims.iter());
     let waiting = claims.filter_map(|claim| Some((claim, *classes.get(claim.spec.storage_class_name.as_str())?)));
     let waiting = waiting.filter(|(claim, class)| is_waiting(facts, claim, class));

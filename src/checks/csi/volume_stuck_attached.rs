@@ -52,7 +52,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         both(both(facts.attachments(), facts.nodes()), both(facts.volumes(), facts.attach_events()))?;
     let events = events.iter().filter(|event| is_current(facts, event)).collect::<Vec<_>>();
     let is_away = |name: &str| !nodes.iter().any(|node| node.name == name && node.is_ready());
-    let asked_twice = |volume: &str| events.iter().copied().filter(|e| e.message.contains(&format!("\"{volume}\""))).max_by_key(|e| e.last_seen());
+    let asked_twice = |volume: &str| {
+        events.iter().copied().filter(|e| e.message.contains(&format!("\"{volume}\""))).max_by_key(|e| e.last_seen())
+    };
     let suspects = attachments.iter().filter(|row| row.attached && is_ceph_driver(&row.attacher));
     let suspects = suspects.filter(|row| is_away(&row.node) || asked_twice(&row.volume).is_some());
     let read = facts.each(suspects, |facts, row| held(facts, row, volumes, asked_twice(&row.volume)))?;
@@ -62,7 +64,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let mut findings = Vec::new();
     let mut blind = read.blind;
-    let lost = facts.each(by_node.keys().filter(|node| is_away(node)).copied().collect::<Vec<_>>(), |facts, node| since(facts, node, nodes))?;
+    let lost = facts
+        .each(by_node.keys().filter(|node| is_away(node)).copied().collect::<Vec<_>>(), |facts, node| {
+            since(facts, node, nodes)
+        })?;
     for (node, since) in &lost.seen {
         let is_old = since.is_none_or(|since| facts.now().duration_since(since) >= LOST);
         let held = by_node.remove(node).unwrap_or_default();
@@ -92,7 +97,8 @@ fn held<'s>(
     let Some((ns, name)) = row.and_then(|row| row.claim.split_once('/')) else { return Ok(None) };
     let waiting = |event: &Event| facts.object::<Pod>(&event.involved_object.namespace, &event.involved_object.name);
     let (claim, pod) = both(facts.object::<Claim>(ns, name), event.map(waiting).transpose())?;
-    let waits = pod.flatten().is_some_and(|pod| pod.status.phase == "Pending" && pod.metadata.deletion_timestamp.is_none());
+    let waits =
+        pod.flatten().is_some_and(|pod| pod.status.phase == "Pending" && pod.metadata.deletion_timestamp.is_none());
     let event = event.filter(|_| waits);
     let single = |claim: &&Claim| claim.spec.access_modes.iter().all(|mode| mode.starts_with("ReadWriteOnce"));
     Ok(claim.filter(single).map(|claim| Held { attachment, claim, event }))

@@ -58,7 +58,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let said = logs.seen.iter().filter_map(|(pod, log)| quote(&pod.ns, &pod.name, "rook-ceph-operator", log, &words));
     let missing = endpoints.is_none_or(|map| map.data.get("data").is_none_or(String::is_empty));
     let summary = if missing {
-        say!("the external cluster is not connected (phase {}): ConfigMap {} is missing in {}", word(phase), ENDPOINTS, ns)
+        say!(
+            "the external cluster is not connected (phase {}): ConfigMap {} is missing in {}",
+            word(phase),
+            ENDPOINTS,
+            ns
+        )
     } else {
         say!("the external cluster is not connected: its phase is {} since long, not Connected", word(phase))
     };

@@ -1,14 +1,104 @@
+use super::{EXTERNAL, Mon, Quorum, assigned_nodes, daemon, deployment, list, majority, mons, quorum};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, Place, Remedy};
+use crate::checks::opr::{OPERATOR, operator_log};
+use crate::facts::{Facts, Gap, Settled};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The quorum holds, and monitors of the monmap are not in it: `ceph status` and `ceph quorum_status`, or the
+    /// socket of a monitor that is a member. The operator's log tells how long until Rook replaces one: ten minutes
+    /// out of quorum, twice as long while its pod has no node, never with `timeout: "0"`.
+    ///
+    /// # Why it matters
+    /// The cluster serves with fewer monitors than it was built for: one or two more, and everything stops.
+    ///
+    /// # Confirm by hand
+    /// `ceph quorum_status` (`quorum_names` against `monmap.mons`) and `ceph health detail` (`MON_DOWN`).
+    ///
+    /// # Fix
+    /// Bring its pod or its node back; it rejoins by itself. If that takes longer than the timer, Rook makes a new
+    /// monitor elsewhere, which needs a free node. Do not delete a monitor by hand meanwhile.
+    ///
+    /// # References
+    /// Rook: Storage-Configuration/Advanced/ceph-mon-health; pkg/operator/ceph/cluster/mon/health.go.
     "MON002" "mon-out-of-quorum" Mon,
-    needs: [],
-    explained_by: [],
+    needs: [CephStatus, QuorumStatus, CephHealth, MonPods, MonSockets, OperatorPods, Logs, Objects],
+    explained_by: [
+        (mon::mon_unschedulable, Daemon), (mon::mon_not_running, Daemon), (mon::mons_start_slowly, Cluster),
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
+        (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
+        (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::attachment_missing, Daemon),
+        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
+    ],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    if facts.cluster()?.external {
+        return Ok(Answered::NotApplicable(EXTERNAL));
+    }
+    let (inside, total, map) = match quorum(facts)? {
+        Quorum::Holds { inside, mons, map } => (inside, mons, map),
+        Quorum::Unseen(sockets) => {
+            let asked = facts.ceph_status().settled()?.err();
+            return Ok(Answered::passed().blind(sockets.silent.into_iter().chain(asked)));
+        }
+    };
+    if inside.len() >= total {
+        return Ok(Answered::passed());
+    }
+    let map = match map {
+        Some(map) => map,
+        None => &facts.quorum_status()?.monmap.mons,
+    };
+    let outside: Vec<&str> = map.iter().map(|mon| mon.name.as_str()).filter(|id| !inside.contains(id)).collect();
+    let mons = mons(facts).settled()?.unwrap_or_default();
+    let findings = outside.iter().map(|id| finding(facts, id, &inside, total, &mons));
+    Ok(Answered::judged(findings.collect::<Result<_, _>>()?))
+}
+
+fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[Mon<'_>]) -> Result<Finding, Gap> {
+    let ns = facts.cluster()?.ns.as_str();
+    let mon = mons.iter().find(|mon| mon.id == id);
+    let assigned = assigned_nodes(facts)?;
+    let node = mon.and_then(|mon| mon.node).or_else(|| assigned.get(id).map(String::as_str));
+    let spare = inside.len().saturating_sub(majority(total));
+    let risk = match spare {
+        0 => "the loss of one more stops the cluster".to_owned(),
+        spare => format!("{spare} more may be lost"),
+    };
+    let summary = say!(
+        "mon.{} is out of quorum; {} of {} are in ({}): {}",
+        id,
+        inside.len(),
+        total,
+        list(inside.iter().copied()),
+        risk
+    );
+    let remedy = Remedy::guided(say!("bring the pod of mon.{} (or its node) back: it rejoins by itself; if its timer runs out first, Rook makes a new monitor, which needs a free node; delete no monitor by hand", id))
+        .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mon,mon={id} -o wide"))
+        .command(format!("kubectl -n {ns} describe pod -l app=rook-ceph-mon,mon={id}"));
+    Ok(Finding::warning(deployment(ns, id), summary, remedy)
+        .at([daemon(id)].into_iter().chain(node.map(Place::node)))
+        .evidence(health(facts, id)?)
+        .evidence(mon.map(|mon| Evidence::pod_row(mon.pod, ns)))
+        .evidence(timer(facts, id)?))
+}
+
+/// What Ceph says of this monitor. Further evidence only: without it the finding stands.
+fn health(facts: &Facts<'_>, id: &str) -> Result<Option<Evidence>, Gap> {
+    let Ok(health) = facts.ceph_health().settled()? else { return Ok(None) };
+    let begin = format!("mon.{id} ");
+    let detail = health.checks.get("MON_DOWN").and_then(|down| down.details().find(|text| text.starts_with(&begin)));
+    Ok(detail.map(|detail| Evidence::ceph("health detail", format!("MON_DOWN: {detail}"))))
+}
+
+/// The operator's countdown to failover. Further evidence only: without it the finding stands.
+fn timer(facts: &Facts<'_>, id: &str) -> Result<Option<Evidence>, Gap> {
+    let Ok(Some((pod, log))) = operator_log(facts).settled()? else { return Ok(None) };
+    let named = format!("mon \"{id}\" ");
+    let about = |text: &str| text.contains(&named) && text.to_lowercase().contains("not found in quorum");
+    let line = log.lines.iter().rev().find(|line| about(&line.text));
+    Ok(line.map(|line| Evidence::log(&pod.ns, &pod.name, OPERATOR, line)))
 }

@@ -33,7 +33,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/disaster-recovery, "Restoring Mon Quorum"; Ceph: rados/troubleshooting-mon.
     "MON001" "quorum-lost" Mon,
-    needs: [CephClusters, CephStatus, MonPods, MonSockets, Nodes, Objects],
+    needs: [CephStatus, MonPods, MonSockets, Nodes, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
@@ -98,8 +98,7 @@ impl Lost<'_> {
             seen.map(str::to_owned).or_else(|| assigned.get(id).cloned())
         };
         let nodes: BTreeSet<String> = self.missing.iter().filter_map(|id| node_of(id)).collect();
-        let lost: BTreeSet<&str> =
-            nodes.iter().map(String::as_str).filter(|node| self.gone.contains(node)).collect();
+        let lost: BTreeSet<&str> = nodes.iter().map(String::as_str).filter(|node| self.gone.contains(node)).collect();
         let far = self.missing.iter().filter(|id| node_of(id).is_some_and(|node| self.gone.contains(node.as_str())));
         let far_majority = far.count() >= majority(self.map.len());
         let summary = say!(
@@ -114,7 +113,9 @@ impl Lost<'_> {
         let places = self.map.iter().map(|id| daemon(id)).chain(nodes.iter().map(Place::node));
         Ok(Finding::critical(ObjectRef::cluster(cluster), summary, self.remedy(&cluster.ns, &lost, far_majority))
             .at(places)
-            .evidence(self.answered.iter().map(|status| Evidence::socket(&format!("mon.{}", status.name), state(status))))
+            .evidence(
+                self.answered.iter().map(|status| Evidence::socket(&format!("mon.{}", status.name), state(status))),
+            )
             .evidence(pods.map(|mon| Evidence::pod_row(mon.pod, &cluster.ns)))
             .evidence(asked))
     }
@@ -130,7 +131,9 @@ impl Lost<'_> {
             return Remedy::guided(say!("bring {} back and look again in two minutes: as soon as {} monitors reach each other the quorum forms by itself, then mgr, OSDs, PGs, MDS and consumers follow; no monitor is lost, so do not restore the quorum by hand, delete a monitor or change the monmap", self.whom(), majority(self.map.len()))).command(pods);
         }
         let names = lost.iter().copied().collect::<Vec<_>>().join(" ");
-        Remedy::guided(self.with_lost_nodes(&names, far_majority)).command(format!("kubectl get node {names} -o wide")).command(pods)
+        Remedy::guided(self.with_lost_nodes(&names, far_majority))
+            .command(format!("kubectl get node {names} -o wide"))
+            .command(pods)
     }
 
     fn with_lost_nodes(&self, nodes: &str, far_majority: bool) -> Text {
@@ -150,10 +153,20 @@ impl Lost<'_> {
     }
 
     fn whom(&self) -> String {
-        if self.missing.is_empty() { "the network between the monitors".to_owned() } else { list(self.missing.iter().copied()) }
+        if self.missing.is_empty() {
+            "the network between the monitors".to_owned()
+        } else {
+            list(self.missing.iter().copied())
+        }
     }
 }
 
 fn state(status: &MonStatus) -> String {
-    format!("state {}, quorum {:?}, monmap of {} (epoch {})", status.state, status.quorum, status.monmap.mons.len(), status.monmap.epoch)
+    format!(
+        "state {}, quorum {:?}, monmap of {} (epoch {})",
+        status.state,
+        status.quorum,
+        status.monmap.mons.len(),
+        status.monmap.epoch
+    )
 }

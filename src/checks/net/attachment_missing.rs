@@ -1,14 +1,105 @@
+use super::{daemon_place, daemon_rows, storage_networks};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::facts::{Facts, Gap, both};
+use crate::objects::kube::Pod;
+use crate::objects::multus::{NETWORK_STATUS, NETWORKS, Selection, interfaces, wanted_networks};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Running pods of Ceph daemons that asked for a network (annotation `k8s.v1.cni.cncf.io/networks`) and
+    /// have no such interface in `k8s.v1.cni.cncf.io/network-status`. Of OSDs those that are not Ready come
+    /// first: one without its interface finds no address in Ceph's public network and does not start.
+    ///
+    /// # Why it matters
+    /// The pod was made while Multus was not in charge on its node, after a reboot or before the plugin was
+    /// installed. The kubelet does not make its sandbox again, so it stays without its network until it is
+    /// deleted.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n rook-ceph get pod <pod> -o jsonpath='{.metadata.annotations}'`; in the pod, `ip addr`.
+    ///
+    /// # Fix
+    /// See that Multus is Ready on the node, then delete the pod; one at a time.
+    ///
+    /// # References
+    /// multus-cni #1387, #1312.
     "NET016" "attachment-missing" Net,
-    needs: [],
-    explained_by: [],
+    needs: [Discovery, CephClusters, NetworkAttachments, MonPods, MgrPods, MdsPods, RgwPods, OsdPods, Objects],
+    explained_by: [(net::multus_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node)],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (networks, rows) = both(storage_networks(facts), daemon_rows(facts))?;
+    if networks.is_empty() {
+        return Ok(Answered::NotApplicable("the cluster's network provider is not Multus"));
+    }
+    let is_sound_osd = |name: &str, well: bool| well && name.starts_with("rook-ceph-osd-");
+    let mut rows: Vec<_> = rows.into_iter().filter(|row| !row.ip.is_empty()).collect();
+    rows.sort_by_key(|row| is_sound_osd(&row.name, row.is_well()));
+    let opened = facts.each(rows, |facts, row| facts.pod(&row.ns, &row.name))?;
+    let findings = opened.seen.iter().filter_map(|(_, pod)| Some(finding(pod, &lacking(pod)?))).collect();
+    Ok(Answered::judged(findings).blind(opened.blind))
+}
+
+/// The networks that this running pod asked for and did not get; none if it lacks nothing.
+fn lacking(pod: &Pod) -> Option<Vec<Selection>> {
+    let runs = pod.status.phase == "Running" && pod.has_sandbox() && !pod.spec.host_network;
+    // An annotation that cannot be read is NET005's to report.
+    let wanted = wanted_networks(pod).ok().filter(|_| runs)?;
+    let got = interfaces(pod).ok()?.unwrap_or_default();
+    let has = |selection: &Selection| got.iter().any(|interface| interface.name == selection.full_name());
+    let lacking: Vec<Selection> = wanted.into_iter().filter(|selection| !has(selection)).collect();
+    (!lacking.is_empty()).then_some(lacking)
+}
+
+fn finding(pod: &Pod, lacking: &[Selection]) -> Finding {
+    let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
+    let list = lacking.iter().map(Selection::full_name).collect::<Vec<_>>().join(", ");
+    let severity = if pod.is_ready() { Severity::Warning } else { Severity::Critical };
+    let summary = say!(
+        "pod {} on {} asked for {} and runs without it: it started while Multus was not in charge there",
+        name,
+        node,
+        list
+    );
+    let remedy = Remedy::guided(say!("see that Multus is Ready on {}, then delete the pod; one at a time", node))
+        .command(format!("kubectl -n {ns} delete pod {name}"));
+    let object = ObjectRef::pod(pod);
+    let annotation = |key: &str| pod.metadata.annotations.get(key).map_or("absent", String::as_str).to_owned();
+    Finding::new(severity, object.clone(), summary, remedy)
+        .at([Place::node(node)])
+        .at(daemon_place(pod))
+        .since(pod.status.start_time)
+        .evidence([
+            Evidence::field(&object, NETWORKS, annotation(NETWORKS)),
+            Evidence::field(&object, NETWORK_STATUS, annotation(NETWORK_STATUS)),
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_lacks_what_its_status_does_not_list() {
+        let pod = |status: Option<&str>, phase: &str| -> Pod {
+            let mut annotations = serde_json::json!({NETWORKS: r#"[{"name":"public","namespace":"rook-ceph"}]"#});
+            if let Some(status) = status {
+                annotations[NETWORK_STATUS] = status.into();
+            }
+            serde_json::from_value(serde_json::json!({
+                "metadata": {"namespace": "rook-ceph", "annotations": annotations},
+                "status": {"phase": phase, "podIP": "10.0.0.1"},
+            }))
+            .unwrap()
+        };
+        let without = Some(r#"[{"name":"kube-ovn","ips":["10.0.0.1"]}]"#);
+        let with = Some(r#"[{"name":"kube-ovn"},{"name":"rook-ceph/public","ips":["10.9.0.1"]}]"#);
+        assert!(lacking(&pod(without, "Running")).is_some());
+        assert!(lacking(&pod(None, "Running")).is_some(), "no Multus at all wrote a status");
+        assert!(lacking(&pod(with, "Running")).is_none());
+        assert!(lacking(&pod(without, "Pending")).is_none(), "it may still get it");
+    }
 }

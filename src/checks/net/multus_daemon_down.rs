@@ -1,14 +1,117 @@
+use std::collections::BTreeMap;
+
+use super::multus_init_crash::init_crash;
+use super::sandbox::{Blame, Failure, failures};
+use super::{crashing, down, multus_pods, status_evidence};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::facts::tables::PodRow;
+use crate::facts::{Facts, Gap, both};
+use crate::objects::kube::{ContainerStatus, Pod};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The Multus pods whose main container crashes, is out of memory or stays not Ready, and nodes where the
+    /// shim says that the daemon's socket is missing.
+    ///
+    /// # Why it matters
+    /// Thick Multus serves every pod of its node through `/run/multus/multus.sock`. While the daemon is down
+    /// no pod there starts or stops; those that run go on running. After a reboot all pods ask at once, and
+    /// the limit of 50Mi that the upstream manifest sets may be too small for that.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n kube-system get pods -l name=multus -o wide`, and
+    /// `kubectl get events -A --field-selector reason=FailedCreatePodSandBox`.
+    ///
+    /// # Fix
+    /// Delete the Multus pod of that node. If it was out of memory, raise its limit to 256Mi or more first.
+    ///
+    /// # References
+    /// multus-cni #1346, #1349, #1383, #1416 (memory), #1331, #1361 (socket).
     "NET003" "multus-daemon-down" Net,
-    needs: [],
-    explained_by: [],
+    needs: [DaemonSets, PodTables, Objects, SandboxEvents],
+    explained_by: [
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (net::multus_missing, Node),
+        (net::multus_init_crash, Node), (ovn::stale_after_reboot, Node),
+    ],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let pods = multus_pods(facts)?;
+    if pods.is_empty() {
+        return Ok(Answered::NotApplicable("there are no Multus pods"));
+    }
+    let (down, failures) = both(down(facts, pods.iter().copied()), failures(facts))?;
+    let mut blind = down.blind;
+    blind.extend(failures.blind.iter().cloned());
+    let mut refused: BTreeMap<String, Failure<'_>> = BTreeMap::new();
+    for failure in failures.blamed_on(Blame::MultusSocket) {
+        refused.entry(failure.node.clone()).or_insert(failure);
+    }
+    let mut findings = Vec::new();
+    for (_, pod) in &down.seen {
+        let refused = refused.remove(&pod.spec.node_name);
+        // A daemon that its init container keeps from starting is NET002's.
+        if init_crash(pod).is_none() {
+            findings.push(stopped(pod, refused.as_ref()));
+        }
+    }
+    for (node, failure) in &refused {
+        // A pod that is down and could not be read may be NET002's.
+        let well = pods.iter().find(|pod| pod.node == *node && pod.is_well());
+        findings.extend(well.map(|pod| unreached(pod, failure)));
+    }
+    Ok(Answered::judged(findings).blind(blind))
+}
+
+fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
+    let node = &pod.spec.node_name;
+    let container = crashing(pod);
+    let out_of_memory = |status: &ContainerStatus| status.terminated().is_some_and(|end| end.reason == "OOMKilled");
+    let how = match container {
+        Some(status) if out_of_memory(status) => "is killed for memory",
+        Some(_) => "crashes",
+        None => "is not Ready",
+    };
+    let waits = pod.statuses().find(|status| !status.ready && status.waiting_reason() != "PodInitializing");
+    let mut remedy =
+        Remedy::guided(say!("delete the Multus pod on {}; pods of that node then start by themselves", node));
+    if container.is_some_and(out_of_memory) {
+        let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
+        let name = container.map_or("kube-multus", |status| status.name.as_str());
+        remedy = Remedy::guided(say!("give Multus more memory; its pods are replaced node by node")).command(format!(
+            "kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory=256Mi",
+            pod.metadata.namespace
+        ));
+    }
+    let remedy = remedy.command(delete(&pod.metadata.namespace, &pod.metadata.name));
+    Finding::critical(
+        ObjectRef::pod(pod),
+        say!("the Multus daemon on {} {}: no pod of that node gets a network", node, how),
+        remedy,
+    )
+    .at([Place::node(node)])
+    .since(pod.unready_since())
+    .evidence(container.or(waits).map(|status| status_evidence(pod, status)))
+    .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
+}
+
+/// The pod looks well, and the shim does not reach it all the same.
+fn unreached(pod: &PodRow, failure: &Failure<'_>) -> Finding {
+    let summary = say!("pods on {} do not reach the Multus daemon: {}", failure.node, failure.error);
+    let remedy = Remedy::guided(say!(
+        "delete the Multus pod on {}; if the socket stays away, compare the shim's and the daemon's socketDir",
+        failure.node
+    ))
+    .command(delete(&pod.ns, &pod.name));
+    let owner = pod.name.rsplit_once('-').map_or(pod.name.as_str(), |(owner, _)| owner);
+    Finding::critical(ObjectRef::pod_row(pod, &pod.ns, format!("{owner}@{}", failure.node)), summary, remedy)
+        .at([Place::node(&failure.node)])
+        .evidence([Evidence::pod_row(pod, &pod.ns)])
+        .evidence(failure.events.first().map(|event| Evidence::event(event)))
+}
+
+fn delete(ns: &str, pod: &str) -> String {
+    format!("kubectl -n {ns} delete pod {pod}")
 }

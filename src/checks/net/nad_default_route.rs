@@ -1,8 +1,10 @@
 use super::{StorageNetwork, storage_networks};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Remedy, Severity};
-use crate::facts::{Facts, Gap, Settled, Why};
-use crate::objects::multus::{NetworkAttachment, Plugin, Route};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::facts::tables::PodRow;
+use crate::facts::{Cluster, Each, Facts, Gap, PodRowTable, Settled, Why, both};
+use crate::objects::kube::Pod;
+use crate::objects::multus::{NETWORK_STATUS, NetworkAttachment, Plugin, Route, interfaces};
 use crate::say;
 
 check! {
@@ -28,7 +30,7 @@ check! {
     /// # References
     /// Rook: CRDs/Cluster/network-providers, "Multus Configuration"; CNI specification, `routes` of a result.
     "NET007" "nad-default-route" Net,
-    needs: [CephClusters, NetworkAttachments, OsdPods, CephStatus],
+    needs: [Discovery, CephClusters, NetworkAttachments, OsdPods, MonPods, CephStatus, Objects],
     explained_by: [],
 }
 
@@ -43,8 +45,19 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if guilty.is_empty() {
         return Ok(Answered::passed());
     }
-    let severity = severity(facts)?;
-    Ok(Answered::judged(guilty.iter().map(|(network, routes)| finding(network, routes, severity)).collect()))
+    let (severity, mons) = both(severity(facts), facts.mon_pods().settled())?;
+    let mons: PodRowTable<'_> = match mons {
+        Ok(mons) => mons,
+        Err(_unread) => &[],
+    };
+    // The monitors show the interface, and are the first to restart; the finding stands without them.
+    let seen = facts.each(mons.iter().take(5), |facts, row| facts.pod(&row.ns, &row.name))?;
+    let cluster = facts.cluster()?;
+    let findings = guilty.iter().map(|(network, routes)| {
+        let remedy = remedy(cluster, network, routes, mons);
+        finding(network, routes, severity, remedy).evidence(in_a_pod(network, &seen))
+    });
+    Ok(Answered::judged(findings.collect()))
 }
 
 fn default_routes(attachment: &NetworkAttachment) -> Vec<Route> {
@@ -54,7 +67,7 @@ fn default_routes(attachment: &NetworkAttachment) -> Vec<Route> {
 }
 
 /// Critical unless the daemons are seen to reach each other.
-fn severity(facts: &Facts<'_>) -> Result<Severity, Gap> {
+pub(crate) fn severity(facts: &Facts<'_>) -> Result<Severity, Gap> {
     Ok(match facts.ceph_status().settled()? {
         Ok(status) if !status.quorum.is_empty() && status.osdmap.num_up_osds > 0 => Severity::Warning,
         Ok(_) => Severity::Critical,
@@ -65,25 +78,60 @@ fn severity(facts: &Facts<'_>) -> Result<Severity, Gap> {
     })
 }
 
-fn finding(network: &StorageNetwork<'_>, routes: &[Route], severity: Severity) -> Finding {
+fn finding(network: &StorageNetwork<'_>, routes: &[Route], severity: Severity, remedy: Remedy) -> Finding {
     let object = network.object();
-    let list = routes.iter().map(|route| route.dst.as_str()).collect::<Vec<_>>().join(", ");
-    let (ns, name) = (&network.selection.ns, &network.selection.name);
-    let remedy = Remedy::guided(say!(
-        "take the routes {} out of the NAD (and its gateway, if no other route needs it), then restart the pods that carry the interface: monitors one by one, then mgr, then OSDs by failure domain",
-        list
-    ))
-    .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
-    .command(format!("kubectl -n {ns} edit net-attach-def {name}"));
     let summary = say!(
         "the {} network {} gives every Ceph pod a default route ({}) into the storage network",
         network.role,
         network.selection.full_name(),
-        list
+        list(routes)
     );
+    // A default route without a next hop of its own takes the gateway of the IPAM.
+    let plugins = network.attachment.and_then(|nad| nad.plugins().ok()).unwrap_or_default();
+    let gateway = plugins.iter().flat_map(|plugin| plugin.ipam.gateways()).next();
+    let gateway = gateway.filter(|_| routes.iter().any(|route| route.gw.is_empty()));
     Finding::new(severity, object.clone(), summary, remedy)
         .at([network.place()])
         .evidence(routes.iter().map(|route| Evidence::field(&object, "spec.config ipam.routes", quoted(route))))
+        .evidence(gateway.map(|gateway| Evidence::field(&object, "spec.config ipam.gateway", gateway)))
+}
+
+fn list(routes: &[Route]) -> String {
+    routes.iter().map(|route| route.dst.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The interface as one monitor got it.
+fn in_a_pod(network: &StorageNetwork<'_>, mons: &Each<&PodRow, &Pod>) -> Option<Evidence> {
+    let name = network.selection.full_name();
+    mons.seen.iter().find_map(|(_, pod)| {
+        let all = interfaces(pod).ok()??;
+        let it = all.iter().find(|interface| interface.name == name)?;
+        let gateway =
+            if it.gateway.is_empty() { String::new() } else { format!(", gateway {}", it.gateway.join(", ")) };
+        let excerpt = format!("{} {}{gateway}", it.interface, it.ips.join(", "));
+        Some(Evidence::field(&ObjectRef::pod(pod), NETWORK_STATUS, excerpt))
+    })
+}
+
+/// First the NAD, then the restarts in their order: a pod keeps the routes that it started with.
+fn remedy(cluster: &Cluster, network: &StorageNetwork<'_>, routes: &[Route], mons: &[PodRow]) -> Remedy {
+    let (ns, name) = (&network.selection.ns, &network.selection.name);
+    let rook = &cluster.ns;
+    let mut remedy = Remedy::guided(say!(
+        "take the routes {} out of the NAD (and its gateway, if no other route needs it), then restart the pods that carry the interface: monitors one by one, each back in quorum before the next, then the operator, then mgr, then OSDs by failure domain",
+        list(routes)
+    ))
+    .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
+    .command(format!("kubectl -n {ns} edit net-attach-def {name}"));
+    for mon in mons.iter().take(5) {
+        remedy = remedy
+            .command(format!("kubectl -n {rook} delete pod {}", mon.name))
+            .command(format!("kubectl -n {rook} wait pod -l app=rook-ceph-mon --for=condition=Ready --timeout=5m"));
+    }
+    remedy
+        .command(format!("kubectl -n {} rollout restart deployment rook-ceph-operator", cluster.operator_ns))
+        .command(format!("kubectl -n {rook} delete pod -l app=rook-ceph-mgr"))
+        .command(format!("kubectl -n {rook} get pods -l app=rook-ceph-osd -L topology-location-host,ceph-osd-id"))
 }
 
 fn quoted(route: &Route) -> String {

@@ -1,14 +1,122 @@
+use std::net::IpAddr;
+
+use super::{StorageNetwork, nad_default_route, storage_networks};
 use crate::check;
-use crate::check::Answered;
+use crate::check::{Answered, Evidence, Finding, Remedy, Severity};
 use crate::facts::{Facts, Gap};
+use crate::objects::multus::Plugin;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Gateways in the NetworkAttachmentDefinitions that the CephCluster names: `isDefaultGateway` of a bridge,
+    /// which gives every pod a default route over it, and a gateway that is not in the network's own subnet.
+    ///
+    /// # Why it matters
+    /// A bare gateway does nothing by itself. `isDefaultGateway` does what a default route in the NAD does
+    /// (NET007): answers to the operator and to Services leave by the storage network and are lost. A gateway
+    /// out of the subnet cannot be reached, so the first route that uses it keeps pods from starting. The
+    /// gateway of a default route that is written out belongs to NET007.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> get net-attach-def <name> -o jsonpath='{.spec.config}'`, and inside a Ceph pod
+    /// `ip route`.
+    ///
+    /// # Fix
+    /// Take the gateway out; a storage network needs specific routes at most. Then restart the pods that carry
+    /// the interface, monitors one by one.
+    ///
+    /// # References
+    /// containernetworking/plugins: bridge, host-local; Rook: CRDs/Cluster/network-providers.
     "NET008" "nad-gateway" Net,
-    needs: [],
-    explained_by: [],
+    needs: [Discovery, CephClusters, NetworkAttachments, OsdPods, CephStatus],
+    explained_by: [(net::nad_default_route, Network)],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let networks = storage_networks(facts)?;
+    if networks.is_empty() {
+        return Ok(Answered::NotApplicable("the cluster's network provider is not Multus"));
+    }
+    let mut findings = Vec::new();
+    for network in &networks {
+        // A configuration that cannot be read is NET006's to report.
+        let plugins = network.attachment.and_then(|nad| nad.plugins().ok()).unwrap_or_default();
+        if plugins.iter().any(|plugin| plugin.kind == "bridge" && plugin.is_default_gateway) {
+            findings.push(default_gateway(network, nad_default_route::severity(facts)?));
+        }
+        findings.extend(plugins.iter().flat_map(outside).map(|(gateway, subnets)| {
+            let summary = say!(
+                "the {} network {} has the gateway {} out of its subnet {}",
+                network.role,
+                network.selection.full_name(),
+                gateway,
+                subnets
+            );
+            finding(network, Severity::Warning, summary, "ipam gateway", &gateway)
+        }));
+    }
+    Ok(Answered::judged(findings))
+}
+
+fn default_gateway(network: &StorageNetwork<'_>, severity: Severity) -> Finding {
+    let summary = say!(
+        "the {} network {} makes its bridge the default gateway of every Ceph pod",
+        network.role,
+        network.selection.full_name()
+    );
+    finding(network, severity, summary, "isDefaultGateway", "true")
+}
+
+/// Gateways that no subnet of the plugin holds, with the subnets.
+fn outside(plugin: &Plugin) -> Vec<(String, String)> {
+    let subnets = plugin.ipam.subnets();
+    let beyond = |gateway: &&str| {
+        let address = gateway.parse::<IpAddr>().ok();
+        address.is_some_and(|address| !subnets.is_empty() && !subnets.iter().any(|subnet| subnet.contains(&address)))
+    };
+    let written = subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    plugin.ipam.gateways().into_iter().filter(beyond).map(|gateway| (gateway.to_owned(), written.clone())).collect()
+}
+
+fn finding(
+    network: &StorageNetwork<'_>,
+    severity: Severity,
+    summary: crate::check::Text,
+    key: &str,
+    value: &str,
+) -> Finding {
+    let object = network.object();
+    let (ns, name) = (&network.selection.ns, &network.selection.name);
+    let remedy = Remedy::guided(say!(
+        "take the gateway out of the NAD, then restart the pods that carry the interface: monitors one by one, then mgr, then OSDs by failure domain"
+    ))
+    .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
+    .command(format!("kubectl -n {ns} edit net-attach-def {name}"));
+    Finding::new(severity, object.clone(), summary, remedy)
+        .detail(key.replace(' ', "-"))
+        .at([network.place()])
+        .evidence([Evidence::field(&object, format!("spec.config {key}"), value)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_held_against_its_subnets() {
+        let outside = |ipam: &str| {
+            let plugin: Plugin = serde_json::from_str(&format!(r#"{{"type":"macvlan","ipam":{ipam}}}"#)).unwrap();
+            outside(&plugin).len()
+        };
+        assert_eq!(outside(r#"{"subnet":"10.0.0.0/24","gateway":"10.0.0.1"}"#), 0);
+        assert_eq!(outside(r#"{"range":"10.0.0.0/24","gateway":"10.0.1.1"}"#), 1);
+        assert_eq!(outside(r#"{"type":"kube-ovn","gateway":"10.0.1.1"}"#), 0);
+        assert_eq!(
+            outside(
+                r#"{"ranges":[[{"subnet":"10.0.0.0/24","gateway":"10.9.0.1"}],[{"subnet":"fd00::/64","gateway":"fd00::1"}]]}"#
+            ),
+            1
+        );
+    }
 }

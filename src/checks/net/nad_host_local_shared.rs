@@ -1,14 +1,146 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{StorageNetwork, daemon_place, daemon_rows, storage_networks};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::facts::tables::PodRow;
+use crate::facts::{Facts, Gap, Settled, both};
+use crate::objects::ceph::OsdDump;
+use crate::objects::kube::Pod;
+use crate::objects::multus::{NETWORK_STATUS, interfaces};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Storage networks whose addresses come from `host-local` while Ceph daemons run on several nodes, and
+    /// the addresses that the daemons got: one that two pods have.
+    ///
+    /// # Why it matters
+    /// host-local keeps its book in files of each node, so every node hands out the same range from the same
+    /// start. Two daemons with one address take each other's traffic in turn: OSDs are marked down and say
+    /// that they were wrongly so, heartbeats are slow. Until that happens it is a risk that each new pod takes.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n rook-ceph get pods -o yaml | grep -A3 net1`, or `ceph osd dump`: two OSDs with one address.
+    ///
+    /// # Fix
+    /// At once, if two share an address: delete one of the pods, so that it gets the next address. For good:
+    /// change the NAD to whereabouts with a range above what is in use, then restart the daemons one failure
+    /// domain at a time.
+    ///
+    /// # References
+    /// containernetworking/plugins: host-local; Rook: CRDs/Cluster/network-providers, "IPAM"; whereabouts.
     "NET012" "nad-host-local-shared" Net,
-    needs: [],
+    needs: [
+        Discovery, CephClusters, NetworkAttachments, MonPods, MgrPods, MdsPods, RgwPods, OsdPods, OsdDump, Objects,
+    ],
     explained_by: [],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let networks = storage_networks(facts)?;
+    if networks.is_empty() {
+        return Ok(Answered::NotApplicable("the cluster's network provider is not Multus"));
+    }
+    let local: Vec<_> = networks.iter().filter(|network| is_host_local(network)).collect();
+    if local.is_empty() {
+        return Ok(Answered::passed());
+    }
+    let (mut rows, dump) = both(daemon_rows(facts), facts.osd_dump().settled())?;
+    let nodes: BTreeSet<&str> = rows.iter().map(|row| row.node.as_str()).filter(|node| !node.is_empty()).collect();
+    if nodes.len() < 2 {
+        return Ok(Answered::passed());
+    }
+    // Ceph's own map may be older than the pods; it says which of them to open first.
+    let suspects = match dump {
+        Ok(dump) => shared_in(dump),
+        Err(_unread) => BTreeSet::new(),
+    };
+    rows.sort_by_key(|row| !row.daemon_id("rook-ceph-osd-").is_some_and(|id| suspects.contains(id)));
+    let opened =
+        facts.each(rows.into_iter().filter(|row| row.is_well()), |facts, row| facts.pod(&row.ns, &row.name))?;
+    let findings = local.iter().map(|network| finding(network, &nodes, &doubles(network, &opened.seen))).collect();
+    Ok(Answered::judged(findings).blind(opened.blind))
+}
+
+fn is_host_local(network: &StorageNetwork<'_>) -> bool {
+    // A configuration that cannot be read is NET006's to report.
+    let plugins = network.attachment.and_then(|nad| nad.plugins().ok()).unwrap_or_default();
+    plugins.first().is_some_and(|plugin| plugin.ipam.kind == "host-local")
+}
+
+/// OSDs whose address another OSD has as well.
+fn shared_in(dump: &OsdDump) -> BTreeSet<String> {
+    let mut owners: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for osd in &dump.osds {
+        let all = osd.public_addrs.addrvec.iter().chain(&osd.cluster_addrs.addrvec);
+        for host in all.filter_map(|address| Some(address.addr.rsplit_once(':')?.0)) {
+            owners.entry(host.to_owned()).or_default().insert(osd.osd.to_string());
+        }
+    }
+    owners.into_values().filter(|osds| osds.len() > 1).flatten().collect()
+}
+
+/// Addresses of this network that more than one running pod has.
+fn doubles<'p>(network: &StorageNetwork<'_>, pods: &[(&PodRow, &'p Pod)]) -> Vec<(IpAddr, Vec<&'p Pod>)> {
+    let name = network.selection.full_name();
+    let mut owners: BTreeMap<IpAddr, Vec<&Pod>> = BTreeMap::new();
+    for (_, pod) in pods {
+        let all = interfaces(pod).ok().flatten().unwrap_or_default();
+        for address in all.iter().filter(|interface| interface.name == name).flat_map(|interface| interface.addresses())
+        {
+            owners.entry(address).or_default().push(pod);
+        }
+    }
+    owners.into_iter().filter(|(_, pods)| pods.len() > 1).collect()
+}
+
+fn finding(network: &StorageNetwork<'_>, nodes: &BTreeSet<&str>, doubles: &[(IpAddr, Vec<&Pod>)]) -> Finding {
+    let object = network.object();
+    let (ns, name) = (&network.selection.ns, &network.selection.name);
+    let full = network.selection.full_name();
+    let ipam = Evidence::field(&object, "spec.config ipam.type", "host-local");
+    let change = format!("kubectl -n {ns} edit net-attach-def {name}");
+    let Some((address, pods)) = doubles.first() else {
+        let summary = say!(
+            "the {} network {} gives addresses by host-local on {} nodes: each hands out the same range, so two daemons will get one address",
+            network.role,
+            full,
+            nodes.len()
+        );
+        let remedy = Remedy::guided(say!(
+            "change the ipam of the NAD to whereabouts, with a range above the addresses in use; daemons take it when they restart"
+        ))
+        .command(change);
+        return Finding::warning(object, summary, remedy).at([network.place()]).evidence([ipam]);
+    };
+    let who = |pod: &&Pod| format!("{} on {}", pod.metadata.name, pod.spec.node_name);
+    let summary = say!(
+        "the address {} of the {} network {} belongs to two pods ({}), as host-local counts on every node for itself",
+        address,
+        network.role,
+        full,
+        pods.iter().map(who).collect::<Vec<_>>().join("; ")
+    );
+    let remedy = Remedy::guided(say!(
+        "delete the one of the two pods whose daemon is down (after ceph osd ok-to-stop), so that it gets another address; then change the ipam of the NAD to whereabouts with a range above the addresses in use, and restart the daemons one failure domain at a time"
+    ));
+    let delete =
+        pods.iter().map(|pod| format!("kubectl -n {} delete pod {}", pod.metadata.namespace, pod.metadata.name));
+    let delete = delete.last().unwrap_or_default();
+    let status = doubles.iter().flat_map(|(address, pods)| {
+        pods.iter().map(move |pod| {
+            Evidence::field(
+                &ObjectRef::pod(pod),
+                NETWORK_STATUS,
+                format!("{full} {address}", full = network.selection.full_name()),
+            )
+        })
+    });
+    Finding::critical(object, summary, remedy.command(delete).command(change))
+        .at([network.place()])
+        .at(doubles.iter().flat_map(|(_, pods)| pods).filter_map(|pod| daemon_place(pod)))
+        .evidence([ipam])
+        .evidence(status)
 }

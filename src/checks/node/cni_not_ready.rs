@@ -1,14 +1,79 @@
+use super::selector;
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::facts::tables::{NodeRow, PodRow};
+use crate::facts::{Facts, Gap, both};
+use crate::objects::kube::{Condition, DaemonSet, Node, condition};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Nodes that are not Ready because their network plugin is not (`NetworkPluginNotReady`, `cni plugin not
+    /// initialized`), and, on nodes that are Ready, the pods of the CNI's own DaemonSet: calico-node, cilium,
+    /// kube-flannel-ds, canal, weave-net, antrea-agent. Kube-OVN has checks of its own.
+    ///
+    /// # Why it matters
+    /// Calico and Cilium leave a node Ready while their agent is down: pods that run go on, no new pod gets a
+    /// network. Monitors and OSDs that restart there then hang in ContainerCreating.
+    ///
+    /// # Confirm by hand
+    /// `kubectl describe node <node>` and the log of the agent's pod on that node.
+    ///
+    /// # Fix
+    /// Repair the agent; after a boot give it two minutes.
+    ///
+    /// # References
+    /// Kubernetes: Concepts, Extending Kubernetes, "Network Plugins".
     "NODE007" "cni-not-ready" Node,
-    needs: [],
-    explained_by: [],
+    needs: [Nodes, DaemonSets, PodTables, Objects],
+    explained_by: [(node::node_rebooted, Node)],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+/// The agents of the common CNIs. `kube-ovn-cni` is not among them: it has checks of its own.
+const AGENTS: &[&str] =
+    &["calico-node", "cilium", "kube-flannel-ds", "kube-flannel", "canal", "rke2-canal", "weave-net", "antrea-agent"];
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (nodes, sets) = both(facts.nodes(), facts.daemon_sets())?;
+    let lacking = |set: &&DaemonSet| set.status.number_ready < set.status.desired_number_scheduled;
+    let agents = sets.iter().filter(|set| AGENTS.contains(&set.metadata.name.as_str())).filter(lacking);
+    let pods = facts.each(agents, |facts, set| facts.pods_where(&set.metadata.namespace, &selector(set)));
+    let down = nodes.iter().filter(|node| !node.is_ready());
+    let objects = facts.each(down, |facts, node| facts.object::<Node>("", &node.name));
+    let (pods, objects) = both(pods, objects)?;
+    let mut findings: Vec<Finding> =
+        objects.seen.iter().filter_map(|(row, node)| plugin_not_ready(row, (*node)?)).collect();
+    // Of a node that is not Ready the row says nothing new: NODE001 has it, or the finding above.
+    let ready = |row: &PodRow| nodes.iter().any(|node| node.name == row.node && node.is_ready());
+    for (set, rows) in &pods.seen {
+        findings.extend(rows.iter().filter(|row| !row.is_well() && ready(row)).map(|row| agent_down(set, row)));
+    }
+    Ok(Answered::judged(findings).blind(pods.blind).blind(objects.blind))
+}
+
+fn plugin_not_ready(row: &NodeRow, node: &Node) -> Option<Finding> {
+    let says = |ready: &&Condition| {
+        let words = ["NetworkPluginNotReady", "cni plugin not initialized", "network plugin is not ready"];
+        ready.status == "False" && words.iter().any(|word| ready.message.contains(word))
+    };
+    let ready = condition(&node.status.conditions, "Ready").filter(says)?;
+    let object = ObjectRef::node(&row.name);
+    let summary = say!("network plugin of node {} is not ready: no pod can start there", row.name);
+    let remedy = Remedy::guided(say!("look at the CNI's agent on {} and at /etc/cni/net.d of the host", row.name))
+        .command(format!("kubectl describe node {}", row.name))
+        .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={}", row.name));
+    let evidence = Evidence::field(&object, "status.conditions[Ready]", &ready.message).at(ready.last_transition_time);
+    let finding = Finding::new(Severity::Critical, object, summary, remedy).at([Place::node(&row.name)]);
+    Some(finding.since(ready.last_transition_time).evidence([evidence]))
+}
+
+fn agent_down(set: &DaemonSet, row: &PodRow) -> Finding {
+    let (ns, name) = (&set.metadata.namespace, &set.metadata.name);
+    let summary = say!("{} on node {} is not Ready: pods that start there get no network", name, row.node);
+    let remedy = Remedy::guided(say!("read the log of {} and repair what it names", row.name))
+        .command(format!("kubectl -n {ns} describe pod {}", row.name))
+        .command(format!("kubectl -n {ns} logs {} --all-containers --tail=50", row.name));
+    Finding::warning(ObjectRef::pod_row(row, ns, format!("{name}@{}", row.node)), summary, remedy)
+        .at([Place::node(&row.node)])
+        .evidence([Evidence::pod_row(row, ns)])
 }

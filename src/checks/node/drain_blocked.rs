@@ -1,14 +1,121 @@
+use super::{bound_to, unplaced, unschedulable};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::facts::tables::{NodeRow, PodRow};
+use crate::facts::{Facts, Gap, both};
+use crate::objects::kube::{DisruptionBudget, Node, Pod};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Cordoned nodes: since when, whether a Pending Rook pod would fit there, and whether a
+    /// PodDisruptionBudget holds up a drain. Beside them the taint `node.kubernetes.io/out-of-service` on a node
+    /// that a Pending pod is refused by.
+    ///
+    /// # Why it matters
+    /// A cordon alone harms nothing. It does when a monitor, an OSD or a provisioner finds no other node: then
+    /// the operator's failover runs into the same wall. A drain that waits for Rook's budget of OSDs goes on
+    /// once the placement groups are clean; it must not be forced.
+    ///
+    /// # Confirm by hand
+    /// `kubectl get nodes`, `kubectl describe node <node>`, `kubectl -n <ns> get poddisruptionbudgets`.
+    ///
+    /// # Fix
+    /// Ask whoever cordoned the node; if no maintenance is going on, `kubectl uncordon <node>`.
+    ///
+    /// # References
+    /// Kubernetes: "Safely Drain a Node", "Non-graceful node shutdown"; Rook:
+    /// CRDs/Cluster/ceph-cluster-crd, `disruptionManagement`.
     "NODE011" "drain-blocked" Node,
-    needs: [],
+    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects, DisruptionBudgets],
     explained_by: [],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// In the scheduler's words for a cordoned node.
+const CORDON: &[&str] = &["were unschedulable", "node.kubernetes.io/unschedulable"];
+
+type Pending<'s> = (&'s PodRow, &'s Pod);
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (nodes, pods) = both(facts.nodes(), unplaced(facts))?;
+    let refused = |texts: &[&str]| -> Vec<Pending<'_>> {
+        let says = |pod: &Pod| unschedulable(pod).is_some_and(|it| texts.iter().any(|text| it.message.contains(text)));
+        pods.seen.iter().filter(|(_, pod)| says(pod)).copied().collect()
+    };
+    let (by_cordon, by_taint) = (refused(CORDON), refused(&[OUT_OF_SERVICE]));
+    let suspects: Vec<&NodeRow> = nodes.iter().filter(|node| node.is_cordoned() || !by_taint.is_empty()).collect();
+    if suspects.is_empty() {
+        return Ok(Answered::passed().blind(pods.blind));
+    }
+    let opened = facts.each(suspects.iter().copied(), |facts, row| facts.object::<Node>("", &row.name));
+    let (opened, budgets) = both(opened, facts.each([()], |facts, ()| facts.disruption_budgets()))?;
+    let object = |row: &NodeRow| opened.seen.iter().find(|(seen, _)| seen.name == row.name).and_then(|(_, node)| *node);
+    let tight = budgets.seen.iter().flat_map(|(_, all)| all.iter()).filter(is_tight).collect::<Vec<_>>();
+    let mut findings = Vec::new();
+    for row in suspects {
+        if row.is_cordoned() {
+            findings.push(cordoned(row, object(row), &held(row, &by_cordon), &tight));
+        } else if let Some(node) = object(row).filter(|node| node.spec.taints.iter().any(|it| it.key == OUT_OF_SERVICE))
+        {
+            findings.push(out_of_service(node, &held(row, &by_taint)));
+        }
+    }
+    Ok(Answered::judged(findings).blind(pods.blind).blind(opened.blind).blind(budgets.blind))
+}
+
+/// Pods that this node could take: bound to it, or to none.
+fn held<'s>(row: &NodeRow, pending: &[Pending<'s>]) -> Vec<Pending<'s>> {
+    let fits = |pod: &Pod| bound_to(pod).is_none_or(|host| host == row.name);
+    pending.iter().filter(|(_, pod)| fits(pod)).copied().collect()
+}
+
+fn is_tight(budget: &&DisruptionBudget) -> bool {
+    budget.status.disruptions_allowed == 0 && budget.status.expected_pods > 0
+}
+
+fn cordoned(row: &NodeRow, node: Option<&Node>, held: &[Pending<'_>], tight: &[&DisruptionBudget]) -> Finding {
+    let object = ObjectRef::node(&row.name);
+    let taint = node.and_then(|node| node.spec.taints.iter().find(|it| it.key == "node.kubernetes.io/unschedulable"));
+    let since = taint.and_then(|taint| taint.time_added);
+    let by = node.and_then(|node| node.metadata.written_by(&["f:spec", "f:unschedulable"]));
+    let mut said = vec![Evidence::field(&object, "spec.unschedulable", "true").at(since)];
+    said.extend(
+        by.map(|by| Evidence::field(&object, "metadata.managedFields", format!("set by {}", by.manager)).at(by.time)),
+    );
+    let at = [Place::node(&row.name)];
+    if held.is_empty() {
+        said.extend(tight.iter().map(|budget| {
+            let budget_ref = ObjectRef::of::<DisruptionBudget>(&budget.metadata);
+            Evidence::field(&budget_ref, "status.disruptionsAllowed", "0: a drain waits for it")
+        }));
+        let summary = say!("node {} is cordoned; it keeps no Rook pod from running", row.name);
+        let remedy =
+            Remedy::advice(say!("uncordon it after the maintenance")).command(format!("kubectl uncordon {}", row.name));
+        return Finding::info(object, summary, remedy).at(at).since(since).evidence(said);
+    }
+    let names: Vec<&str> = held.iter().map(|(pod, _)| pod.name.as_str()).collect();
+    said.extend(held.iter().filter_map(words));
+    let summary = say!("node {} is cordoned, and so {} finds no node", row.name, names.join(", "));
+    let remedy = Remedy::guided(say!("ask whoever cordoned {}; if no maintenance is going on, uncordon it", row.name))
+        .command(format!("kubectl uncordon {}", row.name));
+    Finding::warning(object, summary, remedy).at(at).since(since).evidence(said)
+}
+
+fn out_of_service(node: &Node, held: &[Pending<'_>]) -> Finding {
+    let object = ObjectRef::of::<Node>(&node.metadata);
+    let name = &node.metadata.name;
+    let summary = say!("node {} still has the taint out-of-service: nothing may run there", name);
+    let remedy = Remedy::guided(say!("take the taint off once {} is well again and its volumes are detached", name))
+        .command(format!("kubectl taint nodes {name} {OUT_OF_SERVICE}-"));
+    let taint = Evidence::field(&object, "spec.taints", OUT_OF_SERVICE);
+    Finding::warning(object, summary, remedy)
+        .at([Place::node(name.as_str())])
+        .evidence([taint].into_iter().chain(held.iter().filter_map(words)))
+}
+
+fn words((_, pod): &Pending<'_>) -> Option<Evidence> {
+    let words = unschedulable(pod)?;
+    let field = "status.conditions[PodScheduled]";
+    Some(Evidence::field(&ObjectRef::pod(pod), field, &words.message).at(words.last_transition_time))
 }

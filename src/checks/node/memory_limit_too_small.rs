@@ -1,14 +1,164 @@
+use serde_json::Value;
+
+use super::{daemon_of, restarted_lately, rook_pods, selector};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::facts::tables::PodRow;
+use crate::facts::{Each, Facts, Gap, both};
+use crate::objects::kube::{ContainerStatus, DaemonSet, Pod};
+use crate::objects::rook::CephCluster;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Containers of Rook's pods and of Multus whose last end was OOMKilled, and limits in the CephCluster's
+    /// `resources` below what a daemon needs to work at all: mon 1 GiB, mgr 512 MiB, OSD 2 GiB, prepare job
+    /// 50 MiB. The 50 MiB that Multus comes with are mentioned as information.
+    ///
+    /// # Why it matters
+    /// A daemon that is killed for memory starts again, fills its caches again and is killed again. OSDs derive
+    /// `osd_memory_target` from their limit; below 2 GiB they are killed in recovery, when they are needed most.
+    /// Multus is killed in the burst of sandboxes after a boot.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> get pod <pod> -o jsonpath='{.status.containerStatuses[*].lastState}'`.
+    ///
+    /// # Fix
+    /// Raise the limit in the CephCluster (`spec.resources.<daemon>`), or of the DaemonSet for Multus.
+    ///
+    /// # References
+    /// Rook: CRDs/Cluster/ceph-cluster-crd, "Resource Requirements/Limits"; multus-cni issues 1346 and 1383.
     "NODE009" "memory-limit-too-small" Node,
-    needs: [],
+    needs: [Discovery, CephClusters, DaemonSets, PodTables, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
     explained_by: [],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+const MIB: f64 = 1024.0 * 1024.0;
+/// Keys of `spec.resources` and what Rook's documentation calls their minimum, in MiB.
+const MINIMUM: &[(&str, f64)] = &[("mon", 1024.0), ("mgr", 512.0), ("osd", 2048.0), ("prepareosd", 50.0)];
+/// Documented in units of 1000; a limit of `2G` is not too small for 2 GiB.
+const SLACK: f64 = 0.9;
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (pods, multus) = both(rook_pods(facts), multus(facts))?;
+    let multus_rows = multus.seen.iter().flat_map(|(_, rows)| rows.iter());
+    let suspects = pods.rows.into_iter().chain(multus_rows).filter(|row| may_be_killed(row));
+    let (killed, cluster) = both(
+        facts.each(suspects, |facts, row| facts.pod(&row.ns, &row.name)),
+        facts.each([()], |facts, ()| facts.ceph_cluster()),
+    )?;
+    let mut findings: Vec<Finding> = killed.seen.iter().flat_map(|(row, pod)| oom(row, pod)).collect();
+    findings.extend(cluster.seen.iter().flat_map(|(_, cluster)| too_small(cluster)));
+    findings.extend(multus.seen.iter().filter_map(|(set, _)| small_default(set)));
+    let blind = [pods.blind, multus.blind, killed.blind, cluster.blind];
+    Ok(Answered::judged(findings).blind(blind.into_iter().flatten()))
+}
+
+/// The DaemonSets of Multus with their pods.
+fn multus<'s>(facts: &Facts<'s>) -> Result<Each<&'s DaemonSet, &'s [PodRow]>, Gap> {
+    let sets = facts.each([()], |facts, ()| facts.daemon_sets())?;
+    let all = sets.seen.iter().flat_map(|(_, all)| all.iter());
+    let multus = all.filter(|set| set.metadata.name.contains("multus") && set.metadata.namespace != "openshift-multus");
+    let mut pods = facts.each(multus, |facts, set| facts.pods_where(&set.metadata.namespace, &selector(set)))?;
+    pods.blind.extend(sets.blind);
+    Ok(pods)
+}
+
+/// Whether its last end is young enough to matter.
+fn may_be_killed(row: &PodRow) -> bool {
+    restarted_lately(row) || row.status.ends_with("OOMKilled")
+}
+
+fn oom<'p>(row: &'p PodRow, pod: &'p Pod) -> impl Iterator<Item = Finding> {
+    pod.containers().filter_map(move |(container, status)| {
+        let status: &ContainerStatus = status?;
+        let end = status.terminated().filter(|end| end.reason == "OOMKilled")?;
+        let object = ObjectRef::pod(pod);
+        let limit = container.resources.limits.get("memory").map_or_else(|| "none".to_owned(), text);
+        let summary = say!("container {} of pod {} was killed for memory (limit {})", container.name, row.name, limit);
+        let remedy = Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
+            .command(format!("kubectl -n {} describe pod {}", row.ns, row.name));
+        let evidence = Evidence::field(&object, format!("last state of container {}", container.name), "OOMKilled");
+        let severity = if status.ready { Severity::Warning } else { Severity::Critical };
+        let places = (!row.node.is_empty()).then(|| Place::node(&row.node)).into_iter().chain(daemon_of(row));
+        let finding = Finding::new(severity, object, summary, remedy).detail(&container.name).at(places);
+        Some(finding.since(end.finished_at).evidence([evidence.at(end.finished_at)]))
+    })
+}
+
+fn too_small(cluster: &CephCluster) -> impl Iterator<Item = Finding> {
+    MINIMUM.iter().filter_map(|(daemon, minimum)| {
+        let limit = cluster.spec.resources.get(*daemon)?.pointer("/limits/memory")?;
+        if bytes(&text(limit))? >= minimum * MIB * SLACK {
+            return None;
+        }
+        let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
+        let (ns, name) = (&cluster.metadata.namespace, &cluster.metadata.name);
+        let summary =
+            say!("memory limit of {} is {}, below the {} MiB that it needs to work", daemon, text(limit), minimum);
+        let remedy = Remedy::guided(say!(
+            "raise spec.resources.{}.limits.memory; Rook then restarts these daemons one by one",
+            daemon
+        ))
+        .command(format!("kubectl -n {ns} edit cephcluster {name}"));
+        let evidence = Evidence::field(&object, format!("spec.resources.{daemon}.limits.memory"), text(limit));
+        Some(Finding::warning(object, summary, remedy).detail(*daemon).evidence([evidence]))
+    })
+}
+
+/// What Multus comes with: it works, until many pods start at once.
+fn small_default(set: &DaemonSet) -> Option<Finding> {
+    let containers = set.spec.template.spec.containers.iter();
+    let limit = containers.filter_map(|container| container.resources.limits.get("memory")).map(text).next()?;
+    if bytes(&limit)? > 50.0 * MIB {
+        return None;
+    }
+    let object = ObjectRef::of::<DaemonSet>(&set.metadata);
+    let (ns, name) = (&set.metadata.namespace, &set.metadata.name);
+    let summary = say!(
+        "memory limit of DaemonSet {} is Multus' default of {}, which a burst of pods after a boot can exceed",
+        name,
+        limit
+    );
+    let remedy = Remedy::advice(say!("raise it before it bites: 256Mi or more"))
+        .command(format!("kubectl -n {ns} edit daemonset {name}"));
+    let evidence = Evidence::field(&object, "spec.template.spec.containers[].resources.limits.memory", &limit);
+    Some(Finding::info(object, summary, remedy).evidence([evidence]))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A Kubernetes quantity of bytes.
+fn bytes(quantity: &str) -> Option<f64> {
+    let at = quantity.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(quantity.len());
+    let (number, unit) = quantity.split_at(at);
+    let factor = match unit {
+        "" => 1.0,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "Ki" => 1024.0,
+        "Mi" => MIB,
+        "Gi" => MIB * 1024.0,
+        "Ti" => MIB * MIB,
+        _ => return None,
+    };
+    number.parse::<f64>().ok().map(|number| number * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn quantities_are_read() {
+        for (quantity, expected) in [("50Mi", 52_428_800.0), ("2G", 2e9), ("1.5Gi", 1_610_612_736.0), ("1000", 1000.0)]
+        {
+            assert_eq!(bytes(quantity), Some(expected), "{quantity}");
+        }
+        assert_eq!(bytes("much"), None);
+    }
 }

@@ -1,14 +1,142 @@
+use jiff::SignedDuration;
+
+use super::{DO_NOT_RECONCILE, ago, older};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::facts::{Facts, Gap, Settled};
+use crate::objects::kube::{Deployment, ManagedFields, Meta};
+use crate::objects::rook::CephCluster;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The label `ceph.rook.io/do-not-reconcile` on Deployments of daemons and on the CephCluster itself, where no
+    /// maintenance gives a reason for it: neither a `*-maintenance` Deployment, nor zero replicas, nor the
+    /// replacement of an OSD that Rook does itself (annotations `osd.rook.io/replace*`). The presence of the
+    /// label counts, not its value; managedFields say who set it and when. In the first hour it is only mentioned.
+    ///
+    /// # Why it matters
+    /// The operator leaves such a Deployment alone: it misses every upgrade and every change of settings. On one
+    /// monitor it stops the health check of all monitors, so none fails over. On the CephCluster (Rook 1.18.9, 1.19
+    /// and later) it stops the whole reconcile.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> get deploy,cephcluster -l ceph.rook.io/do-not-reconcile --show-managed-fields -o yaml`.
+    ///
+    /// # Fix
+    /// Ask why it was set. Then take it away, one daemon at a time with clean PGs between them; the operator
+    /// brings the Deployment up to date. A hand-edited image is put back to the CephCluster's by that.
+    ///
+    /// # References
+    /// Rook: Troubleshooting/ceph-common-issues and the kubectl plugin's `maintenance`; rook pull request 16874.
     "OPR006" "do-not-reconcile-left" Opr,
-    needs: [],
+    needs: [Discovery, CephClusters, MarkedDeployments],
     explained_by: [],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+const FRESH: SignedDuration = SignedDuration::from_mins(60);
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let cluster = facts.ceph_cluster()?;
+    let image = &cluster.spec.ceph_version.image;
+    let mut findings: Vec<Finding> = on_cluster(facts, cluster).into_iter().collect();
+    match facts.marked_deployments().settled()? {
+        Ok(marked) => {
+            let left = marked.iter().filter(|deployment| !has_reason(deployment, marked));
+            findings.extend(left.map(|deployment| on_deployment(facts, deployment, image)));
+            Ok(Answered::judged(findings))
+        }
+        Err(unknown) => Ok(Answered::judged(findings).blind([unknown])),
+    }
+}
+
+fn has_reason(deployment: &Deployment, marked: &[Deployment]) -> bool {
+    let name = &deployment.metadata.name;
+    let stands_in = format!("{name}-maintenance");
+    name.ends_with("-maintenance")
+        || deployment.spec.replicas == Some(0)
+        || deployment.metadata.annotations.keys().any(|key| key.starts_with("osd.rook.io/replace"))
+        || marked.iter().any(|other| other.metadata.name == stands_in)
+}
+
+fn on_deployment(facts: &Facts<'_>, deployment: &Deployment, image: &str) -> Finding {
+    let meta = &deployment.metadata;
+    let object = ObjectRef::of::<Deployment>(meta);
+    let freezes = match meta.labels.get("app").map(String::as_str) {
+        Some("rook-ceph-mon") => "it is not updated, and no monitor at all is watched or failed over",
+        Some("rook-ceph-osd") => "this OSD is not updated",
+        _ => "it is not updated",
+    };
+    let used = deployment.spec.template.spec.containers.first().map_or("", |container| container.image.as_str());
+    let differs = !image.is_empty() && used != image;
+    let summary = say!(
+        "the operator leaves {} alone ({} {}), with no maintenance going on: {}",
+        meta.name,
+        DO_NOT_RECONCILE,
+        set_by(facts, meta),
+        freezes
+    );
+    let first = if differs {
+        format!("ask why it runs {used} and whether {image} has what that was for; then ")
+    } else {
+        String::new()
+    };
+    let remedy = Remedy::guided(say!("{}take the label away, one daemon at a time with clean PGs between them; the operator then updates it to the CephCluster's image", first))
+        .command(format!("kubectl -n {} label deploy {} {DO_NOT_RECONCILE}-", meta.namespace, meta.name));
+    let kind = meta.labels.get("ceph_daemon_type").zip(meta.labels.get("ceph_daemon_id"));
+    let image = differs.then(|| Evidence::field(&object, "spec.template.spec.containers[0].image", used));
+    Finding::new(severity(facts, meta), object.clone(), summary, remedy)
+        .since(writer(meta).and_then(|writer| writer.time))
+        .at(kind.map(|(kind, id)| Place::daemon(kind, id)))
+        .evidence([evidence(meta, &object)])
+        .evidence(image)
+}
+
+fn on_cluster(facts: &Facts<'_>, cluster: &CephCluster) -> Option<Finding> {
+    let meta = &cluster.metadata;
+    meta.labels.get(DO_NOT_RECONCILE)?;
+    let object = ObjectRef::of::<CephCluster>(meta);
+    let summary = say!(
+        "the operator does not reconcile the CephCluster {} ({} {}): no change of its spec takes effect, from Rook 1.18.9 on",
+        meta.name,
+        DO_NOT_RECONCILE,
+        set_by(facts, meta)
+    );
+    let remedy = Remedy::guided(say!("ask why it was set, then take the label away"))
+        .command(format!("kubectl -n {} label cephcluster {} {DO_NOT_RECONCILE}-", meta.namespace, meta.name));
+    let since = writer(meta).and_then(|writer| writer.time);
+    Some(
+        Finding::new(severity(facts, meta), object.clone(), summary, remedy)
+            .since(since)
+            .evidence([evidence(meta, &object)]),
+    )
+}
+
+fn writer(meta: &Meta) -> Option<&ManagedFields> {
+    meta.written_by(&["f:metadata", "f:labels", "f:ceph.rook.io/do-not-reconcile"])
+}
+
+fn severity(facts: &Facts<'_>, meta: &Meta) -> Severity {
+    let since = writer(meta).and_then(|writer| writer.time);
+    let fresh = since.is_some() && !older(facts, since, FRESH);
+    if fresh { Severity::Info } else { Severity::Warning }
+}
+
+fn set_by(facts: &Facts<'_>, meta: &Meta) -> String {
+    match writer(meta).map(|writer| (&writer.manager, writer.time)) {
+        Some((who, Some(at))) => format!("set by {who} {} ago", ago(facts, at)),
+        Some((who, None)) => format!("set by {who}"),
+        None => "set by an unknown hand".to_owned(),
+    }
+}
+
+fn evidence(meta: &Meta, object: &ObjectRef) -> Evidence {
+    let value = meta.labels.get(DO_NOT_RECONCILE).map_or("", String::as_str);
+    let field = format!("metadata.labels[{DO_NOT_RECONCILE}]");
+    match writer(meta) {
+        Some(writer) => {
+            Evidence::field(object, field, format!("{value}, managedFields: {}", writer.manager)).at(writer.time)
+        }
+        None => Evidence::field(object, field, value),
+    }
 }

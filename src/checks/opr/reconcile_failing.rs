@@ -1,14 +1,139 @@
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::older;
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::facts::{Facts, Gap, Select, Settled};
+use crate::objects::kube::{Event, condition};
+use crate::objects::rook::CephCluster;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Warning events `ReconcileFailed` of Rook's custom resources in the last hour with no `ReconcileSucceeded`
+    /// of the same resource after them, and the condition Progressing=False that a failed reconcile of the
+    /// CephCluster leaves. A conflict (`the object has been modified`) is tried again at once and is not a fault.
+    ///
+    /// # Why it matters
+    /// A reconcile that fails is tried again from its first step, for ever: what comes after the failing step is
+    /// never done, and changes of the resource take no effect.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> get events --field-selector reason=ReconcileFailed --sort-by=.lastTimestamp` and the last
+    /// lines with ` E | ` in the operator's log.
+    ///
+    /// # Fix
+    /// The innermost error, at the end of the text, names the step and its reason. Repair that; the next try
+    /// comes by itself.
+    ///
+    /// # References
+    /// Rook: pkg/operator/ceph/reporting (reasons of events), Troubleshooting/common-issues.
     "OPR004" "reconcile-failing" Opr,
-    needs: [],
-    explained_by: [],
+    needs: [Discovery, CephClusters, ClusterEvents, Objects],
+    explained_by: [
+        (opr::operator_cannot_reach_mons, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
+        (net::nad_default_route, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
+        (net::multus_missing, Cluster),
+    ],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+const RECENT: SignedDuration = SignedDuration::from_mins(60);
+/// Another writer was faster; Rook reads again and goes on.
+const CONFLICT: &str = "the object has been modified";
+
+/// What an error means, by a part of its text.
+const MEANINGS: &[(&str, &str)] = &[
+    (
+        "waiting for monitors to reach quorum",
+        "the operator waits for monitors that it cannot reach or that do not form a quorum",
+    ),
+    (
+        "failed to discover network CIDRs",
+        "the storage networks could not be read: a NAD, its selector or the canary job",
+    ),
+    ("must end with a trailing newline", "the ConfigMap rook-config-override needs a newline at its end"),
+    ("refusing to upgrade", "Ceph is not healthy, and Rook does not upgrade an unhealthy cluster"),
+    ("ceph version job", "the job that asks the image for its version did not end: image, scheduling or network"),
+    ("failed the ceph version check", "the image's version could not be read or is not supported"),
+    ("no matches for kind", "the CRDs are older than the operator"),
+    ("is forbidden", "the operator's service account lacks a permission, often after an upgrade"),
+    ("failed to schedule", "there is no node for a pod"),
+    ("timed out", "a Ceph command got no answer"),
+    ("context deadline exceeded", "a request got no answer in time"),
+];
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let cluster = facts.ceph_cluster()?;
+    let events = facts.cluster_events().settled()?;
+    let (events, blind) = match events {
+        Ok(events) => (events, None),
+        Err(unknown) => (&[][..], Some(unknown)),
+    };
+    let mut failing: BTreeMap<(&str, &str), &Event> = BTreeMap::new();
+    let failures = events.iter().filter(|event| event.reason == "ReconcileFailed" && !event.message.contains(CONFLICT));
+    for event in failures.filter(|event| !older(facts, event.last_seen(), RECENT)) {
+        let about = (event.involved_object.kind.as_str(), event.involved_object.name.as_str());
+        let newest = failing.entry(about).or_insert(event);
+        if newest.last_seen() < event.last_seen() {
+            *newest = event;
+        }
+    }
+    let mut findings = Vec::new();
+    if !failing.is_empty() {
+        let ns = facts.cluster()?.ns.as_str();
+        let good: &[Event] = facts.list(Some(ns), Select::field("reason=ReconcileSucceeded"))?;
+        let mended = |event: &Event| {
+            let about = &event.involved_object;
+            good.iter().any(|it| it.is_about(&about.kind, "", &about.name) && it.last_seen() >= event.last_seen())
+        };
+        findings.extend(failing.values().filter(|event| !mended(event)).map(|event| finding(event, ns)));
+    }
+    let is_cluster = |finding: &Finding| finding.objects.iter().any(|object| object.kind == "CephCluster");
+    if !findings.iter().any(is_cluster) {
+        findings.extend(failed_condition(cluster));
+    }
+    Ok(Answered::judged(findings).blind(blind))
+}
+
+fn finding(event: &Event, ns: &str) -> Finding {
+    let about = &event.involved_object;
+    let object = ObjectRef {
+        api_version: "ceph.rook.io/v1".into(),
+        kind: about.kind.clone(),
+        namespace: ns.to_owned(),
+        name: about.name.clone(),
+        stable: None,
+    };
+    told(object, &event.message).since(event.first_seen()).evidence([Evidence::event(event)])
+}
+
+/// A failed reconcile leaves Progressing=False; a failed `ceph status` leaves Ready=False, which is not this.
+fn failed_condition(cluster: &CephCluster) -> Option<Finding> {
+    let failed = condition(&cluster.status.conditions, "Progressing").filter(|it| it.status == "False")?;
+    if failed.message.is_empty() || failed.message.contains(CONFLICT) {
+        return None;
+    }
+    let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
+    let evidence = Evidence::field(&object, "status.conditions[Progressing]", &failed.message);
+    let since = failed.last_transition_time;
+    Some(told(object, &failed.message).since(since).evidence([evidence.at(since)]))
+}
+
+fn told(object: ObjectRef, error: &str) -> Finding {
+    let meaning = MEANINGS.iter().find(|(text, _)| error.contains(text)).map(|(_, meaning)| *meaning);
+    let meaning = meaning.map_or_else(|| innermost(error).to_owned(), str::to_owned);
+    let summary = say!("the operator cannot reconcile {} {}: {}", object.kind, object.name, meaning);
+    let remedy = Remedy::guided(say!("repair what the end of the error names; the operator tries again by itself"))
+        .command(format!(
+            "kubectl -n {} get events --field-selector reason=ReconcileFailed --sort-by=.lastTimestamp",
+            object.namespace
+        ));
+    Finding::warning(object, summary, remedy)
+}
+
+/// Go wraps errors from the outside in: the last part is the reason.
+fn innermost(error: &str) -> &str {
+    error.trim_end_matches('.').rsplit(": ").next().unwrap_or(error)
 }

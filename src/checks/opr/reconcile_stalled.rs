@@ -1,14 +1,138 @@
+use jiff::{SignedDuration, Timestamp};
+
+use super::{OPERATOR, ago, older, operator_log};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::facts::{Facts, Gap, Log};
+use crate::objects::kube::condition;
+use crate::objects::rook::{CephCluster, HealthTimer};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Three signs that the operator stands still. The CephCluster is Progressing at one stage for an hour and the
+    /// operator's log shows no step forward in its last half hour (an OSD number that moves is a step: 2,000 OSDs take
+    /// hours). Its spec was changed more than half an hour ago, `observedGeneration` is behind, and nothing is in
+    /// progress. Or `status.ceph.lastChecked`, renewed every minute, is older than a quarter of an hour.
+    ///
+    /// # Why it matters
+    /// An operator that runs and does nothing looks healthy to Kubernetes: changes wait, and nobody fails over a
+    /// monitor or replaces an OSD.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> get cephcluster -o yaml`, twice with a minute between, and the operator's log with
+    /// `--tail=20 -f`: the same stage, and no new line but retries.
+    ///
+    /// # Fix
+    /// Repair what the last lines of the log wait for. If they name nothing, restart the operator, but not while
+    /// the quorum is lost: a new operator only waits again, and forgets its failover timers.
+    ///
+    /// # References
+    /// Rook: CephCluster `status` (phase, message, observedGeneration, ceph.lastChecked), pkg/operator/ceph/controller.
     "OPR005" "reconcile-stalled" Opr,
-    needs: [],
-    explained_by: [],
+    needs: [Discovery, CephClusters, OperatorPods, Logs],
+    explained_by: [
+        (opr::operator_down, Cluster), (opr::operator_cannot_reach_mons, Cluster), (opr::reconcile_failing, Cluster),
+        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (net::nad_default_route, Cluster),
+    ],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+const STAGE: SignedDuration = SignedDuration::from_mins(60);
+const QUIET: SignedDuration = SignedDuration::from_mins(30);
+const STALE: SignedDuration = SignedDuration::from_mins(15);
+
+/// Lines that only a moving reconcile writes.
+const STEPS: &[&str] = &[
+    "updating OSD",
+    "creating OSD",
+    "Processing OSD",
+    "OSD orchestration status",
+    "OSD provisioning job",
+    "OSD prepare jobs have finished",
+    "detected ceph image version",
+    "Monitors in quorum",
+    "mons created",
+    "start running",
+    "finished running OSDs",
+    "done reconciling",
+];
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let cluster = facts.ceph_cluster()?;
+    if cluster.metadata.deletion_timestamp.is_some() {
+        return Ok(Answered::NotApplicable("the CephCluster is being deleted"));
+    }
+    let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
+    let mut findings: Vec<Finding> =
+        [unseen(facts, cluster, &object), behind(facts, cluster, &object)].into_iter().flatten().collect();
+    findings.extend(stuck(facts, cluster, &object)?);
+    Ok(Answered::judged(findings.into_iter().take(1).collect()))
+}
+
+/// At one stage for long, with no step forward in the log.
+fn stuck(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Result<Option<Finding>, Gap> {
+    let progressing = condition(&cluster.status.conditions, "Progressing").filter(|it| it.status == "True");
+    let Some(stage) = progressing.filter(|_| cluster.status.phase == "Progressing") else { return Ok(None) };
+    let Some(since) = stage.last_transition_time.filter(|at| older(facts, Some(*at), STAGE)) else { return Ok(None) };
+    let log = operator_log(facts)?;
+    if log.is_some_and(|(_, log)| moved(log, facts.now())) {
+        return Ok(None);
+    }
+    let summary =
+        say!("the operator stands at \"{}\" for {}, with no step forward in its log", stage.message, ago(facts, since));
+    let last = log.and_then(|(pod, log)| Some((pod, log.lines.last()?)));
+    let last = last.map(|(pod, line)| Evidence::log(&pod.ns, &pod.name, OPERATOR, line));
+    let finding = finding(facts, object, summary)?.since(Some(since));
+    let evidence = Evidence::field(object, "status.conditions[Progressing]", &stage.message).at(Some(since));
+    Ok(Some(finding.evidence([evidence]).evidence(last)))
+}
+
+fn moved(log: &Log, now: Timestamp) -> bool {
+    log.last_of(STEPS).and_then(|line| line.at).is_some_and(|at| now.duration_since(at) < QUIET)
+}
+
+/// A change of the spec that nobody picked up. An operator that works on it says Progressing.
+fn behind(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Option<Finding> {
+    let observed = cluster.status.observed_generation.filter(|observed| *observed < cluster.metadata.generation)?;
+    let changed = cluster.metadata.written_by(&["f:spec"])?.time;
+    if cluster.status.phase == "Progressing" || !older(facts, changed, QUIET) {
+        return None;
+    }
+    let summary = say!(
+        "generation {} of the CephCluster is not reconciled: the operator stands at {}",
+        cluster.metadata.generation,
+        observed
+    );
+    let evidence = Evidence::field(object, "status.observedGeneration", observed).at(changed);
+    Some(finding(facts, object, summary).ok()?.since(changed).evidence([evidence]))
+}
+
+/// The operator renews `lastChecked` by a timer, whatever else it does.
+fn unseen(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Option<Finding> {
+    let timer = &cluster.spec.health_check.daemon_health.status;
+    let checked: Timestamp = cluster.status.ceph.last_checked.parse().ok()?;
+    let allowed = STALE.max(interval(timer)? * 5);
+    if timer.disabled || !older(facts, Some(checked), allowed) {
+        return None;
+    }
+    let summary = say!(
+        "the operator last looked at Ceph {} ago: what the status of its resources says is old",
+        ago(facts, checked)
+    );
+    let evidence =
+        Evidence::field(object, "status.ceph.lastChecked", &cluster.status.ceph.last_checked).at(Some(checked));
+    Some(finding(facts, object, summary).ok()?.since(Some(checked)).evidence([evidence]))
+}
+
+/// The interval of a health check, a minute if none is set; none if it cannot be read.
+fn interval(timer: &HealthTimer) -> Option<SignedDuration> {
+    if timer.interval.is_empty() { Some(SignedDuration::from_mins(1)) } else { timer.interval.parse().ok() }
+}
+
+fn finding(facts: &Facts<'_>, object: &ObjectRef, summary: crate::check::Text) -> Result<Finding, Gap> {
+    let ns = &facts.cluster()?.operator_ns;
+    let remedy = Remedy::guided(say!("read what the last lines of the operator's log wait for and repair that; if they name nothing and the quorum holds, restart the operator (not while the quorum is lost)"))
+        .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --tail=40"))
+        .command(format!("kubectl -n {ns} rollout restart deploy/{OPERATOR}"));
+    Ok(Finding::warning(object.clone(), summary, remedy))
 }

@@ -1,14 +1,135 @@
+use super::prepare_log::{Device, PrepareLog, Verdict, parse};
+use super::{OsdPods, by_osd};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::facts::tables::PodRow;
+use crate::facts::{Facts, Gap, both};
+use crate::objects::rook::Storage;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The logs of the prepare jobs (container `provision`) of nodes that have fewer OSDs than the CephCluster
+    /// names devices, or none: a verdict for each device that was asked for and not used. "Detected an existing
+    /// OSD" alone decides nothing: with the UUID of a running OSD it is that OSD, with a later line "belonging
+    /// to a different ceph cluster" it is a foreign one.
+    ///
+    /// # Why it matters
+    /// Rook never takes a device that holds anything. The job ends well all the same, so a third of the planned
+    /// capacity can be missing while everything is green. Devices that nobody asked for are not reported.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> logs -l app=rook-ceph-osd-prepare -c provision --tail=-1 | grep 'skipping'`; on the host
+    /// `lsblk -f` and `wipefs /dev/<device>` (which only lists, without `-a`).
+    ///
+    /// # Fix
+    /// Look at what is on the device. If nothing on it is needed, wipe it on the host (`sgdisk --zap-all`, `dd`
+    /// over the first 100 MB) and restart the operator, which runs the jobs again; else take it out of the
+    /// list. This tool wipes nothing.
+    ///
+    /// # References
+    /// Rook: "OSD pods are not created on my devices", `pkg/daemon/ceph/osd/daemon.go` (wording of v1.17); Ceph:
+    /// rejected reasons of `ceph-volume inventory`.
     "OSD003" "device-skipped" Osd,
-    needs: [],
+    needs: [Discovery, CephClusters, PreparePods, OsdPods, Logs],
     explained_by: [],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let cluster = facts.cluster()?;
+    if cluster.external {
+        return Ok(Answered::NotApplicable("no OSD is prepared for an external cluster"));
+    }
+    let ((object, prepare), osds) = both(both(facts.ceph_cluster(), facts.prepare_pods()), facts.osd_pods())?;
+    let storage = &object.spec.storage;
+    let present = by_osd(osds);
+    let short = prepare.iter().filter(|pod| pod.is_done()).filter(|pod| {
+        let here = present.values().filter(|osd| osd.node() == Some(pod.node.as_str())).count();
+        is_short(storage, pod, here, present.values())
+    });
+    let logs = facts.each(short, |facts, pod| facts.log(&cluster.ns, &pod.name, "provision"))?;
+    let findings = logs.seen.iter().filter_map(|(pod, log)| finding(&cluster.ns, pod, &parse(log)));
+    Ok(Answered::judged(findings.collect()).blind(logs.blind))
+}
+
+/// Whether this job should have made more OSDs than there are: of the devices named for its node, of its
+/// claim, or any at all.
+fn is_short<'p>(storage: &Storage, pod: &PodRow, here: usize, mut all: impl Iterator<Item = &'p OsdPods<'p>>) -> bool {
+    let node = storage.nodes.iter().find(|node| is_job_of(pod, &node.name));
+    let claims: usize = storage.storage_class_device_sets.iter().map(|set| set.count).sum();
+    match node {
+        Some(node) if !node.devices.is_empty() => here < node.devices.len(),
+        Some(_) => here == 0,
+        None if claims > 0 && !pod.name.contains(pod.node.as_str()) => all.by_ref().count() < claims,
+        None if !storage.devices.is_empty() => here < storage.devices.len(),
+        None => here == 0,
+    }
+}
+
+/// Jobs are named after their node; a long name is hashed, and the pod then still runs there.
+fn is_job_of(pod: &PodRow, node: &str) -> bool {
+    pod.node == node || pod.is_of_daemon_set(&format!("rook-ceph-osd-prepare-{node}"))
+}
+
+fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>) -> Option<Finding> {
+    let asked: Vec<&Device<'_>> = log.devices.iter().filter(|device| log.is_asked(device)).collect();
+    if asked.is_empty() {
+        return None;
+    }
+    let list = |parts: Vec<String>| parts.join("; ");
+    let reasons = list(asked.iter().map(|device| format!("{} ({})", device.name, reason(&device.verdict))).collect());
+    let ways = list(asked.iter().map(|device| format!("{}: {}", device.name, way_out(&device.verdict))).collect());
+    let unlisted = log.devices.iter().filter(|device| device.verdict == Verdict::NotListed);
+    let unlisted: Vec<&str> = unlisted.map(|device| device.name.as_str()).collect();
+    let remedy = Remedy::guided(say!("look at what each device holds, then: {}; then restart the operator", ways))
+        .command(format!("kubectl -n {ns} logs {} -c provision | grep skipping", pod.name));
+    let node = ObjectRef::node(&pod.node);
+    let context = (!unlisted.is_empty())
+        .then(|| Evidence::field(&ObjectRef::pod_row(pod, ns, ""), "not asked for", unlisted.join(", ")));
+    let summary = say!("node {} has devices that are asked for and not used: {}", pod.node, reasons);
+    Some(
+        Finding::warning(node, summary, remedy)
+            .at([Place::node(&pod.node)])
+            .evidence(asked.iter().map(|device| Evidence::log(ns, &pod.name, "provision", device.line)))
+            .evidence(context),
+    )
+}
+
+fn reason(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Ours | Verdict::NotListed => String::new(),
+        Verdict::Foreign { osd, fsid } => format!("{osd} of another Ceph cluster, fsid {fsid}"),
+        Verdict::Leftover { osd } => format!("prepared as {osd}, which does not run"),
+        Verdict::SomeOsd { uuid } => format!("an OSD of unknown origin, UUID {uuid}"),
+        Verdict::Filesystem(kind) => format!("filesystem {kind}"),
+        Verdict::Mounted(path) => format!("mounted at {path}"),
+        Verdict::Rejected(reasons) => reasons.join(", "),
+    }
+}
+
+/// What would make the device usable.
+fn way_out(verdict: &Verdict) -> String {
+    let wipe = "wipe it (sgdisk --zap-all, dd over the first 100 MB)";
+    match verdict {
+        Verdict::Ours | Verdict::NotListed => String::new(),
+        Verdict::Foreign { fsid, .. } => format!("{wipe} only if the cluster {fsid} is really gone"),
+        Verdict::Leftover { osd } => format!("{wipe} only if the data of {osd} is not needed"),
+        Verdict::SomeOsd { .. } => "find out whose OSD it is before anything else".to_owned(),
+        Verdict::Filesystem(_) => format!("back up the files and {wipe}, or take it out of the list"),
+        Verdict::Mounted(path) => format!("unmount {path} and remove it from fstab, or take it out of the list"),
+        Verdict::Rejected(reasons) => rejected_way_out(reasons, wipe),
+    }
+}
+
+fn rejected_way_out(reasons: &[String], wipe: &str) -> String {
+    let says = |word: &str| reasons.iter().any(|reason| reason.contains(word));
+    if says("LVM detected") || says("vgs") {
+        "remove the volume group if nothing in it is needed, or choose another disk".to_owned()
+    } else if says("<5GB") {
+        "it is too small, take it out of the list".to_owned()
+    } else if says("read-only") || says("removable") || says("locked") || says("Device type") {
+        "this kind of device cannot be used, take it out of the list".to_owned()
+    } else {
+        format!("{wipe} if nothing on it is needed")
+    }
 }

@@ -1,14 +1,147 @@
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::ceph::{ceph_command, is_muted};
+use crate::facts::tables::NodeRow;
+use crate::facts::{Cluster, Facts, Gap, both};
+use crate::objects::ceph::OsdDump;
+use crate::objects::kube::ConfigMap;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// Flags in `ceph osd dump`: of the whole cluster, of hosts and other buckets, of device classes and of
+    /// single OSDs. Rook sets `noout` itself on a failure domain that is drained or down and writes that into
+    /// the ConfigMap `rook-ceph-pdbstatemap`; such a flag is not reported. While a node is cordoned somebody
+    /// works on it, and the flags of maintenance are information.
+    ///
+    /// # Why it matters
+    /// A forgotten `noout` or `norecover` leaves data on fewer copies after the next failure; `nodown` hides
+    /// dead OSDs and makes clients hang; `pause` stops all I/O. `noscrub` and `nodeep-scrub` are information.
+    ///
+    /// # Confirm by hand
+    /// `ceph osd dump | grep flags`, `ceph health detail` (OSDMAP_FLAGS, OSD_FLAGS).
+    ///
+    /// # Fix
+    /// When the maintenance is over, `ceph osd unset <flag>`, or `ceph osd unset-group <flag> <bucket>`. Taking
+    /// `noout` away while an OSD is down marks that OSD out after a while, and its data is copied elsewhere.
+    ///
+    /// # References
+    /// Ceph: health codes OSDMAP_FLAGS and OSD_FLAGS. Rook: `disruptionManagement`, ConfigMap
+    /// `rook-ceph-pdbstatemap`.
     "OSD011" "osd-flags-left" Osd,
-    needs: [],
+    needs: [CephStatus, OsdDump, Nodes, Objects],
     explained_by: [],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+/// Flags that people set, by what they do. Others, such as `sortbitwise`, belong to a healthy cluster.
+const PAUSE: &[&str] = &["pauserd", "pausewr"];
+const HOLD: &[&str] = &["noout", "noin", "noup", "nodown", "norecover", "nobackfill", "norebalance"];
+const SCRUB: &[&str] = &["noscrub", "nodeep-scrub", "notieragent", "nosnaptrim"];
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (status, nodes) = both(facts.ceph_status(), facts.nodes())?;
+    let codes = &status.health.checks;
+    if !codes.contains_key("OSDMAP_FLAGS") && !codes.contains_key("OSD_FLAGS") {
+        return Ok(Answered::passed());
+    }
+    let cluster = facts.cluster()?;
+    let dump = facts.osd_dump()?;
+    let mut findings = whole_cluster(cluster, dump, nodes);
+    for (bucket, flags) in &dump.crush_node_flags {
+        if !is_rooks_own(facts, bucket)? {
+            findings.push(on_bucket(cluster, bucket, flags, nodes));
+        }
+    }
+    findings.extend(on_classes_and_osds(cluster, dump));
+    for finding in &mut findings {
+        let code = if finding.summary.template.contains("whole cluster") { "OSDMAP_FLAGS" } else { "OSD_FLAGS" };
+        if is_muted(&status.health, code) {
+            finding.severity = Severity::Info;
+        }
+    }
+    Ok(Answered::judged(findings))
+}
+
+fn whole_cluster(cluster: &Cluster, dump: &OsdDump, nodes: &[NodeRow]) -> Vec<Finding> {
+    let cordoned = nodes.iter().find(|node| node.is_cordoned());
+    let kinds =
+        [(PAUSE, "pause", Severity::Critical), (HOLD, "hold", Severity::Warning), (SCRUB, "scrub", Severity::Info)];
+    let found = kinds.into_iter().filter_map(|(known, detail, severity)| {
+        let set: Vec<&str> =
+            known.iter().copied().filter(|flag| dump.flags_set.iter().any(|set| set == flag)).collect();
+        (!set.is_empty()).then(|| {
+            let maintained = cordoned.filter(|_| severity == Severity::Warning);
+            let severity = if maintained.is_some() { Severity::Info } else { severity };
+            let list = set.join(", ");
+            let summary = match maintained {
+                Some(node) => say!("{} is set for the whole cluster while node {} is cordoned", list, node.name),
+                None => say!("{} is set for the whole cluster", list),
+            };
+            let unset = set.iter().map(|flag| ceph_command(cluster, &format!("osd unset {}", command_word(flag))));
+            let mut unset: Vec<String> = unset.collect();
+            unset.dedup();
+            finding(severity, ObjectRef::cluster(cluster), summary, unset)
+                .detail(detail)
+                .evidence([Evidence::ceph("osd dump", format!("flags {}", dump.flags_set.join(",")))])
+        })
+    });
+    found.collect()
+}
+
+/// `pause` sets two flags and unsets both.
+fn command_word(flag: &str) -> &str {
+    if PAUSE.contains(&flag) { "pause" } else { flag }
+}
+
+fn finding(severity: Severity, object: ObjectRef, summary: crate::check::Text, commands: Vec<String>) -> Finding {
+    let remedy = Remedy::guided(say!(
+        "if no maintenance is going on, take the flags away; look first whether an OSD is down, as without noout its data is copied elsewhere"
+    ));
+    Finding::new(severity, object, summary, commands.into_iter().fold(remedy, Remedy::command))
+}
+
+/// Whether Rook set the flag itself, for a failure domain that is drained or down.
+fn is_rooks_own(facts: &Facts<'_>, bucket: &str) -> Result<bool, Gap> {
+    let ns = &facts.cluster()?.ns;
+    let state = facts.object::<ConfigMap>(ns, "rook-ceph-pdbstatemap")?;
+    let value = |key: &str| state.and_then(|state| state.data.get(key)).map_or("", String::as_str);
+    Ok(value("draining-failure-domain") == bucket && value("set-no-out") == "true")
+}
+
+fn on_bucket(cluster: &Cluster, bucket: &str, flags: &[String], nodes: &[NodeRow]) -> Finding {
+    let node = nodes.iter().find(|node| node.name == bucket);
+    let list = flags.join(", ");
+    let unset = ceph_command(cluster, &format!("osd unset-group {} {bucket}", flags.join(",")));
+    let line = Evidence::ceph("osd dump", format!("crush_node_flags: {bucket} {list}"));
+    let (severity, summary) = match node {
+        Some(node) if node.is_cordoned() => (Severity::Info, say!("{} is set on {}, which is cordoned", list, bucket)),
+        Some(_) => (Severity::Warning, say!("{} is set on {}", list, bucket)),
+        None => (Severity::Warning, say!("{} is set on {}, which is no node of this cluster", list, bucket)),
+    };
+    let found = match node {
+        Some(_) => finding(severity, ObjectRef::node(bucket), summary, vec![unset]).at([Place::node(bucket)]),
+        None => finding(severity, ObjectRef::cluster(cluster), summary, vec![unset]).detail(bucket),
+    };
+    found.evidence([line])
+}
+
+fn on_classes_and_osds(cluster: &Cluster, dump: &OsdDump) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut add = |name: String, list: String, place: Option<Place>| {
+        let unset = ceph_command(cluster, &format!("osd unset-group {} {name}", list.replace(", ", ",")));
+        let summary = say!("{} is set on {}", list, name);
+        let line = Evidence::ceph("osd dump", format!("{name} has flags {list}"));
+        let new = finding(Severity::Warning, ObjectRef::cluster(cluster), summary, vec![unset]);
+        found.push(new.detail(name).at(place).evidence([line]));
+    };
+    for (class, flags) in &dump.device_class_flags {
+        add(class.clone(), flags.join(", "), None);
+    }
+    for osd in &dump.osds {
+        let flags: Vec<&str> = osd.state.iter().map(String::as_str).filter(|state| HOLD.contains(state)).collect();
+        if !flags.is_empty() {
+            add(format!("osd.{}", osd.osd), flags.join(", "), Some(Place::daemon("osd", osd.osd)));
+        }
+    }
+    found
 }

@@ -1,14 +1,109 @@
+use jiff::SignedDuration;
+
+use super::{namespace, words};
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::net::{crashing, down, status_evidence};
+use crate::facts::{Facts, Gap, kinds};
+use crate::objects::kube::{Deployment, Lease, Pod};
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The pods of the Deployment `kube-ovn-controller`: none Ready, some not Ready or crashing, or none of
+    /// them renewing the leader's Lease while the nodes renew theirs.
+    ///
+    /// # Why it matters
+    /// It gives every new pod its address and port. Running pods keep theirs; new ones stay in
+    /// ContainerCreating with `no address allocated to pod`. One of several replicas down costs redundancy only.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n kube-system get pods -l app=kube-ovn-controller -o wide` and
+    /// `kubectl -n kube-system get lease kube-ovn-controller -o yaml`.
+    ///
+    /// # Fix
+    /// Read the log; if ovn-central has its leaders, delete the pod.
+    ///
+    /// # References
+    /// Kube-OVN: reference, "Components"; cmd/controller (leader election by the Lease kube-ovn-controller).
     "OVN004" "kube-ovn-controller-unhealthy" Ovn,
-    needs: [],
-    explained_by: [],
+    needs: [Discovery, DaemonSets, PodTables, Objects, Logs, NodeLeases],
+    explained_by: [(ovn::ovn_central_down, Cluster), (node::node_not_ready, Node), (node::node_rebooted, Node)],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+/// Ten times as long as the Lease lasts.
+const LEADERLESS: SignedDuration = SignedDuration::from_mins(5);
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let ns = namespace(facts)?;
+    let rows = facts.pods_where(ns, "app=kube-ovn-controller")?;
+    if rows.is_empty() {
+        return absent(facts, ns);
+    }
+    let down = down(facts, rows)?;
+    let served = rows.iter().any(|row| row.is_well());
+    let told =
+        facts.each(down.seen, |facts, (_, pod)| words(facts, pod, "kube-ovn-controller", &["E0", "F0", "panic"]))?;
+    let mut findings: Vec<_> = told.seen.into_iter().map(|((_, pod), words)| finding(pod, served, words)).collect();
+    if findings.is_empty() && served {
+        findings.extend(leaderless(facts, ns)?);
+    }
+    Ok(Answered::judged(findings).blind(down.blind))
+}
+
+fn absent(facts: &Facts<'_>, ns: &str) -> Result<Answered, Gap> {
+    if facts.object::<Deployment>(ns, "kube-ovn-controller")?.is_none() {
+        return Ok(Answered::NotApplicable("kube-ovn-controller does not run in this cluster"));
+    }
+    let object = ObjectRef::new(kinds::DEPLOYMENT, ns, "kube-ovn-controller");
+    let remedy = Remedy::guided(say!("find out who scaled it down, and give it its replicas back"))
+        .command(format!("kubectl -n {ns} describe deployment kube-ovn-controller"));
+    let evidence = Evidence::field(&object, "pods with app=kube-ovn-controller", "none");
+    let summary = say!("kube-ovn-controller has no pod: new pods get no address");
+    Ok(Answered::judged(vec![Finding::critical(object, summary, remedy).evidence([evidence])]))
+}
+
+fn finding(pod: &Pod, served: bool, words: Option<Evidence>) -> Finding {
+    let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
+    let container = crashing(pod);
+    let how = if container.is_some() { "crashes" } else { "is not Ready" };
+    let (severity, summary) = if served {
+        (Severity::Warning, say!("a replica of kube-ovn-controller ({}) {}; another serves", name, how))
+    } else {
+        (Severity::Critical, say!("kube-ovn-controller ({}) {}: new pods get no address", name, how))
+    };
+    let remedy = Remedy::guided(say!("read its log; if ovn-central has its leaders, delete the pod"))
+        .command(format!("kubectl -n {ns} logs {name} --tail=50"))
+        .command(format!("kubectl -n {ns} delete pod {name}"));
+    let status = container.or_else(|| pod.status.container_statuses.iter().find(|status| !status.ready));
+    let place = Some(node).filter(|node| !node.is_empty()).map(Place::node);
+    Finding::new(severity, ObjectRef::pod(pod), summary, remedy)
+        .at(place)
+        .since(pod.unready_since())
+        .evidence(status.map(|status| status_evidence(pod, status)))
+        .evidence(words)
+}
+
+/// All replicas are Ready and none leads. The Lease is held against the nodes', which are renewed all the
+/// time, and not against the clock: a bundle is not written in one moment.
+fn leaderless(facts: &Facts<'_>, ns: &str) -> Result<Option<Finding>, Gap> {
+    let Some(lease) = facts.object::<Lease>(ns, "kube-ovn-controller")? else { return Ok(None) };
+    let Some(renewed) = lease.spec.renew_time else { return Ok(None) };
+    if facts.now().duration_since(renewed) < LEADERLESS {
+        return Ok(None);
+    }
+    let nodes = facts.node_leases()?.iter().filter_map(|lease| lease.spec.renew_time).max();
+    if nodes.is_none_or(|nodes| nodes.duration_since(renewed) < LEADERLESS) {
+        return Ok(None);
+    }
+    let object = ObjectRef::of::<Lease>(&lease.metadata);
+    let remedy = Remedy::guided(say!("restart kube-ovn-controller; running pods keep their addresses"))
+        .command(format!("kubectl -n {ns} rollout restart deployment kube-ovn-controller"));
+    let summary = say!("kube-ovn-controller is Ready and nobody leads: new pods get no address");
+    let held = format!("{renewed}, held by {}", lease.spec.holder_identity);
+    Ok(Some(Finding::critical(object.clone(), summary, remedy).since(Some(renewed)).evidence([Evidence::field(
+        &object,
+        "spec.renewTime",
+        held,
+    )])))
 }

@@ -1,14 +1,87 @@
+use super::namespace;
 use crate::check;
-use crate::check::Answered;
-use crate::facts::{Facts, Gap};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::facts::tables::PodRow;
+use crate::facts::{Facts, Gap, both};
+use crate::objects::kube::Deployment;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The three leaders of ovn-central: exactly one Ready pod must carry each of the labels
+    /// `ovn-nb-leader=true`, `ovn-sb-leader=true` and `ovn-northd-leader=true`, as the Services of the
+    /// databases select by them.
+    ///
+    /// # Why it matters
+    /// Without a leader no pod gets a port and nothing is programmed. What runs goes on running, but a node
+    /// whose ovs-ovn is restarted in this state loses the network of all its pods. Two leaders of one
+    /// database mean that it has split.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n kube-system get pods -l app=ovn-central -L ovn-nb-leader,ovn-sb-leader,ovn-northd-leader`,
+    /// and in such a pod `ovn-appctl -t /var/run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound`.
+    ///
+    /// # Fix
+    /// Bring the ovn-central pods back, one by one; do not restart ovs-ovn meanwhile. A database that does
+    /// not form a quorum again is restored with `kubectl ko nb restore` after reading the backup's age.
+    ///
+    /// # References
+    /// Kube-OVN: operation manual, "OVN DB backup and recovery"; kube-ovn #3919, #1575.
     "OVN001" "ovn-central-down" Ovn,
-    needs: [],
-    explained_by: [],
+    needs: [Discovery, DaemonSets, PodTables, Objects],
+    explained_by: [(node::node_not_ready, Node)],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+const LEADERS: [(&str, &str); 3] = [
+    ("northbound database", "ovn-nb-leader"),
+    ("southbound database", "ovn-sb-leader"),
+    ("northd", "ovn-northd-leader"),
+];
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let ns = namespace(facts)?;
+    let leaders =
+        facts.each(LEADERS, |facts, (_, label)| facts.pods_where(ns, &format!("app=ovn-central,{label}=true")));
+    let (pods, leaders) = both(facts.pods_where(ns, "app=ovn-central"), leaders)?;
+    if pods.is_empty() && facts.object::<Deployment>(ns, "ovn-central")?.is_none() {
+        return Ok(Answered::NotApplicable("ovn-central does not run in this cluster"));
+    }
+    let findings = leaders.seen.iter().filter_map(|((what, label), rows)| finding(ns, what, label, rows, pods));
+    Ok(Answered::judged(findings.collect()).blind(leaders.blind))
+}
+
+fn finding(ns: &str, what: &str, label: &str, leaders: &[PodRow], pods: &[PodRow]) -> Option<Finding> {
+    let ready: Vec<&PodRow> = leaders.iter().filter(|row| row.is_well()).collect();
+    let names = || ready.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
+    let summary = match ready.len() {
+        1 => return None,
+        0 => say!("ovn-central has no Ready leader for its {}", what),
+        _ => say!("ovn-central has more than one leader for its {}: {}", what, names()),
+    };
+    let down: Vec<&PodRow> = pods.iter().filter(|row| !row.is_well()).collect();
+    let remedy = Remedy::guided(say!(
+        "bring the ovn-central pods back one by one and see the state of the database; do not restart ovs-ovn on any node before a leader is there"
+    ))
+    .command(format!("kubectl -n {ns} get pods -l app=ovn-central -o wide -L ovn-nb-leader,ovn-sb-leader,ovn-northd-leader"));
+    let remedy = match pods.first() {
+        Some(pod) => remedy.command(format!(
+            "kubectl -n {ns} exec {} -- ovn-appctl -t /var/run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound",
+            pod.name
+        )),
+        None => remedy.command(format!("kubectl -n {ns} describe deployment ovn-central")),
+    };
+    let object = ObjectRef::new(crate::facts::kinds::DEPLOYMENT, ns, "ovn-central");
+    let counted = format!(
+        "{} of {} ovn-central pods are Ready, {} with {label}=true",
+        pods.len() - down.len(),
+        pods.len(),
+        ready.len()
+    );
+    Some(
+        Finding::critical(object.clone(), summary, remedy)
+            .detail(label)
+            .at(down.iter().filter(|row| !row.node.is_empty()).map(|row| Place::node(&row.node)))
+            .evidence([Evidence::field(&object, label, counted)])
+            .evidence(down.iter().take(3).map(|row| Evidence::pod_row(row, ns))),
+    )
 }

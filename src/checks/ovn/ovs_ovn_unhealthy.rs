@@ -1,14 +1,58 @@
+use super::{OVS_FAULTS, namespace, words};
 use crate::check;
-use crate::check::Answered;
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::checks::net::{crashing, down, status_evidence};
 use crate::facts::{Facts, Gap};
+use crate::objects::kube::Pod;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The pods of the DaemonSet `ovs-ovn` (label `app=ovs`), node by node: not Ready, or crashing.
+    ///
+    /// # Why it matters
+    /// It is the node's data plane: ovsdb-server, ovs-vswitchd and ovn-controller. Flows in the kernel live on
+    /// for a while, but nothing new is programmed, kube-ovn-cni waits for OVS, and after an unclean end the
+    /// node's pods have no network at all.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n kube-system get pods -l app=ovs -o wide`, and the log of container `openvswitch`.
+    ///
+    /// # Fix
+    /// Delete the ovs-ovn pod of that node and wait until it and kube-ovn-cni are Ready before touching another.
+    ///
+    /// # References
+    /// kube-ovn #1946, #3519, #4219 (flows flushed after an abnormal restart), #1575, #2291.
     "OVN002" "ovs-ovn-unhealthy" Ovn,
-    needs: [],
-    explained_by: [],
+    needs: [Discovery, DaemonSets, PodTables, Objects, Logs],
+    explained_by: [
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (ovn::stale_after_reboot, Node),
+    ],
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let ns = namespace(facts)?;
+    let down = down(facts, facts.pods_where(ns, "app=ovs")?)?;
+    let told = facts.each(down.seen, |facts, (_, pod)| words(facts, pod, "openvswitch", OVS_FAULTS))?;
+    let findings = told.seen.into_iter().map(|((_, pod), words)| finding(pod, words)).collect();
+    Ok(Answered::judged(findings).blind(down.blind))
+}
+
+fn finding(pod: &Pod, words: Option<Evidence>) -> Finding {
+    let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
+    let container = crashing(pod);
+    let how = if container.is_some() { "crashes" } else { "is not Ready" };
+    let summary = say!("ovs-ovn on {} {}: the node's pod network is not programmed", node, how);
+    let remedy = Remedy::guided(say!(
+        "see that ovn-central has its leaders (OVN001), then delete the ovs-ovn pod of {} only, and wait until it and kube-ovn-cni there are Ready",
+        node
+    ))
+    .command(format!("kubectl -n {ns} logs {name} -c openvswitch --tail=50"))
+    .command(format!("kubectl -n {ns} delete pod {name}"));
+    let status = container.or_else(|| pod.status.container_statuses.iter().find(|status| !status.ready));
+    Finding::critical(ObjectRef::pod(pod), summary, remedy)
+        .at([Place::node(node)])
+        .since(pod.unready_since())
+        .evidence(status.map(|status| status_evidence(pod, status)))
+        .evidence(words)
 }

@@ -1,14 +1,59 @@
+use super::namespace;
 use crate::check;
-use crate::check::Answered;
+use crate::check::{Answered, Finding, ObjectRef, Place, Remedy};
+use crate::checks::net::{crashing, down, status_evidence};
 use crate::facts::{Facts, Gap};
+use crate::objects::kube::Pod;
+use crate::say;
 
 check! {
     /// # What it looks at
+    /// The pods of the DaemonSet `kube-ovn-pinger`, node by node: not Ready, or crashing.
+    ///
+    /// # Why it matters
+    /// The pinger has no task but to try the pod network of its node. Where it does not even start, other pods
+    /// with a network of their own do not either: it is the symptom that every node has.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n kube-system get pods -l app=kube-ovn-pinger -o wide`.
+    ///
+    /// # Fix
+    /// None of its own: mend what it hangs below. `kubectl ko diagnose node <node>` tries the path again.
+    ///
+    /// # References
+    /// Kube-OVN: operation manual, "kubectl-ko plugin"; reference, "kube-ovn-pinger".
     "OVN005" "pinger-failing" Ovn,
-    needs: [],
-    explained_by: [],
+    needs: [Discovery, DaemonSets, PodTables, Objects],
+    explained_by: [
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
+        (node::image_pull_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (net::nad_missing, Network), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
+        (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
+        (ovn::stale_after_reboot, Node),
+    ],
+    symptom,
 }
 
-fn run(_facts: &Facts<'_>) -> Result<Answered, Gap> {
-    Ok(Answered::NotApplicable("not written yet"))
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let ns = namespace(facts)?;
+    let down = down(facts, facts.pods_where(ns, "app=kube-ovn-pinger")?)?;
+    let findings = down.seen.iter().map(|(_, pod)| finding(pod)).collect();
+    Ok(Answered::judged(findings).blind(down.blind))
+}
+
+fn finding(pod: &Pod) -> Finding {
+    let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
+    let container = crashing(pod);
+    let how = match container {
+        Some(_) => "crashes",
+        None if pod.has_sandbox() => "is not Ready",
+        None => "has no network",
+    };
+    let remedy = Remedy::advice(say!("the pinger only shows that the pod network of {} fails: see its events", node))
+        .command(format!("kubectl -n {ns} describe pod {name}"));
+    let status = container.or_else(|| pod.status.container_statuses.iter().find(|status| !status.ready));
+    Finding::warning(ObjectRef::pod(pod), say!("kube-ovn-pinger on {} {}", node, how), remedy)
+        .at([Place::node(node)])
+        .since(pod.unready_since())
+        .evidence(status.map(|status| status_evidence(pod, status)))
 }

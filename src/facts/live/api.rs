@@ -9,7 +9,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use kube::Client;
-use kube::client::Body;
+use kube::client::{AuthError, Body};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
@@ -93,12 +93,29 @@ impl Failure {
     }
 }
 
-/// A refused or broken connection may heal within a second; a bad certificate or a failed login does not.
+/// A refused or broken connection may heal within a second. A bad certificate, a name that does not resolve, a
+/// server that stays silent or a failed login does not.
 fn passes(error: &(dyn Error + 'static)) -> bool {
-    sources(error).all(|error| {
-        let login = matches!(error.downcast_ref(), Some(kube::Error::Auth(_)));
-        let io = error.downcast_ref::<std::io::Error>();
-        !login && io.is_none_or(|io| io.kind() != std::io::ErrorKind::InvalidData)
+    use std::io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    let healing = [BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected, UnexpectedEof];
+    let innermost = sources(error).filter_map(|error| error.downcast_ref::<std::io::Error>()).last();
+    login_failure(error).is_none() && innermost.is_none_or(|io| healing.contains(&io.kind()))
+}
+
+/// What went wrong with the credentials, if that is at the root of an error. What a plugin got as arguments and
+/// what it wrote to stdout may be secret, so only its stderr is shown.
+pub(super) fn login_failure(error: &(dyn Error + 'static)) -> Option<String> {
+    let login = sources(error).find_map(|error| error.downcast_ref::<AuthError>())?;
+    Some(match login {
+        AuthError::AuthExecRun { out, .. } if out.stderr.is_empty() => {
+            format!("it ended with {}; what it said is shown above", out.status)
+        }
+        AuthError::AuthExecRun { out, .. } => {
+            format!("it ended with {}: {}", out.status, one_line(&String::from_utf8_lossy(&out.stderr)))
+        }
+        error => one_line(&error.to_string()),
     })
 }
 
@@ -113,6 +130,9 @@ pub(super) fn sources<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Ite
 
 /// The whole story of an error in one line; many errors repeat their source in their own text.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    if let Some(login) = login_failure(error) {
+        return format!("the credentials plugin failed: {login}");
+    }
     let mut text = String::new();
     for part in sources(error).map(ToString::to_string) {
         if !text.contains(&part) {
@@ -304,6 +324,8 @@ mod tests {
             (Failure::Timeout, 1, false, None),
             (Failure::Lost(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()), 2, false, Some(400)),
             (Failure::Lost(std::io::Error::from(std::io::ErrorKind::InvalidData).into()), 1, false, None),
+            (Failure::Lost(std::io::Error::from(std::io::ErrorKind::TimedOut).into()), 1, false, None),
+            (Failure::Lost(kube::Error::Auth(AuthError::MissingCommand).into()), 1, false, None),
         ] {
             assert_eq!(failure.pause(tries, proxied), expected.map(Duration::from_millis), "{failure:?} after {tries}");
         }

@@ -10,11 +10,15 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Deserialize;
 
-use super::api::{Api, Failure, Get, chain, one_line, sources};
+use super::api::{Api, Failure, Get, chain, login_failure, one_line, sources};
+use super::proxy;
 use super::{Limits, Live};
 
 /// Longer than any request of ours may take: a second line of defence below the limits of each request.
 const SILENCE_AT_MOST: Duration = Duration::from_secs(90);
+
+/// For TCP and TLS together; longer than a handshake over a satellite takes.
+const CONNECT_AT_MOST: Duration = Duration::from_secs(10);
 
 /// How to reach the cluster: kubectl's connection flags. Holds a token, so it is never printed.
 #[derive(Clone, Default)]
@@ -108,12 +112,12 @@ async fn configure(options: &Options, limits: &Limits) -> Result<(String, Config
         None if options.kubeconfig.is_some() => return Err(not_found(&paths, "no such file")),
         None => {
             let config = Config::incluster().map_err(|error| not_found(&paths, &chain(&error)))?;
-            ("in-cluster".to_owned(), config)
+            ("in-cluster".to_owned(), with_proxy(config, None)?)
         }
     };
     // Our own layer retries: the library's waits as long as the server likes and tells nobody.
     config.default_retry = false;
-    config.connect_timeout = Some(limits.small);
+    config.connect_timeout = Some(limits.small.min(CONNECT_AT_MOST));
     config.read_timeout = Some(SILENCE_AT_MOST.max(limits.list));
     config.reset_reader_on_write = true;
     overrule_user(&mut config, options);
@@ -147,7 +151,8 @@ fn merged(paths: &[PathBuf]) -> Result<Option<Kubeconfig>, ConnectError> {
             None => next,
         });
     }
-    Ok(merged)
+    // kubectl takes a file that names nothing for none at all.
+    Ok(merged.filter(|merged| !merged.contexts.is_empty() || !merged.clusters.is_empty()))
 }
 
 async fn resolve(mut kubeconfig: Kubeconfig, options: &Options) -> Result<(String, Config), ConnectError> {
@@ -170,8 +175,26 @@ async fn resolve(mut kubeconfig: Kubeconfig, options: &Options) -> Result<(Strin
     {
         return Err(ConnectError::Kubeconfig(format!("there is no user {user}")));
     }
+    let proxy = proxy_of(&kubeconfig, &context, options);
     let config = Config::from_custom_kubeconfig(kubeconfig, &wanted).await;
-    Ok((context, config.map_err(|error| ConnectError::Kubeconfig(chain(&error)))?))
+    let config = config.map_err(|error| ConnectError::Kubeconfig(chain(&error)))?;
+    Ok((context, with_proxy(config, proxy)?))
+}
+
+/// The `proxy-url` of the cluster that will be used.
+fn proxy_of(kubeconfig: &Kubeconfig, context: &str, options: &Options) -> Option<String> {
+    let context = kubeconfig.contexts.iter().find(|known| known.name == context)?.context.as_ref()?;
+    let cluster = options.cluster.as_ref().unwrap_or(&context.cluster);
+    let cluster = kubeconfig.clusters.iter().find(|known| &known.name == cluster)?.cluster.as_ref()?;
+    cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty())
+}
+
+/// The kubeconfig's proxy, else the environment's.
+fn with_proxy(mut config: Config, proxy: Option<String>) -> Result<Config, ConnectError> {
+    let proxy = proxy.or_else(|| proxy::from_environment(&config.cluster_url, |name| std::env::var(name).ok()));
+    let proxy = proxy.map(|proxy| proxy.parse()).transpose();
+    config.proxy_url = proxy.map_err(|error| ConnectError::Kubeconfig(format!("proxy address: {error}")))?;
+    Ok(config)
 }
 
 fn known_contexts(kubeconfig: &Kubeconfig) -> String {
@@ -222,32 +245,20 @@ fn overrule_user(config: &mut Config, options: &Options) {
 
 /// Building a client runs the credentials plugin, which blocks and may wait for a person.
 async fn client(config: Config, server: &str, limit: Duration) -> Result<Client, ConnectError> {
-    let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone()).unwrap_or_default();
+    let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
+    let plugin = plugin.unwrap_or_else(|| "the kubeconfig's auth provider".into());
     let built = tokio::time::timeout(limit, tokio::task::spawn_blocking(|| Client::try_from(config))).await;
     match built {
         Err(_) => Err(ConnectError::Credentials(format!("{plugin} did not end within {} s", limit.as_secs()))),
         Ok(Err(error)) => Err(ConnectError::Credentials(one_line(&error.to_string()))),
-        Ok(Ok(Err(kube::Error::Auth(error)))) => Err(ConnectError::Credentials(plugin_failure(&plugin, &error))),
         Ok(Ok(Err(error @ kube::Error::RustlsTls(_)))) => {
             Err(ConnectError::Tls { server: server.to_owned(), reason: chain(&error) })
         }
-        Ok(Ok(Err(error))) => Err(ConnectError::Kubeconfig(chain(&error))),
+        Ok(Ok(Err(error))) => Err(match login_failure(&error) {
+            Some(login) => ConnectError::Credentials(format!("{plugin}: {login}")),
+            None => ConnectError::Kubeconfig(chain(&error)),
+        }),
         Ok(Ok(Ok(client))) => Ok(client),
-    }
-}
-
-/// What the plugin said. Its arguments and its stdout may hold secrets.
-fn plugin_failure(plugin: &str, error: &kube::client::AuthError) -> String {
-    use kube::client::AuthError;
-    match error {
-        AuthError::AuthExecRun { out, .. } if out.stderr.is_empty() => {
-            format!("{plugin} ended with {}; what it said is shown above", out.status)
-        }
-        AuthError::AuthExecRun { out, .. } => {
-            format!("{plugin} ended with {}: {}", out.status, one_line(&String::from_utf8_lossy(&out.stderr)))
-        }
-        AuthError::AuthExecStart(error) => format!("{plugin} cannot be run: {error}"),
-        error => chain(error),
     }
 }
 
@@ -288,11 +299,7 @@ fn unreachable(server: &str, failure: Failure) -> ConnectError {
 }
 
 fn lost(server: String, error: &(dyn Error + 'static)) -> ConnectError {
-    let login = sources(error).find_map(|error| match error.downcast_ref() {
-        Some(kube::Error::Auth(error)) => Some(chain(error)),
-        _ => None,
-    });
-    if let Some(login) = login {
+    if let Some(login) = login_failure(error) {
         return ConnectError::Credentials(login);
     }
     // The TLS library reports a bad handshake as invalid data on the connection.
@@ -305,4 +312,29 @@ fn lost(server: String, error: &(dyn Error + 'static)) -> ConnectError {
 fn not_found(paths: &[PathBuf], reason: &str) -> ConnectError {
     let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     ConnectError::NoKubeconfig(one_line(&format!("looked at {}; {reason}", paths.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubeconfigs_are_merged_and_absent_ones_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let config = |context: &str| {
+            format!("{{current-context: {context}, contexts: [{{name: {context}, context: {{cluster: c}}}}]}}")
+        };
+        let paths = [folder.path().join("absent"), write("one", &config("lab")), write("two", &config("prod"))];
+        let both = merged(&paths).unwrap().unwrap();
+        assert_eq!(both.current_context.as_deref(), Some("lab"), "the first file wins");
+        assert_eq!(known_contexts(&both), "it has lab, prod");
+        assert!(merged(&[write("empty", "")]).unwrap().is_none() && merged(&paths[..1]).unwrap().is_none());
+        let broken = merged(&[write("broken", "contexts: [")]).unwrap_err();
+        assert!(matches!(broken, ConnectError::Kubeconfig(text) if text.contains("broken: ")));
+    }
 }

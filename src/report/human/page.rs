@@ -69,6 +69,7 @@ impl Page {
 
     /// The name of a part of a finding.
     pub fn label(&mut self, text: &str) {
+        self.blank();
         self.line("  ", Ink::Dim, text);
     }
 
@@ -76,6 +77,14 @@ impl Page {
     pub fn hang(&mut self, first: &[(Ink, &str)], ink: Ink, text: &str) {
         let indent = first.iter().map(|(_, piece)| display_width(piece)).sum();
         self.hang_below(first, &[(Ink::Plain, &" ".repeat(indent))], ink, text);
+    }
+
+    /// The same on one line, however long.
+    pub fn hang_unwrapped(&mut self, first: &[(Ink, &str)], ink: Ink, text: &str) {
+        for (ink, piece) in first {
+            self.text.push_str(&ink.paint(piece));
+        }
+        self.line("", ink, text);
     }
 
     /// The same, where the following lines begin with pieces of their own (the trunk of a tree).

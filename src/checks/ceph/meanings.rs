@@ -1,0 +1,225 @@
+//! What Ceph's health codes mean and what to do, for those that no check of their own reports.
+
+/// One code, for a person.
+pub(super) struct Meaning {
+    pub means: &'static str,
+    pub remedy: &'static str,
+    /// What to look at, as the words after `ceph`.
+    pub commands: &'static [&'static str],
+    /// A matter of taste or size: information, whatever Ceph calls it.
+    pub taste: bool,
+}
+
+/// What is known of a code. `MDS_HEALTH_` of the documentation is `MDS_` in the code.
+pub(super) fn meaning(code: &str) -> Option<Meaning> {
+    let code = code.replacen("MDS_HEALTH_", "MDS_", 1);
+    let row = TABLE.iter().find(|(codes, ..)| codes.split(' ').any(|known| matches(known, &code)))?;
+    let (_, means, remedy, commands) = *row;
+    Some(Meaning { means, remedy, commands, taste: TASTE.contains(&code.as_str()) })
+}
+
+/// `*` at the end stands for any rest.
+fn matches(known: &str, code: &str) -> bool {
+    known.strip_suffix('*').map_or(known == code, |prefix| code.starts_with(prefix))
+}
+
+const TASTE: &[&str] =
+    &["TELEMETRY_CHANGED", "DASHBOARD_DEBUG", "OBJECT_MISPLACED", "POOL_NO_REDUNDANCY", "POOL_PG_NUM_NOT_POWER_OF_TWO"];
+
+type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    ("MON_DISK_LOW MON_DISK_CRIT",
+     "the filesystem with a monitor's data runs full, and a monitor stops at 95 %",
+     "free space below dataDirHostPath on that node: old images, logs, crash dumps", &["mon metadata"]),
+    ("MON_DISK_BIG",
+     "a monitor's store is large, as it keeps every map while placement groups are not clean",
+     "get the placement groups clean, then compact the store of one monitor after the other", &["tell mon.* compact"]),
+    ("MON_NETSPLIT",
+     "monitors do not see each other",
+     "repair the network between the nodes or sites of these monitors", &["mon dump"]),
+    ("MON_MSGR2_NOT_ENABLED",
+     "a monitor has no v2 address",
+     "enable msgr2, unless old clients are the reason", &["mon enable-msgr2"]),
+    ("AUTH_INSECURE_GLOBAL_ID_RECLAIM",
+     "a connected client uses the old way to reclaim its id",
+     "upgrade the clients in the details, then forbid the old way", &["health detail"]),
+    ("AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED",
+     "the monitors still accept the old way to reclaim an id",
+     "once no client needs it, forbid it",
+     &["config set mon auth_allow_insecure_global_id_reclaim false"]),
+    ("AUTH_INSECURE_*",
+     "keys or tickets use the old cipher aes; it holds the cluster in its health state without any outage",
+     "rotate the keys through spec.security.cephx of the CephCluster, daemons before clients, then restrict the ciphers", &["health detail"]),
+    ("AUTH_BAD_CAPS",
+     "a user's capabilities cannot be read",
+     "correct them with ceph auth caps", &["health detail"]),
+    ("AUTH_EMERGENCY_CIPHERS_SET",
+     "the override for emergencies is active",
+     "take it back when the emergency is over", &["config dump"]),
+    ("OSD_NO_DOWN_OUT_INTERVAL",
+     "an OSD that stays down is never marked out, and its data is never copied elsewhere",
+     "take the setting back to its default", &["config rm global mon_osd_down_out_interval"]),
+    ("DEGRADED_STRETCH_MODE RECOVERING_STRETCH_MODE",
+     "one site of a stretch cluster is lost or coming back",
+     "bring the site back and wait for recovery", &["osd tree"]),
+    ("INCORRECT_NUM_BUCKETS_STRETCH_MODE UNEVEN_WEIGHTS_STRETCH_MODE STRETCH_MODE_BUCKET_WEIGHT_IMBALANCE NONEXISTENT_MON_CRUSH_LOC_STRETCH_MODE",
+     "the CRUSH tree does not fit stretch mode",
+     "make the two sites equal in the CRUSH tree", &["osd tree"]),
+    ("MGR_MODULE_DEPENDENCY MGR_MODULE_ERROR",
+     "a module of the mgr does not work",
+     "read its error, fail over to the standby mgr, or disable the module", &["mgr module ls", "mgr fail"]),
+    ("RECENT_CRASH RECENT_MGR_MODULE_CRASH",
+     "a daemon crashed within two weeks and nobody has looked at it",
+     "read the crash reports; archive them when they are understood", &["crash ls-new", "crash archive-all"]),
+    ("TELEMETRY_CHANGED",
+     "what telemetry sends has changed",
+     "agree again, or switch telemetry off", &["telemetry off"]),
+    ("DASHBOARD_DEBUG",
+     "the dashboard shows debug output",
+     "switch it off", &["dashboard debug disable"]),
+    ("CEPHADM_* UPGRADE_*",
+     "cephadm manages this cluster and reports a fault",
+     "see to it where cephadm runs", &["orch status"]),
+    ("OSD_ORPHAN",
+     "an OSD is in the CRUSH map and does not exist",
+     "make sure that nobody needs it, then take it out of the CRUSH map", &["osd tree"]),
+    ("OSD_UNREACHABLE",
+     "an OSD's public address is outside public_network, so clients may not reach it; a known false alarm with IPv6 in Squid",
+     "compare the OSD's address with public_network", &["osd dump", "config get osd public_network"]),
+    ("OSD_OUT_OF_ORDER_FULL",
+     "the fullness ratios are not in their order nearfull, backfillfull, full",
+     "set the ratios in order", &["osd dump"]),
+    ("OSD_FULL",
+     "an OSD is full and all writes to its pools hang",
+     "add OSDs or delete data; raise the full ratio only a little and only to delete", &["osd df tree"]),
+    ("OSD_BACKFILLFULL",
+     "an OSD is too full to take data from others",
+     "add OSDs or delete data, before it is full", &["osd df tree"]),
+    ("OSD_NEARFULL",
+     "an OSD is nearly full",
+     "add OSDs, delete data, or let the balancer spread it", &["osd df tree"]),
+    ("OLD_CRUSH_TUNABLES OLD_CRUSH_STRAW_CALC_VERSION OSD_NO_SORTBITWISE",
+     "the cluster keeps an old placement",
+     "plan the change, as it moves data", &["osd crush show-tunables"]),
+    ("OSD_UPGRADE_FINISHED",
+     "every OSD runs a newer release than the cluster requires",
+     "let Rook finish the upgrade, which sets it", &["versions"]),
+    ("OSD_FILESTORE",
+     "an OSD uses filestore, which newer releases do not know",
+     "make these OSDs again with bluestore, one failure domain at a time", &["health detail"]),
+    ("OSD_TOO_MANY_REPAIRS",
+     "an OSD repaired many reads: its disk is failing",
+     "look at the disk (SMART, kernel log) and replace it", &["health detail"]),
+    ("OSD_SCRUB_ERRORS PG_DAMAGED",
+     "copies of an object differ or cannot be read",
+     "find the disk with the bad copy first, then repair the placement group; repair does not ask which copy is right", &["health detail", "pg dump_stuck"]),
+    ("BLUEFS_* BLUESTORE_FRAGMENTATION BLUESTORE_FREE_FRAGMENTATION",
+     "an OSD's own metadata has too little space",
+     "give the OSD a larger metadata device, or make it again", &["health detail"]),
+    ("BLOCK_DEVICE_STALLED_READ_ALERT DB_DEVICE_STALLED_READ_ALERT WAL_DEVICE_STALLED_READ_ALERT BLUESTORE_SLOW_OP_ALERT",
+     "an OSD's disk was slow within the last day; the alert stays a day after its cause",
+     "look at the latency of these disks first", &["osd perf"]),
+    ("BLUESTORE_*",
+     "an OSD has an old format or an inconsistency",
+     "repair these OSDs one by one; make one again where the size of its disk differs", &["health detail"]),
+    ("DEVICE_HEALTH DEVICE_HEALTH_IN_USE DEVICE_HEALTH_TOOMANY",
+     "disks are expected to fail",
+     "replace them, one failure domain at a time", &["device ls"]),
+    ("SLOW_OPS REQUEST_SLOW REQUEST_STUCK",
+     "requests wait longer than 30 seconds; the OSDs named are those that wait, not always those that are slow",
+     "one disk or many? one OSD points to its disk, many at once to the network or one hung OSD", &["osd perf", "osd tree down"]),
+    ("PENDING_CREATING_PGS",
+     "placement groups cannot be created",
+     "see whether OSDs are down or have too many placement groups", &["pg dump_stuck"]),
+    ("PG_RECOVERY_FULL PG_BACKFILL_FULL",
+     "OSDs are too full to recover data",
+     "add OSDs or delete data", &["osd df tree"]),
+    ("OBJECT_UNFOUND",
+     "the newest copy of an object is on an OSD that is not there",
+     "bring that OSD back; never mark objects as lost before every OSD was tried", &["health detail"]),
+    ("OBJECT_MISPLACED",
+     "data is being moved",
+     "wait", &["status"]),
+    ("LARGE_OMAP_OBJECTS",
+     "an object holds very many keys, often the index of a large bucket",
+     "reshard the bucket", &["health detail"]),
+    ("POOL_FULL",
+     "a pool reached its quota or its OSDs are full, and writes to it fail or hang",
+     "raise the quota, delete data or add OSDs", &["df detail"]),
+    ("POOL_NEAR_FULL POOL_NEARFULL POOL_BACKFILLFULL",
+     "a pool comes near its quota, or its OSDs run full",
+     "raise the quota, delete data or add OSDs", &["df detail"]),
+    ("POOL_NO_REDUNDANCY",
+     "a pool keeps one copy",
+     "give it more copies, unless its data may be lost", &["osd pool ls detail"]),
+    ("POOL_PG_NUM_NOT_POWER_OF_TWO POOL_TOO_FEW_PGS POOL_TOO_MANY_PGS TOO_FEW_PGS TOO_MANY_PGS SMALLER_PGP_NUM MANY_OBJECTS_PER_PG",
+     "the number of placement groups does not fit",
+     "let the autoscaler set it, or set pg_num", &["osd pool autoscale-status"]),
+    ("POOL_TARGET_SIZE_BYTES_OVERCOMMITTED POOL_HAS_TARGET_SIZE_BYTES_AND_RATIO",
+     "the target sizes of pools contradict each other or the capacity",
+     "set target_size_bytes to 0 or to what is true", &["osd pool autoscale-status"]),
+    ("TOO_FEW_OSDS",
+     "there are fewer OSDs than copies that pools want by default",
+     "see why OSDs are missing, or lower osd_pool_default_size", &["osd tree"]),
+    ("PG_NOT_SCRUBBED PG_NOT_DEEP_SCRUBBED",
+     "placement groups were not compared for too long",
+     "see whether scrubbing is switched off or has no time; set the intervals for the mgr too", &["osd dump"]),
+    ("PG_SLOW_SNAP_TRIMMING",
+     "deleted snapshots are not removed as fast as they come",
+     "give trimming time, delete fewer snapshots at once", &["pg stat"]),
+    ("BLAUM_ROTH_W_IS_NOT_PRIME",
+     "an erasure-coded pool uses parameters that may lose data",
+     "make the pool again with other parameters", &["osd erasure-code-profile ls"]),
+    ("NVMEOF_*",
+     "an NVMe-oF gateway is missing",
+     "bring the gateway pods back", &["health detail"]),
+    ("MDS_READ_ONLY",
+     "an MDS met a write error and went read-only",
+     "find the error of the metadata pool, then restart the MDS", &["health detail"]),
+    ("MDS_TRIM MDS_CACHE_OVERSIZED",
+     "an MDS is behind with its journal or its cache is too large",
+     "look for slow OSDs of the metadata pool and for clients that hold too much", &["fs status"]),
+    ("MDS_SLOW_REQUEST MDS_SLOW_METADATA_IO",
+     "requests or writes of an MDS are slow",
+     "look at the OSDs of the metadata pool and the network to them", &["osd perf"]),
+    ("MDS_CLIENT_* MDS_CLIENTS_LAGGY",
+     "clients do not answer an MDS",
+     "see which clients, and whether their nodes or the OSDs are slow", &["health detail"]),
+    ("MDS_CLIENTS_BROKEN_ROOTSQUASH",
+     "clients with a broken root_squash may lose data",
+     "upgrade these clients", &["health detail"]),
+    ("MDS_ESTIMATED_REPLAY_TIME",
+     "an MDS replays its journal",
+     "wait", &["fs status"]),
+    ("FS_INLINE_DATA_DEPRECATED",
+     "a filesystem uses inline data",
+     "switch it off", &["fs dump"]),
+    ("CACHE_POOL_NO_HIT_SET CACHE_POOL_NEAR_FULL",
+     "a cache tier is not set up or nearly full",
+     "remove the cache tier, which Ceph no longer develops", &["osd pool ls detail"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_found_in_every_spelling() {
+        for code in
+            ["POOL_NEAR_FULL", "POOL_NEARFULL", "MDS_HEALTH_READ_ONLY", "MDS_READ_ONLY", "MDS_CLIENT_RECALL_MANY"]
+        {
+            assert!(meaning(code).is_some(), "{code}");
+        }
+        assert!(meaning("SOMETHING_NEW").is_none());
+        assert!(meaning("AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED").unwrap().means.contains("accept"));
+    }
+
+    #[test]
+    fn what_has_an_owner_has_no_row() {
+        for (codes, ..) in TABLE {
+            assert!(codes.split(' ').all(|code| super::super::owner(code).is_none()), "{codes}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What the kubelet says when it cannot make a pod's sandbox, and whose fault that is.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use crate::facts::{Fact, Facts, Gap, OPEN_AT_MOST, Unknown, Why, kinds};
+use crate::objects::kube::{Event, Pod};
+
+/// The kubelet's own events stop when the sandbox is made, and its spam filter holds them back for minutes.
+const FRESH: SignedDuration = SignedDuration::from_mins(15);
+/// A plugin error is quoted up to here.
+const QUOTED: usize = 240;
+
+/// Whom a plugin's error belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Blame {
+    /// The shim does not reach the Multus daemon: NET002, NET003.
+    MultusSocket,
+    /// The plugin does not reach kube-ovn-cni: OVN003.
+    KubeOvnSocket,
+    /// A NetworkAttachmentDefinition does not exist: NET005.
+    NadMissing,
+    /// No other check knows it.
+    Nobody,
+}
+
+/// Sandboxes that fail on one node with one error.
+pub(crate) struct Failure<'s> {
+    pub node: String,
+    /// The innermost plugin's words, without what differs from pod to pod.
+    pub error: String,
+    pub blame: Blame,
+    /// One of each pod, the newest first.
+    pub events: Vec<&'s Event>,
+}
+
+/// The groups of sandbox failures that go on now, and the pods that could not be looked at to tell.
+pub(crate) struct Failures<'s> {
+    pub groups: Vec<Failure<'s>>,
+    pub blind: Vec<Unknown>,
+}
+
+impl<'s> Failures<'s> {
+    pub fn blamed_on(self, blame: Blame) -> impl Iterator<Item = Failure<'s>> {
+        self.groups.into_iter().filter(move |failure| failure.blame == blame)
+    }
+}
+
+/// Sandbox failures of the last minutes, by node and innermost error. An event is old news once the pod has
+/// its sandbox, so a few pods of each group are opened.
+pub(crate) fn failures<'s>(facts: &Facts<'s>) -> Result<Failures<'s>, Gap> {
+    let groups = group(facts.sandbox_events()?, facts.now());
+    // The first pod of every group comes before the second of any, as only so many are opened.
+    let suspects: Vec<(usize, &Event)> = (0..3)
+        .flat_map(|nth| groups.iter().enumerate().filter_map(move |(at, group)| Some((at, *group.events.get(nth)?))))
+        .collect();
+    let unopened = groups.len().saturating_sub(OPEN_AT_MOST);
+    let opened = facts.each(suspects, |facts, (_, event)| {
+        let about = &event.involved_object;
+        facts.object::<Pod>(&about.namespace, &about.name)
+    })?;
+    let stuck = |at: usize| opened.seen.iter().any(|((of, event), pod)| *of == at && is_stuck(event, *pod));
+    let mut blind = opened.blind;
+    if unopened > 0 {
+        blind.push(Unknown { fact: pod_fact(groups[OPEN_AT_MOST].events[0]), why: Why::OverBudget });
+    }
+    let groups = groups.into_iter().enumerate().filter(|(at, _)| stuck(*at)).map(|(_, group)| group).collect();
+    Ok(Failures { groups, blind })
+}
+
+fn pod_fact(event: &Event) -> Fact {
+    let about = &event.involved_object;
+    Fact::Object { kind: kinds::POD, ns: about.namespace.clone(), name: about.name.clone() }
+}
+
+/// A pod of the same name made since (of a StatefulSet) is another pod.
+fn is_stuck(event: &Event, pod: Option<&Pod>) -> bool {
+    let uid = &event.involved_object.uid;
+    pod.is_some_and(|pod| {
+        (uid.is_empty() || pod.metadata.uid == *uid)
+            && pod.metadata.deletion_timestamp.is_none()
+            && !pod.is_ready()
+            && !pod.has_sandbox()
+    })
+}
+
+fn group(events: &[Event], now: jiff::Timestamp) -> Vec<Failure<'_>> {
+    let fresh = |event: &&Event| event.last_seen().is_some_and(|seen| now.duration_since(seen) <= FRESH);
+    let mut events: Vec<&Event> = events.iter().filter(fresh).collect();
+    events.sort_by_key(|event| std::cmp::Reverse(event.last_seen()));
+    let mut groups: BTreeMap<(String, String), Failure<'_>> = BTreeMap::new();
+    for event in events {
+        let (error, blame) = decode(event);
+        let key = (event.node().to_owned(), error.clone());
+        let new = Failure { node: event.node().to_owned(), error, blame, events: Vec::new() };
+        let group = groups.entry(key).or_insert(new);
+        if group.events.iter().all(|other| !same_pod(other, event)) {
+            group.events.push(event);
+        }
+    }
+    groups.into_values().collect()
+}
+
+fn same_pod(a: &Event, b: &Event) -> bool {
+    let (a, b) = (&a.involved_object, &b.involved_object);
+    (&a.namespace, &a.name) == (&b.namespace, &b.name)
+}
+
+/// The innermost error of an event, and whose it is.
+fn decode(event: &Event) -> (String, Blame) {
+    let about = &event.involved_object;
+    let inner = innermost(&event.message);
+    let error = inner.replace(&format!("{}/{}", about.namespace, about.name), "<pod>").replace(&about.name, "<pod>");
+    let blame = if inner.contains("multus.sock") || inner.contains("Daemon not reachable over socketfile") {
+        Blame::MultusSocket
+    } else if inner.contains("kube-ovn-daemon.sock") {
+        Blame::KubeOvnSocket
+    } else if missing_nad(inner).is_some() {
+        Blame::NadMissing
+    } else {
+        Blame::Nobody
+    };
+    (error.chars().take(QUOTED).collect(), blame)
+}
+
+/// What the last plugin of the chain said: kubelet, runtime, Multus and its shim each wrap the error once more.
+fn innermost(message: &str) -> &str {
+    let mut inner = message;
+    for wrapper in ["failed (add): ", "CNI request failed with status 400: '", "CmdAdd (shim): "] {
+        inner = inner.rsplit_once(wrapper).map_or(inner, |(_, inner)| inner);
+    }
+    if inner.len() == message.len() {
+        inner = inner.split_once("failed to setup network for sandbox ").map_or(inner, |(_, inner)| inner);
+        inner = inner.split_once("\": ").map_or(inner, |(_, inner)| inner);
+    }
+    inner = inner.strip_prefix("Multus: ").unwrap_or(inner);
+    // `[namespace/pod/uid]: ` names the pod, which the event does already.
+    if let Some((_, rest)) = inner.split_once("]: ").filter(|_| inner.starts_with('[')) {
+        inner = rest;
+    }
+    inner.trim().trim_end_matches('\'').trim()
+}
+
+/// The namespace and the name of a NetworkAttachmentDefinition that Multus did not find.
+pub(crate) fn missing_nad(error: &str) -> Option<(&str, &str)> {
+    let rest = error.split_once("cannot find a network-attachment-definition (")?.1;
+    let (name, rest) = rest.split_once(')')?;
+    let rest = rest.split_once("namespace (")?.1;
+    Some((rest.split_once(')')?.0, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(message: &str) -> Event {
+        let mut event = Event { message: message.into(), ..Event::default() };
+        event.involved_object.namespace = "apps".into();
+        event.involved_object.name = "web-0".into();
+        event
+    }
+
+    #[test]
+    fn the_innermost_error_is_found_and_blamed() {
+        for (message, error, blame) in [
+            (
+                r#"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "3eb2": plugin type="multus-shim" name="multus-cni-network" failed (add): CmdAdd (shim): failed to send CNI request: Post "http://dummy/cni": dial unix /run/multus/multus.sock: connect: no such file or directory"#,
+                r#"failed to send CNI request: Post "http://dummy/cni": dial unix /run/multus/multus.sock: connect: no such file or directory"#,
+                Blame::MultusSocket,
+            ),
+            (
+                r#"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): [apps/web-0/60ea:kube-ovn]: error adding container to network "kube-ovn": plugin type="kube-ovn" failed (add): RPC failed; Post "http://dummy/api/v1/add": dial unix /run/openvswitch/kube-ovn-daemon.sock: connect: connection refused"#,
+                r#"RPC failed; Post "http://dummy/api/v1/add": dial unix /run/openvswitch/kube-ovn-daemon.sock: connect: connection refused"#,
+                Blame::KubeOvnSocket,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="multus-shim" name="multus-cni-network" failed (add): CmdAdd (shim): CNI request failed with status 400: 'ContainerID:"3eb2" Netns:"x" [apps/web-0/60ea:storage]: error adding container to network "storage": plugin type="macvlan" failed (add): failed to lookup master "eth1": Link not found'"#,
+                r#"failed to lookup master "eth1": Link not found"#,
+                Blame::Nobody,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): Multus: [apps/web-0/60ea]: error loading k8s delegates k8s args: TryLoadPodDelegates: error in getting k8s network for pod: GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: cannot find a network-attachment-definition (public) in namespace (apps): network-attachment-definitions.k8s.cni.cncf.io "public" not found"#,
+                r#"error loading k8s delegates k8s args: TryLoadPodDelegates: error in getting k8s network for pod: GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: cannot find a network-attachment-definition (public) in namespace (apps): network-attachment-definitions.k8s.cni.cncf.io "public" not found"#,
+                Blame::NadMissing,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="kube-ovn" failed (add): RPC failed; request ip return 500 no address allocated to pod apps/web-0 provider ovn"#,
+                "RPC failed; request ip return 500 no address allocated to pod <pod> provider ovn",
+                Blame::Nobody,
+            ),
+        ] {
+            let (found, whose) = decode(&event(message));
+            assert_eq!((found.as_str(), whose), (&error[..error.len().min(QUOTED)], blame));
+        }
+        assert_eq!(
+            missing_nad("cannot find a network-attachment-definition (public) in namespace (apps): x"),
+            Some(("apps", "public"))
+        );
+    }
+}

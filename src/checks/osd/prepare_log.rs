@@ -1,0 +1,181 @@
+//! What a prepare job says about each device of its node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::facts::{Log, LogLine};
+
+/// Why a device was not made into an OSD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is an OSD of this cluster.
+    Ours,
+    /// It is an OSD of the Ceph cluster with this fsid.
+    Foreign {
+        osd: String,
+        fsid: String,
+    },
+    /// It was prepared for this cluster once, and no OSD of that number runs.
+    Leftover {
+        osd: String,
+    },
+    /// It is an OSD, and the log does not say whose.
+    SomeOsd {
+        uuid: String,
+    },
+    Filesystem(String),
+    Mounted(String),
+    /// ceph-volume's own reasons.
+    Rejected(Vec<String>),
+    /// The CephCluster does not ask for it.
+    NotListed,
+}
+
+/// A device, what became of it, and the line that says so.
+pub(super) struct Device<'l> {
+    pub name: String,
+    pub verdict: Verdict,
+    pub line: &'l LogLine,
+}
+
+/// What the job was told to use, and what it left.
+pub(super) struct PrepareLog<'l> {
+    /// Names as the CephCluster writes them; empty if it asks by filter or for all devices.
+    pub listed: BTreeSet<String>,
+    pub devices: Vec<Device<'l>>,
+}
+
+impl PrepareLog<'_> {
+    /// Whether the CephCluster asks for this device, as far as the log tells. Without a list the answer follows
+    /// from the order in which Rook looks: mounts and filesystems come before the filter, so they prove nothing.
+    pub fn is_asked(&self, device: &Device<'_>) -> bool {
+        let by_list = |name: &str| self.listed.contains(name) || self.listed.contains(&format!("/dev/{name}"));
+        match device.verdict {
+            Verdict::Ours | Verdict::NotListed => false,
+            _ if !self.listed.is_empty() => by_list(&device.name),
+            Verdict::Mounted(_) | Verdict::Filesystem(_) => false,
+            _ => true,
+        }
+    }
+}
+
+/// Reads the log of a container `provision`.
+pub(super) fn parse(log: &Log) -> PrepareLog<'_> {
+    let mut read = PrepareLog { listed: BTreeSet::new(), devices: Vec::new() };
+    let whose = owners(log);
+    for line in &log.lines {
+        if line.text.contains("desired devices to configure osds: [") {
+            read.listed = listed(&line.text);
+        }
+        if let Some((name, verdict)) = verdict(&line.text, &whose) {
+            read.devices.push(Device { name: name.to_owned(), verdict, line });
+        }
+    }
+    read
+}
+
+/// The devices that are asked for by name.
+fn listed(text: &str) -> BTreeSet<String> {
+    let entries = text.split("{Name:").skip(1).filter(|entry| {
+        !entry.contains("IsFilter:true") && !entry.contains("IsDevicePathFilter:true") && !entry.starts_with("all ")
+    });
+    entries.filter_map(|entry| Some(entry.split_whitespace().next()?.to_owned())).collect()
+}
+
+/// Whose OSD each UUID is, from the lines that come after the devices.
+fn owners(log: &Log) -> BTreeMap<String, Verdict> {
+    let mut whose = BTreeMap::new();
+    for line in log.lines.iter().map(|line| line.text.as_str()) {
+        for entry in line.split("devices = [").skip(1).flat_map(|list| list.split(" UUID:").skip(1)) {
+            whose.insert(entry.split_whitespace().next().unwrap_or_default().to_owned(), Verdict::Ours);
+        }
+        let foreign = ["belonging to a different ceph cluster \"", "running on a different ceph cluster \""];
+        let osd =
+            || line.split("skipping ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_default().to_owned();
+        if let Some(fsid) =
+            foreign.iter().find_map(|words| line.split(words).nth(1)).and_then(|rest| rest.split('"').next())
+            && let Some(uuid) = line.split('"').nth(1)
+        {
+            whose.insert(uuid.to_owned(), Verdict::Foreign { osd: osd(), fsid: fsid.to_owned() });
+        }
+        if let Some(rest) = line.split("since no instance of ").nth(1)
+            && let Some(uuid) = line.split("skipping").nth(1).and_then(|rest| rest.split('"').nth(1))
+        {
+            let osd = rest.split_whitespace().next().unwrap_or_default().to_owned();
+            whose.insert(uuid.to_owned(), Verdict::Leftover { osd });
+        }
+    }
+    whose
+}
+
+fn verdict<'t>(text: &'t str, whose: &BTreeMap<String, Verdict>) -> Option<(&'t str, Verdict)> {
+    let rest = text.split("skipping device \"").nth(1)?;
+    let (name, why) = rest.split_once('"')?;
+    let quoted = |text: &str| text.split('"').nth(1).unwrap_or_default().to_owned();
+    let verdict = if let Some(uuid) = why.strip_prefix(", detected an existing OSD. UUID=") {
+        let uuid = uuid.trim();
+        whose.get(uuid).cloned().unwrap_or_else(|| Verdict::SomeOsd { uuid: uuid.to_owned() })
+    } else if why.starts_with(" with mountpoint ") {
+        Verdict::Mounted(quoted(why))
+    } else if why.starts_with(" because it contains a filesystem ") {
+        Verdict::Filesystem(quoted(why))
+    } else if why.starts_with(" that does not match the device filter/list") {
+        Verdict::NotListed
+    } else if why.starts_with(" until the admin specifies it can be used") {
+        Verdict::NotListed
+    } else if let Some(reasons) = why.strip_prefix(": ") {
+        Verdict::Rejected(reasons.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+    } else {
+        return None;
+    };
+    Some((name, verdict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(lines: &[&str]) -> Log {
+        Log { lines: lines.iter().map(|text| LogLine { at: None, text: (*text).to_owned() }).collect() }
+    }
+
+    #[test]
+    fn an_existing_osd_is_ours_or_of_another_cluster() {
+        let log = log(&[
+            r#"I | cephcmd: desired devices to configure osds: [{Name:sdb OSDsPerDevice:1 IsFilter:false IsDevicePathFilter:false} {Name:sdd OSDsPerDevice:1 IsFilter:false IsDevicePathFilter:false}]"#,
+            r#"I | cephosd: skipping device "sda1" with mountpoint "/boot/efi""#,
+            r#"I | cephosd: skipping device "sdb", detected an existing OSD. UUID=1898d3e3-54e2"#,
+            r#"I | cephosd: skipping device "sdd", detected an existing OSD. UUID=960f266f-d3a5"#,
+            r#"I | cephosd: skipping device "sde", detected an existing OSD. UUID=00000000-0000"#,
+            r#"I | cephosd: skipping osd.2: "960f266f-d3a5" belonging to a different ceph cluster "caae1f5e-4ca3""#,
+            r#"I | cephosd: devices = [{ID:0 Cluster:ceph UUID:1898d3e3-54e2 DevicePartUUID: BlockPath:/dev/sdb}]"#,
+        ]);
+        let read = parse(&log);
+        let verdicts: Vec<_> =
+            read.devices.iter().map(|device| (device.name.as_str(), &device.verdict, read.is_asked(device))).collect();
+        let foreign = Verdict::Foreign { osd: "osd.2".into(), fsid: "caae1f5e-4ca3".into() };
+        assert_eq!(
+            verdicts,
+            [
+                ("sda1", &Verdict::Mounted("/boot/efi".into()), false),
+                ("sdb", &Verdict::Ours, false),
+                ("sdd", &foreign, true),
+                ("sde", &Verdict::SomeOsd { uuid: "00000000-0000".into() }, false),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_device_says_why_it_was_left() {
+        let log = log(&[
+            r#"I | cephosd: skipping device "sdc" because it contains a filesystem "ext4""#,
+            r#"I | cephosd: skipping device "nvme0n1": ["LVM detected", "Insufficient space (<10 extents) on vgs"]."#,
+            r#"I | cephosd: skipping device "sdf" that does not match the device filter/list ([{sd[b-e] 1  0   true false}]). <nil>"#,
+            r#"I | cephosd: device "sdg" is available."#,
+        ]);
+        let read = parse(&log);
+        let asked: Vec<_> = read.devices.iter().map(|device| (device.name.as_str(), read.is_asked(device))).collect();
+        assert_eq!(asked, [("sdc", false), ("nvme0n1", true), ("sdf", false)]);
+        let reasons = ["LVM detected", "Insufficient space (<10 extents) on vgs"].map(str::to_owned).to_vec();
+        assert_eq!(read.devices[1].verdict, Verdict::Rejected(reasons));
+    }
+}

@@ -1,0 +1,44 @@
+//! One file a command, thin: what each prints, and how it ends.
+
+mod checks;
+mod diagnose;
+mod examples;
+mod explain;
+mod progress;
+mod schema;
+mod version;
+
+use serde::Serialize;
+
+use crate::cli::{Cli, Command, Format};
+use crate::exit::{Exit, Failed};
+use crate::report::json;
+use crate::screen::Screen;
+
+/// Runs the command that the command line names; without one, diagnoses.
+pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
+    match &cli.command {
+        None | Some(Command::Diagnose) => return diagnose::run(cli, screen),
+        Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
+        Some(Command::Checks) => checks::run(cli.output.output, screen)?,
+        Some(Command::Examples) => examples::run(cli.output.output, screen)?,
+        Some(Command::Schema) => schema::run(cli.output.output, screen)?,
+        Some(Command::Version) => version::run(cli.output.output, screen)?,
+    }
+    Ok(Exit::Healthy)
+}
+
+/// Prints one thing in the format that was asked for.
+fn print<T: Serialize>(
+    screen: &Screen,
+    format: Format,
+    value: &T,
+    human: impl FnOnce(&T) -> String,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Human => screen.show(&human(value))?,
+        Format::Json => screen.write(&json::json(value)?)?,
+        Format::Yaml => screen.write(&json::yaml(value)?)?,
+    }
+    Ok(())
+}

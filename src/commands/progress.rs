@@ -1,0 +1,35 @@
+//! A moving line on standard error while the cluster is read; none if nobody watches.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::screen::Screen;
+
+#[derive(Clone)]
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    pub(super) fn start(screen: &Screen) -> Self {
+        if !screen.moves() {
+            return Self(ProgressBar::hidden());
+        }
+        let ticks = if screen.unicode() { "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ " } else { "|/-\\ " };
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(ProgressStyle::default_spinner().tick_chars(ticks));
+        bar.set_message("connecting");
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+
+    /// Tells the round and how much is being read.
+    pub(super) fn round(&self, round: u32, facts: usize) {
+        let s = if facts == 1 { "" } else { "s" };
+        self.0.set_message(format!("round {round}: reading {facts} fact{s}"));
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,234 @@
+//! Objects and lists: selectors, pages, and the three forms of an answer.
+
+use std::sync::Arc;
+
+use rookdoctor::facts::{Answer as Known, Fact, Select, Source, Why, kinds, printed};
+use serde_json::{Value, json};
+
+use super::resources::{Resource, Target, place};
+use super::{Answer, Asked, Listing, Server, forbidden, not_found};
+
+const RESOURCE_VERSION: &str = "672";
+/// Columns that only `-o wide` shows.
+const WIDE: [&str; 19] = [
+    "IP",
+    "Node",
+    "Nominated Node",
+    "Readiness Gates",
+    "Internal-IP",
+    "External-IP",
+    "OS-Image",
+    "Kernel-Version",
+    "Container-Runtime",
+    "Subobject",
+    "Source",
+    "First Seen",
+    "Count",
+    "Containers",
+    "Images",
+    "Selector",
+    "VolumeMode",
+    "Attached Metadata",
+    "Reason For",
+];
+
+impl Server {
+    /// The object that the path names, or a page of the list; for a pod's log, the log.
+    pub(super) async fn object_or_list(&self, target: &Target<'_>, asked: &Asked) -> Answer {
+        let listing = self.listing(target.resource, target.ns.clone()).await;
+        let objects = match listing.as_ref() {
+            Ok(objects) => objects,
+            Err(why) => return unknown(why, target),
+        };
+        if target.name.is_empty() {
+            return self.list(target, asked, objects);
+        }
+        let object = objects.iter().find(|object| object["metadata"]["name"] == target.name.as_str());
+        match (object, target.part) {
+            (None, _) => not_found(target),
+            (Some(pod), "log") => self.log(target, pod, asked).await,
+            (Some(object), _) if asked.accept.contains("as=Table") => {
+                self.table(target.resource, &[object], asked, json!({}))
+            }
+            (Some(object), _) if asked.accept.contains("as=PartialObjectMetadata") => {
+                Answer::json(&metadata_of(object))
+            }
+            (Some(object), _) => Answer::json(object),
+        }
+    }
+
+    /// Every object of a resource, in one namespace or in all, in the order of the server.
+    pub(super) async fn listing(&self, resource: &Resource, ns: Option<String>) -> Listing {
+        let key = (resource.name(), ns.clone());
+        if let Some(listing) = self.listings.lock().unwrap().get(&key) {
+            return Arc::clone(listing);
+        }
+        let listing: Listing = Arc::new(match resource.known {
+            Some(kind) => {
+                let fact = Fact::List { kind, ns, select: Select::all() };
+                self.bundle.fetch(&fact).await.map(|reading| match reading.answer {
+                    Known::Objects(objects) => objects,
+                    other => panic!("not objects: {other:?}"),
+                })
+            }
+            None => Ok(self.others(resource, ns.as_deref())),
+        });
+        self.listings.lock().unwrap().insert(key, Arc::clone(&listing));
+        listing
+    }
+
+    /// Objects of a kind that the program never reads.
+    fn others(&self, resource: &Resource, ns: Option<&str>) -> Vec<Value> {
+        let is_it = |path: &str| {
+            place(path).is_some_and(|(of, group, plural)| {
+                group == resource.group && plural == resource.plural && (ns.is_none() || ns == of)
+            })
+        };
+        let files = self.tree.below("").filter(|(path, _)| is_it(path));
+        files.flat_map(|(_, file)| file.objects().unwrap_or_default().to_vec()).collect()
+    }
+
+    fn list(&self, target: &Target<'_>, asked: &Asked, objects: &[Value]) -> Answer {
+        let resource = target.resource;
+        let select =
+            Select { label: asked.get("labelSelector").to_owned(), field: asked.get("fieldSelector").to_owned() };
+        if let Some(field) = unsupported_field(resource, &select.field) {
+            return Answer::bad_request(&format!("field label not supported: {field}"));
+        }
+        let chosen: Vec<&Value> = objects.iter().filter(|object| select.matches(object)).collect();
+        let from = match asked.get("continue") {
+            "" => 0,
+            token => match token.strip_prefix("from-").and_then(|from| from.parse::<usize>().ok()) {
+                Some(from) if from <= chosen.len() => from,
+                _ => return Answer::bad_request("invalid continue token: continue key is not valid"),
+            },
+        };
+        let limit = asked.get("limit").parse().unwrap_or(0usize);
+        let to = if limit == 0 { chosen.len() } else { chosen.len().min(from + limit) };
+        let mut metadata = json!({"resourceVersion": RESOURCE_VERSION});
+        if to < chosen.len() {
+            metadata["continue"] = format!("from-{to}").into();
+            // A server that filters does not know how many are left.
+            if select == Select::all() {
+                metadata["remainingItemCount"] = (chosen.len() - to).into();
+            }
+        }
+        let page = &chosen[from..to];
+        if asked.accept.contains("as=Table") {
+            return self.table(resource, page, asked, metadata);
+        }
+        if asked.accept.contains("as=PartialObjectMetadataList") {
+            let items: Vec<Value> = page.iter().map(|object| metadata_of(object)).collect();
+            return Answer::json(&json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                "metadata": metadata, "items": items}));
+        }
+        Answer::json(&json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+            "metadata": metadata, "items": page}))
+    }
+
+    fn table(&self, resource: &Resource, objects: &[&Value], asked: &Asked, metadata: Value) -> Answer {
+        let known = resource.known.and_then(|kind| printed::table(kind, objects, self.bundle.now()).ok());
+        let (columns, cells) = match known {
+            Some(table) => (table.columns, table.cells),
+            None => self.plain_table(resource, objects),
+        };
+        let columns: Vec<Value> = columns.iter().map(|name| column(name)).collect();
+        let rows: Vec<Value> = objects
+            .iter()
+            .zip(cells)
+            .map(|(object, cells)| {
+                let object = match asked.get("includeObject") {
+                    "None" => Value::Null,
+                    "Object" => (*object).clone(),
+                    _ => metadata_of(object),
+                };
+                json!({"cells": cells, "object": object})
+            })
+            .collect();
+        Answer::json(&json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            "columnDefinitions": columns, "rows": rows}))
+    }
+
+    /// The columns that a CRD names, or only name and age.
+    fn plain_table(&self, resource: &Resource, objects: &[&Value]) -> (Vec<String>, Vec<Vec<Value>>) {
+        let mut columns = vec!["Name".to_owned()];
+        columns.extend(resource.columns.iter().map(|[name, ..]| name.clone()));
+        if resource.columns.is_empty() {
+            columns.push("Age".to_owned());
+        }
+        // The printer of a lease knows no more than name, holder and age.
+        let ages = printed::table(kinds::LEASE, objects, self.bundle.now()).unwrap().cells;
+        let cells = objects.iter().zip(ages).map(|(object, lease)| {
+            let mut cells = vec![lease[0].clone()];
+            cells.extend(resource.columns.iter().map(|[_, kind, path]| match kind.as_str() {
+                "date" => lease[2].clone(),
+                _ => object.pointer(&path.replace('.', "/")).cloned().unwrap_or_default(),
+            }));
+            if resource.columns.is_empty() {
+                cells.push(lease[2].clone());
+            }
+            cells
+        });
+        (columns, cells.collect())
+    }
+}
+
+fn column(name: &str) -> Value {
+    let format = if name == "Name" { "name" } else { "" };
+    json!({"name": name, "type": "string", "format": format, "description": name,
+        "priority": u8::from(WIDE.contains(&name))})
+}
+
+fn metadata_of(object: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+/// The answer to a question that the bundle cannot answer. What was not captured was most likely not allowed.
+pub(super) fn unknown(why: &Why, target: &Target<'_>) -> Answer {
+    match why {
+        Why::Forbidden(_) | Why::NotCaptured => forbidden(target),
+        Why::NotOffered(_) => Answer::no_path(),
+        Why::Timeout => {
+            Answer::failure(504, "Timeout", "Timeout: request did not complete within the allotted timeout", json!({}))
+        }
+        why => Answer::failure(500, "InternalError", &format!("Internal error occurred: {why}"), Value::Null),
+    }
+}
+
+/// A field that the server does not select this resource by.
+fn unsupported_field<'f>(resource: &Resource, selector: &'f str) -> Option<&'f str> {
+    let more: &[&str] = match resource.name().as_str() {
+        "pods" => &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
+        ],
+        "events" => &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        "nodes" => &["spec.unschedulable"],
+        "namespaces" => &["status.phase"],
+        "replicasets.apps" => &["status.replicas"],
+        "jobs.batch" => &["status.successful"],
+        _ => &[],
+    };
+    let fields = selector.split(',').filter(|part| !part.is_empty());
+    let mut fields = fields.map(|part| part.split(['!', '=']).next().unwrap_or_default());
+    fields.find(|field| !["metadata.name", "metadata.namespace"].contains(field) && !more.contains(field))
+}

@@ -1,0 +1,233 @@
+//! The engine itself: rounds, several clusters, a namespace that is all one may see, and the order of causes.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use rookdoctor::check::{Answered, Area, Check, Finding, ObjectRef, Place, Remedy, Scope as Meet, Severity};
+use rookdoctor::diagnosis::{Diagnosis, Scope, Status, diagnose};
+use rookdoctor::facts::bundle::Bundle;
+use rookdoctor::facts::{Answer, Cost, Fact, Facts, Gap, Reading, Row, Source, Unknown, Why, kinds};
+use rookdoctor::{checks, say};
+use serde_json::json;
+
+use crate::support;
+
+fn all(source: &dyn Source, checks: &[&'static Check], scope: &Scope) -> Vec<Diagnosis> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(diagnose(source, checks, scope, &|_, _| {}))
+}
+
+/// Serves a recorded cluster, refuses what it is told to, and remembers what was asked.
+struct Refusing {
+    inner: Bundle,
+    refuse: fn(&Fact) -> Option<Why>,
+    asked: Mutex<Vec<Fact>>,
+}
+
+impl Refusing {
+    fn new(base: &str, refuse: fn(&Fact) -> Option<Why>) -> Self {
+        Self { inner: support::bundle(support::base(base)), refuse, asked: Mutex::default() }
+    }
+}
+
+impl Source for Refusing {
+    fn fetch<'a>(&'a self, fact: &'a Fact) -> BoxFuture<'a, Result<Reading, Why>> {
+        self.asked.lock().unwrap().push(fact.clone());
+        match (self.refuse)(fact) {
+            Some(why) => async { Err(why) }.boxed(),
+            None => self.inner.fetch(fact),
+        }
+    }
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+    fn cost(&self) -> Cost {
+        self.inner.cost()
+    }
+    fn server_version(&self) -> Option<String> {
+        self.inner.server_version()
+    }
+}
+
+#[test]
+fn each_fact_is_read_once_and_in_few_rounds() {
+    let source = Refusing::new("story5-kubeovn-after-reboot", |_| None);
+    let diagnosis = all(&source, checks::ALL, &Scope::default()).remove(0);
+    let asked = source.asked.lock().unwrap();
+    let unique: BTreeSet<&Fact> = asked.iter().collect();
+    assert_eq!(unique.len(), asked.len(), "a fact was read twice");
+    assert!(diagnosis.rounds <= 6, "{} rounds", diagnosis.rounds);
+}
+
+#[test]
+fn two_clusters_are_diagnosed_over_one_store() {
+    let mut tree = support::base("healthy-hostnet-120");
+    let path = "namespaces/storage/ceph.rook.io/cephclusters.yaml";
+    let first = tree.file(path).unwrap().objects().unwrap()[0].clone();
+    let mut second = first.clone();
+    second["metadata"]["name"] = json!("other");
+    second["metadata"]["namespace"] = json!("kube-public");
+    let second = serde_json::to_vec(&second).unwrap();
+    tree.write("namespaces/kube-public/ceph.rook.io/cephclusters/other.yaml", second);
+    let source = support::bundle(tree);
+    let names = |scope: &Scope| -> Vec<String> {
+        let diagnoses = all(&source, checks::ALL, scope);
+        diagnoses.into_iter().filter_map(|diagnosis| Some(diagnosis.cluster?.name)).collect()
+    };
+    let mut both = names(&Scope::default());
+    both.sort();
+    assert_eq!(both, ["larch-ceph", "other"]);
+    assert_eq!(names(&Scope { cluster_name: Some("other".into()), ..Scope::default() }), ["other"]);
+    assert_eq!(names(&Scope { namespace: Some("storage".into()), ..Scope::default() }), ["larch-ceph"]);
+}
+
+#[test]
+fn a_user_who_may_see_one_namespace_still_gets_a_diagnosis() {
+    let everywhere = |fact: &Fact| match fact {
+        Fact::List { kind, ns: None, .. } if kind.namespaced => Some(Why::Forbidden("cluster scope".into())),
+        _ => None,
+    };
+    let source = Refusing::new("healthy-classic-podnet", everywhere);
+    let diagnosis = all(&source, checks::ALL, &Scope::default()).remove(0);
+    assert_eq!(diagnosis.cluster.as_ref().unwrap().name, "rook-ceph");
+    let status = |code: &str| diagnosis.outcomes.iter().find(|outcome| outcome.check.code == code).unwrap().status;
+    assert_eq!(status("ACC002"), Status::Found, "the missing rule is reported");
+    assert_eq!(status("MON001"), Status::Passed, "what can be seen is judged");
+}
+
+#[test]
+fn what_was_seen_before_the_deadline_is_reported() {
+    struct Hanging(Bundle);
+    impl Source for Hanging {
+        fn fetch<'a>(&'a self, fact: &'a Fact) -> BoxFuture<'a, Result<Reading, Why>> {
+            match fact {
+                Fact::Ceph { .. } => futures::future::pending().boxed(),
+                _ => self.0.fetch(fact),
+            }
+        }
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+        fn cost(&self) -> Cost {
+            self.0.cost()
+        }
+        fn server_version(&self) -> Option<String> {
+            self.0.server_version()
+        }
+    }
+    let source = Hanging(support::bundle(support::base("story7-mon-down-one")));
+    let scope = Scope { timeout: Duration::from_secs(2), ..Scope::default() };
+    let start = std::time::Instant::now();
+    let diagnosis = all(&source, checks::ALL, &scope).remove(0);
+    assert!(start.elapsed() < Duration::from_secs(20), "the deadline did not hold");
+    let status = |code: &str| diagnosis.outcomes.iter().find(|outcome| outcome.check.code == code).unwrap().status;
+    assert_eq!(status("CEPH004"), Status::Unknown);
+    assert_eq!(status("NET007"), Status::NotApplicable);
+}
+
+// A small tree of made-up checks: LOW explains MIDDLE on a node, MIDDLE explains HIGH; ASIDE stands alone.
+
+fn found(severity: Severity, name: &str, node: &str) -> Result<Answered, Gap> {
+    let finding = Finding::new(severity, ObjectRef::node(name), say!("x"), Remedy::advice(say!("y")));
+    Ok(Answered::judged(vec![finding.at([Place::node(node)])]))
+}
+
+const fn made_up(code: &'static str, area: Area, run: fn(&Facts<'_>) -> Result<Answered, Gap>) -> Check {
+    Check { code, name: code, area, docs: "", needs: &[], explained_by: &[], symptom: false, about_sight: false, run }
+}
+
+static LOW: Check = made_up("NODE901", Area::Node, |_| found(Severity::Warning, "low", "w1"));
+static MIDDLE: Check = Check {
+    explained_by: &[(&LOW, Meet::Node)],
+    ..made_up("MON901", Area::Mon, |_| found(Severity::Warning, "middle", "w1"))
+};
+static HIGH: Check = Check {
+    explained_by: &[(&MIDDLE, Meet::Node)],
+    ..made_up("OSD901", Area::Osd, |_| found(Severity::Critical, "high", "w1"))
+};
+static ASIDE: Check = made_up("NODE900", Area::Node, |_| found(Severity::Warning, "aside", "w2"));
+static CONTEXT: Check = made_up("NODE902", Area::Node, |_| found(Severity::Info, "context", "w1"));
+static BY_CONTEXT: Check = Check {
+    explained_by: &[(&CONTEXT, Meet::Node), (&BLIND, Meet::Node)],
+    symptom: true,
+    ..made_up("CSI901", Area::Csi, |_| found(Severity::Warning, "by context", "w1"))
+};
+static BLIND: Check = made_up("NET901", Area::Net, |facts| {
+    Err(Gap::Unknown(Unknown { fact: Fact::Discovery, why: Why::Forbidden(facts.now().to_string()) }))
+});
+/// Wants a fact that the source answers, again and again another.
+static ENDLESS: Check = made_up("NET902", Area::Net, |facts| {
+    for number in 0..100 {
+        facts.object::<rookdoctor::objects::kube::Pod>("rook-ceph", &format!("pod-{number}"))?;
+    }
+    Ok(Answered::passed())
+});
+
+fn judged(checks: &[&'static Check]) -> Diagnosis {
+    all(&support::bundle(support::base("healthy-classic-podnet")), checks, &Scope::default()).remove(0)
+}
+
+#[test]
+fn roots_rank_by_what_they_explain_and_info_explains_nothing() {
+    let diagnosis = judged(&[&ASIDE, &LOW, &CONTEXT, &MIDDLE, &HIGH]);
+    let roots: Vec<&str> = diagnosis.roots.iter().map(|&at| diagnosis.findings[at].check.code).collect();
+    assert_eq!(roots, ["NODE901", "NODE900"], "a warning that explains something critical comes first");
+    let low = diagnosis.roots[0];
+    let below: Vec<&str> = diagnosis.below(low).iter().map(|&at| diagnosis.findings[at].check.code).collect();
+    assert_eq!(below, ["MON901", "OSD901"]);
+    assert_eq!(diagnosis.findings[0].id, "NODE900/Node/aside");
+}
+
+#[test]
+fn a_cause_lost_from_sight_is_not_ruled_out() {
+    let diagnosis = judged(&[&CONTEXT, &BLIND, &BY_CONTEXT]);
+    let placed = &diagnosis.findings[diagnosis.roots[0]];
+    assert_eq!((placed.check.code, placed.not_ruled_out.as_slice()), ("CSI901", ["NET901"].as_slice()));
+}
+
+#[test]
+fn a_check_that_never_ends_asking_is_unknown() {
+    let diagnosis = judged(&[&ENDLESS]);
+    assert_eq!(diagnosis.outcomes[0].status, Status::Unknown);
+    assert!(diagnosis.outcomes[0].reason.contains("internal error"), "{}", diagnosis.outcomes[0].reason);
+    assert!(diagnosis.rounds <= 8);
+}
+
+#[test]
+fn a_flaw_of_reading_leaves_findings_and_opens_passes() {
+    struct Flawed(Bundle);
+    impl Source for Flawed {
+        fn fetch<'a>(&'a self, fact: &'a Fact) -> BoxFuture<'a, Result<Reading, Why>> {
+            async move {
+                let mut reading = self.0.fetch(fact).await?;
+                if matches!(fact, Fact::Rows { kind: kinds::Kind { plural: "nodes", .. }, .. }) {
+                    reading.flaws.push(Why::Malformed("nodes/w1.yaml: not YAML".into()));
+                }
+                assert!(!matches!(reading.answer, Answer::Kinds(ref kinds) if kinds.is_empty()));
+                Ok(reading)
+            }
+            .boxed()
+        }
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+        fn cost(&self) -> Cost {
+            self.0.cost()
+        }
+        fn server_version(&self) -> Option<String> {
+            self.0.server_version()
+        }
+    }
+    static READS: Check = Check {
+        needs: &[Row::Nodes],
+        ..made_up("NODE903", Area::Node, |facts| facts.nodes().map(|_| Answered::passed()))
+    };
+    let source = Flawed(support::bundle(support::base("healthy-classic-podnet")));
+    let diagnosis = all(&source, &[&READS, &LOW], &Scope::default()).remove(0);
+    let statuses: Vec<Status> = diagnosis.outcomes.iter().map(|outcome| outcome.status).collect();
+    assert_eq!(statuses, [Status::Unknown, Status::Found]);
+}
