@@ -194,7 +194,8 @@ fn raw(kubeconfig: &str) {
             let request = http::Request::get(*path).body(Vec::new()).expect("a request");
             async move { client.request_text(request).await.map(|body| body.len()).unwrap_or_default() }
         };
-        let sizes: Vec<usize> = futures::stream::iter(RAW).map(|path| fetch(&path)).buffer_unordered(RAW.len()).collect().await;
+        let sizes: Vec<usize> =
+            futures::stream::iter(RAW).map(|path| fetch(&path)).buffer_unordered(RAW.len()).collect().await;
         let bytes: usize = sizes.iter().sum();
         println!(
             "raw: {:.0} ms, {:.0} ms CPU, {} requests, {:.2} MB, peak {:.0} MiB (bodies only, nothing parsed)",
