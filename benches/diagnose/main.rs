@@ -2,6 +2,9 @@
 //! same kinds fetched raw, whole and in parallel. Every figure comes from a process of its own, so that time and
 //! peak memory are its own. Run by hand: `cargo bench --bench diagnose`.
 
+// A measurement that cannot go on says where by panicking, and its figures go to standard output.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
 #[path = "../../tests/it/double.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod double;
@@ -195,7 +198,8 @@ fn raw(kubeconfig: &str) {
             let request = http::Request::get(*path).body(Vec::new()).expect("a request");
             async move { client.request_text(request).await.map(|body| body.len()).unwrap_or_default() }
         };
-        let sizes: Vec<usize> = futures::stream::iter(RAW).map(|path| fetch(&path)).buffer_unordered(RAW.len()).collect().await;
+        let sizes: Vec<usize> =
+            futures::stream::iter(RAW).map(|path| fetch(&path)).buffer_unordered(RAW.len()).collect().await;
         let bytes: usize = sizes.iter().sum();
         println!(
             "raw: {:.0} ms, {:.0} ms CPU, {} requests, {:.2} MB, peak {:.0} MiB (bodies only, nothing parsed)",

@@ -21,7 +21,8 @@ pub fn cluster(nodes: usize, osds: usize) -> Tree {
     let lost: Vec<&String> = names.iter().rev().take(2).collect();
     grow_nodes(&mut tree, &names, &lost);
     let placed: Vec<(usize, &str)> = (3..osds).map(|osd| (osd, names[osd % names.len()].as_str())).collect();
-    let down: Vec<usize> = placed.iter().filter(|(_, node)| lost.iter().any(|n| n == node)).map(|(osd, _)| *osd).collect();
+    let down: Vec<usize> =
+        placed.iter().filter(|(_, node)| lost.iter().any(|n| n == node)).map(|(osd, _)| *osd).collect();
     grow_pods(&mut tree, &names, &placed, &down);
     grow_workloads(&mut tree, &placed);
     grow_ceph(&mut tree, &names, &placed, &down);
@@ -42,9 +43,13 @@ fn write(tree: &mut Tree, path: &str, items: Vec<Value>) {
 /// A copy with names replaced in every text of the object.
 fn copy(object: &Value, replace: &[(&str, &str)]) -> Value {
     match object {
-        Value::String(text) => Value::String(replace.iter().fold(text.clone(), |text, (from, to)| text.replace(from, to))),
+        Value::String(text) => {
+            Value::String(replace.iter().fold(text.clone(), |text, (from, to)| text.replace(from, to)))
+        }
         Value::Array(items) => Value::Array(items.iter().map(|item| copy(item, replace)).collect()),
-        Value::Object(map) => Value::Object(map.iter().map(|(key, value)| (key.clone(), copy(value, replace))).collect()),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), copy(value, replace))).collect())
+        }
         other => other.clone(),
     }
 }
@@ -81,7 +86,9 @@ fn grow_nodes(tree: &mut Tree, names: &[String], lost: &[&String]) {
     let lease = all_leases.iter().find(|lease| lease["metadata"]["name"] == NODE).expect("a lease").clone();
     for name in names {
         let mut node = copy(&template, &[(NODE, name)]);
-        let images: Vec<Value> = (0..50).map(|at| json!({"names": [format!("registry.example/image-{at}@sha256:{at:064}")], "sizeBytes": 1})).collect();
+        let images: Vec<Value> = (0..50)
+            .map(|at| json!({"names": [format!("registry.example/image-{at}@sha256:{at:064}")], "sizeBytes": 1}))
+            .collect();
         node["status"]["images"] = Value::Array(images);
         if lost.contains(&name) {
             for condition in node["status"]["conditions"].as_array_mut().expect("conditions") {
@@ -150,12 +157,15 @@ fn renamed(pod: &Value, node: &str, at: usize) -> Value {
 fn grow_workloads(tree: &mut Tree, osds: &[(usize, &str)]) {
     for path in ["namespaces/rook-ceph/apps/deployments.yaml", "namespaces/rook-ceph/apps/replicasets.yaml"] {
         let mut all = objects(tree, path);
-        let of_osd = |object: &&Value| object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("rook-ceph-osd-0"));
+        let of_osd = |object: &&Value| {
+            object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("rook-ceph-osd-0"))
+        };
         let templates: Vec<Value> = all.iter().filter(of_osd).cloned().collect();
         for (osd, node) in osds {
             let id = osd.to_string();
             for template in &templates {
-                let mut object = copy(template, &[(NODE, node), ("osd-0", &format!("osd-{id}")), ("osd.0", &format!("osd.{id}"))]);
+                let mut object =
+                    copy(template, &[(NODE, node), ("osd-0", &format!("osd-{id}")), ("osd.0", &format!("osd.{id}"))]);
                 for labels in ["/metadata/labels", "/spec/template/metadata/labels", "/spec/selector/matchLabels"] {
                     let Some(labels) = object.pointer_mut(labels) else { continue };
                     for label in ["osd", "ceph-osd-id", "ceph_daemon_id"] {
