@@ -218,7 +218,8 @@ impl<'s> Listener<'s> {
         };
         let labels: Vec<String> =
             spec.selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        Ok(facts.pods_where(&self.metadata.namespace, &labels.join(","))?.iter().collect())
+        let rows = facts.pods_where(&self.metadata.namespace, &labels.join(","))?;
+        Ok(rows.iter().filter(|row| row.is_of_daemon_set(&self.metadata.name)).collect())
     }
 
     /// The nodes on which its pods hold the port, or try to.
