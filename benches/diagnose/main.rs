@@ -2,7 +2,11 @@
 //! same kinds fetched raw, whole and in parallel. Every figure comes from a process of its own, so that time and
 //! peak memory are its own. Run by hand: `cargo bench --bench diagnose`.
 
+// A measurement that cannot go on says where by panicking, and its figures go to standard output.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
 #[path = "../../tests/it/double.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
 mod double;
 mod synthetic;
 
@@ -112,7 +116,7 @@ fn write(path: &Path) {
 
 fn serve(path: &Path) {
     let tree = Tree::open(path).expect("the archive");
-    let double = double::Double::serve(tree, double::Faults::default());
+    let double = double::Double::serve(tree, double::Faults::none());
     println!("{}", double.kubeconfig().display());
     std::thread::sleep(Duration::from_secs(3600));
 }

@@ -42,12 +42,14 @@ pub struct Faults {
     pub faults: Vec<Fault>,
     /// How long a Ceph command hangs that found no monitor. On a real cluster these are 5 or 10 seconds.
     pub hang: Duration,
+    /// A page of a list is never longer, whatever the client allows: then small clusters have several pages.
+    pub page: usize,
 }
 
 impl Faults {
     /// A server without faults of its own.
     pub fn none() -> Self {
-        Self { faults: Vec::new(), hang: Duration::from_millis(50) }
+        Self { faults: Vec::new(), hang: Duration::from_millis(50), page: usize::MAX }
     }
 
     pub fn some(faults: impl Into<Vec<Fault>>) -> Self {
@@ -166,6 +168,7 @@ struct Server {
     listings: Mutex<BTreeMap<(String, Option<String>), Listing>>,
     faults: Mutex<Vec<Fault>>,
     hang: Duration,
+    page: usize,
     requests: Mutex<Vec<String>>,
     date: HeaderValue,
 }
@@ -236,6 +239,7 @@ impl Server {
             listings: Mutex::default(),
             faults: Mutex::new(faults.faults),
             hang: faults.hang,
+            page: faults.page,
             requests: Mutex::default(),
             date: HeaderValue::from_str(&date).unwrap(),
         }

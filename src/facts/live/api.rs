@@ -85,6 +85,8 @@ impl Failure {
     pub fn why(self) -> Why {
         match self {
             Self::Refused { status: StatusCode::FORBIDDEN, message, .. } => Why::Forbidden(message),
+            // The server waited for its storage, or a proxy for the server, as long as it may.
+            Self::Refused { status: StatusCode::GATEWAY_TIMEOUT, .. } => Why::Timeout,
             Self::Refused { status, message, .. } => Why::Unreachable(format!("{}: {message}", status.as_u16())),
             Self::Lost(error) => Why::Unreachable(chain(error.as_ref())),
             Self::Timeout => Why::Timeout,

@@ -49,23 +49,14 @@ impl Server {
                 let lines = lines.iter().map(|line| if stamped { line } else { without_stamp(line) });
                 Answer::text(200, &lines.flat_map(|line| [line, "\n"]).collect::<String>())
             }
-            _ if previous => Answer::bad_request(&format!(
-                "previous terminated container {container:?} in pod {pod_name:?} not found"
-            )),
-            _ => match waiting(pod, &container) {
-                Some(reason) => Answer::bad_request(&format!(
-                    "container {container:?} in pod {pod_name:?} is waiting to start: {reason}"
-                )),
-                None => Answer::failure(
-                    500,
-                    "",
-                    &format!(
-                        "Get \"https://10.200.0.1:10250/containerLogs/{ns}/{pod_name}/{container}\": \
+            _ => {
+                let previous = if previous { "?previous=true" } else { "" };
+                let message = format!(
+                    "Get \"https://10.200.0.1:10250/containerLogs/{ns}/{pod_name}/{container}{previous}\": \
                      dial tcp 10.200.0.1:10250: connect: no route to host"
-                    ),
-                    Value::Null,
-                ),
-            },
+                );
+                Answer::failure(500, "", &message, Value::Null)
+            }
         }
     }
 
@@ -161,7 +152,8 @@ impl Server {
             return None;
         }
         let (stdout, stderr) = (stdout.unwrap_or_default(), stderr.unwrap_or_default());
-        let rc = rc.map_or("1".to_owned(), |rc| String::from_utf8_lossy(&rc).trim().to_owned());
+        let unsaid = if stderr.is_empty() { "0" } else { "1" };
+        let rc = rc.map_or(unsaid.to_owned(), |rc| String::from_utf8_lossy(&rc).trim().to_owned());
         match rc.parse() {
             Ok(rc) if rc != 0 && String::from_utf8_lossy(&stderr).contains("timed out") => Some(self.hung(stderr, rc)),
             Ok(rc) => Some(Ran { stdout, stderr, rc, after: Duration::ZERO }),
@@ -200,14 +192,6 @@ fn container(pod: &Value, named: &str) -> Result<String, Answer> {
         (named, _) if main.contains(&named) || init.contains(&named) => Ok(named.to_owned()),
         (named, _) => Err(Answer::bad_request(&format!("container {named} is not valid for pod {name}"))),
     }
-}
-
-/// Why a container has not begun to run.
-fn waiting(pod: &Value, container: &str) -> Option<String> {
-    let of = |field: &str| pod["status"][field].as_array().cloned().unwrap_or_default();
-    let statuses = [of("containerStatuses"), of("initContainerStatuses")].concat();
-    let status = statuses.iter().find(|status| status["name"] == container)?;
-    Some(status["state"]["waiting"]["reason"].as_str()?.to_owned())
 }
 
 /// The recording keeps the stamps that the kubelet puts before each line on demand.

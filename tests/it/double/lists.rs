@@ -10,7 +10,7 @@ use super::{Answer, Asked, Listing, Server, forbidden, not_found};
 
 const RESOURCE_VERSION: &str = "672";
 /// Columns that only `-o wide` shows.
-const WIDE: [&str; 19] = [
+const WIDE: [&str; 17] = [
     "IP",
     "Node",
     "Nominated Node",
@@ -28,8 +28,6 @@ const WIDE: [&str; 19] = [
     "Images",
     "Selector",
     "VolumeMode",
-    "Attached Metadata",
-    "Reason For",
 ];
 
 impl Server {
@@ -103,8 +101,10 @@ impl Server {
                 _ => return Answer::bad_request("invalid continue token: continue key is not valid"),
             },
         };
-        let limit = asked.get("limit").parse().unwrap_or(0usize);
-        let to = if limit == 0 { chosen.len() } else { chosen.len().min(from + limit) };
+        let to = match asked.get("limit").parse().unwrap_or(0usize) {
+            0 => chosen.len(),
+            limit => chosen.len().min(from + limit.min(self.page)),
+        };
         let mut metadata = json!({"resourceVersion": RESOURCE_VERSION});
         if to < chosen.len() {
             metadata["continue"] = format!("from-{to}").into();
@@ -132,7 +132,8 @@ impl Server {
             Some(table) => (table.columns, table.cells),
             None => self.plain_table(resource, objects),
         };
-        let columns: Vec<Value> = columns.iter().map(|name| column(name)).collect();
+        let is_event = resource.name() == "events";
+        let columns: Vec<Value> = columns.iter().map(|name| column(name, is_event)).collect();
         let rows: Vec<Value> = objects
             .iter()
             .zip(cells)
@@ -173,24 +174,29 @@ impl Server {
     }
 }
 
-fn column(name: &str) -> Value {
+/// An event's own name is the one thing that a table of events shows only when it is wide.
+fn column(name: &str, is_event: bool) -> Value {
     let format = if name == "Name" { "name" } else { "" };
-    json!({"name": name, "type": "string", "format": format, "description": name,
-        "priority": u8::from(WIDE.contains(&name))})
+    let is_wide = WIDE.contains(&name) || (is_event && name == "Name");
+    json!({"name": name, "type": "string", "format": format, "description": name, "priority": u8::from(is_wide)})
 }
 
 fn metadata_of(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }
 
-/// The answer to a question that the bundle cannot answer. What was not captured was most likely not allowed.
+/// The answer to a question that the bundle cannot answer.
 pub(super) fn unknown(why: &Why, target: &Target<'_>) -> Answer {
     match why {
-        Why::Forbidden(_) | Why::NotCaptured => forbidden(target),
+        Why::Forbidden(text) if text.is_empty() => forbidden(target),
+        Why::Forbidden(text) => Answer::failure(403, "Forbidden", text, Value::Null),
         Why::NotOffered(_) => Answer::no_path(),
         Why::Timeout => {
-            Answer::failure(504, "Timeout", "Timeout: request did not complete within the allotted timeout", json!({}))
+            let message = "Timeout: request did not complete within the allotted timeout";
+            Answer::failure(504, "Timeout", message, json!({}))
         }
+        // No real server says this; it is neither a refusal nor an absence, and asking again does not help.
+        Why::NotCaptured => Answer::failure(501, "", "nothing was recorded of this", Value::Null),
         why => Answer::failure(500, "InternalError", &format!("Internal error occurred: {why}"), Value::Null),
     }
 }

@@ -106,6 +106,10 @@ impl Resource {
     /// What the place of an object says of its kind.
     fn seen(path: &str, object: &Value) -> Option<Self> {
         let (ns, group, plural) = place(path)?;
+        // Without its CRD no such kind is served, whatever lies in the bundle.
+        if group.contains('.') && !group.ends_with(".k8s.io") {
+            return None;
+        }
         let api_version = object["apiVersion"].as_str()?;
         Some(Self {
             group: group.to_owned(),
@@ -137,30 +141,43 @@ impl Resource {
         }
     }
 
-    fn categories(&self) -> &'static [&'static str] {
-        if IN_ALL.contains(&self.plural.as_str()) { &["all"] } else { &[] }
-    }
-
     fn legacy(&self) -> Vec<Value> {
         let whole = json!({"name": self.plural, "singularName": self.kind.to_lowercase(),
-            "namespaced": self.namespaced, "kind": self.kind, "verbs": ["get", "list"],
-            "shortNames": self.short_names, "categories": self.categories()});
+            "namespaced": self.namespaced, "kind": self.kind, "verbs": ["get", "list"]});
         let parts = self.parts().iter().map(|(part, kind, verbs)| {
             json!({"name": format!("{}/{part}", self.plural), "singularName": "", "namespaced": true, "kind": kind,
                 "verbs": verbs})
         });
-        std::iter::once(whole).chain(parts).collect()
+        std::iter::once(self.with_names(whole)).chain(parts).collect()
     }
 
     fn aggregated(&self) -> Value {
-        let kind = |kind: &str| json!({"group": "", "version": "", "kind": kind});
+        // Only kinds of a CRD say again which group they are of.
+        let custom = self.known.map_or(!self.columns.is_empty(), |kind| kind.is_custom());
+        let (group, version) = if custom { (self.group.as_str(), self.version.as_str()) } else { ("", "") };
+        let kind = |kind: &str| json!({"group": group, "version": version, "kind": kind});
         let parts = self.parts().iter();
         let parts: Vec<Value> = parts
             .map(|(part, of, verbs)| json!({"subresource": part, "responseKind": kind(of), "verbs": verbs}))
             .collect();
-        json!({"resource": self.plural, "responseKind": kind(&self.kind), "singularResource": self.kind.to_lowercase(),
-            "scope": if self.namespaced { "Namespaced" } else { "Cluster" }, "verbs": ["get", "list"],
-            "shortNames": self.short_names, "categories": self.categories(), "subresources": parts})
+        let mut whole = json!({"resource": self.plural, "responseKind": kind(&self.kind),
+            "singularResource": self.kind.to_lowercase(), "verbs": ["get", "list"],
+            "scope": if self.namespaced { "Namespaced" } else { "Cluster" }});
+        if !parts.is_empty() {
+            whole["subresources"] = parts.into();
+        }
+        self.with_names(whole)
+    }
+
+    /// The other names of a kind; a server leaves out what is empty.
+    fn with_names(&self, mut resource: Value) -> Value {
+        if !self.short_names.is_empty() {
+            resource["shortNames"] = json!(self.short_names);
+        }
+        if IN_ALL.contains(&self.plural.as_str()) {
+            resource["categories"] = json!(["all"]);
+        }
+        resource
     }
 }
 
@@ -218,7 +235,7 @@ impl Server {
         let aggregated = aggregated_version(&asked.accept);
         match segments[..] {
             ["version"] => {
-                let version = self.bundle.server_version();
+                let version = self.bundle.server_version().unwrap_or_else(|| "v1.32.0".to_owned());
                 Answer::json(&json!({"major": "1", "minor": "", "gitVersion": version, "platform": "linux/amd64"}))
             }
             ["api"] | ["apis"] if aggregated.is_some() => {
