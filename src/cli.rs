@@ -168,7 +168,7 @@ pub struct Output {
     /// What to print
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
-    /// Also what passed, and all evidence
+    /// Also what passed, and nothing left out
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Only the verdict
@@ -189,11 +189,12 @@ pub enum Format {
 
 /// Reads the command line; the first argument is the program's own name.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let mut args: Vec<OsString> = args.into_iter().collect();
     let mut command = Cli::command().bin_name(program(args.first()));
     for leaf in ["explain", "checks", "examples", "schema", "version"] {
         command = command.mut_subcommand(leaf, |leaf| leaf.help_template(LEAF_LAYOUT).after_help(LEAF_HELP));
     }
+    put_command_first(&mut args, &command);
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     match contradiction(&cli) {
@@ -210,6 +211,38 @@ fn program(name: Option<&OsString>) -> String {
         Some(plugin) => format!("kubectl {}", plugin.replace('-', " ").replace('_', "-")),
         None => stem,
     }
+}
+
+/// Moves the command in front of its flags: clap then sees all of them in one place, and what may be repeated adds
+/// up wherever it stands.
+fn put_command_first(args: &mut [OsString], command: &clap::Command) {
+    let mut at = 1;
+    while let Some(arg) = args.get(at).map(|arg| arg.to_string_lossy().into_owned()) {
+        if arg == "--" {
+            return;
+        }
+        if arg.starts_with('-') {
+            at += if awaits_value(&arg, command) { 2 } else { 1 };
+            continue;
+        }
+        if command.find_subcommand(&arg).is_some() {
+            args[1..=at].rotate_right(1);
+        }
+        return;
+    }
+}
+
+/// Whether the next argument is the value of this flag.
+fn awaits_value(flag: &str, command: &clap::Command) -> bool {
+    let takes_value = |arg: &clap::Arg| arg.get_action().takes_values();
+    if let Some(long) = flag.strip_prefix("--") {
+        return command.get_arguments().any(|arg| arg.get_long() == Some(long) && takes_value(arg));
+    }
+    // In `-vn rook` the last of the letters waits for its value; in `-nrook` the value is there.
+    let short = |letter: char| command.get_arguments().find(|arg| arg.get_short() == Some(letter));
+    let letters: Vec<char> = flag.chars().skip(1).collect();
+    let first = letters.iter().position(|letter| short(*letter).is_some_and(takes_value));
+    first.is_some_and(|at| at + 1 == letters.len())
 }
 
 /// Flags that cannot mean anything together, wherever they stand: before or after the command.
@@ -314,6 +347,8 @@ mod tests {
             "kubectl-rookdoctor --context prod -n rook diagnose --only NET,MON -o json --as-group a --as-group b",
             "kubectl-rookdoctor diagnose --context prod -n rook --only NET,MON -o json --as-group a --as-group b",
             "kubectl-rookdoctor --only NET,MON --as-group a --as-group b -o json --context prod --namespace rook",
+            "kubectl-rookdoctor --only NET --as-group a -ojson diagnose --as-group=b --only=MON --context prod -n rook",
+            "kubectl-rookdoctor --only NET -vn diagnose --as-group a diagnose --as-group b --only MON --context prod -n rook -o json",
         ] {
             let cli = read(line).unwrap();
             assert_eq!(cli.source.connection.context.as_deref(), Some("prod"), "{line}");

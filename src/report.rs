@@ -3,7 +3,7 @@
 //! Once released, fields may be added, never removed or renamed. Whatever came from the cluster is cleaned here
 //! and nowhere else.
 
-mod clean;
+pub(crate) mod clean;
 pub mod human;
 pub mod json;
 mod need;

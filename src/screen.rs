@@ -5,7 +5,11 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
+use crate::report::clean::clean;
 use crate::report::human::ascii;
+
+/// Longest complaint.
+const COMPLAINT: usize = 2000;
 
 /// Standard output and error, as the terminal, the environment and the command line want them.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +55,11 @@ impl Screen {
         }
     }
 
-    /// Tells a person what went wrong. If even that fails there is nobody left to tell.
+    /// Tells a person in one line what went wrong. If even that fails there is nobody left to tell.
     pub fn complain(&self, text: &str) {
-        let text = if self.unicode { text.to_owned() } else { ascii(text) };
+        // An error may quote the cluster, an archive or a credentials plugin.
+        let text = clean(text, COMPLAINT);
+        let text = if self.unicode { text } else { ascii(&text) };
         let mut err = AutoStream::new(io::stderr().lock(), self.color);
         let _ = writeln!(err, "{text}");
     }

@@ -2,6 +2,9 @@
 //! same kinds fetched raw, whole and in parallel. Every figure comes from a process of its own, so that time and
 //! peak memory are its own. Run by hand: `cargo bench --bench diagnose`.
 
+// A measurement that cannot go on says where by panicking, and its figures go to standard output.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
 #[path = "../../tests/it/double.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod double;

@@ -91,6 +91,14 @@ fn pools_of<'p>(check: &HealthCheck, pools: &'p [Pool]) -> BTreeMap<&'p str, u32
     counts
 }
 
+/// `replicapool, kube`
+fn pool_names(pools: &BTreeMap<&str, u32>) -> String {
+    if pools.is_empty() {
+        return "pools that Ceph does not name".to_owned();
+    }
+    pools.keys().copied().collect::<Vec<_>>().join(", ")
+}
+
 fn places(pools: &BTreeMap<&str, u32>) -> Vec<Place> {
     pools.keys().map(|name| Place::Pool((*name).to_owned())).collect()
 }

@@ -108,6 +108,11 @@ pub(crate) fn ceph_classes<'s>(facts: &Facts<'s>) -> Result<BTreeMap<&'s str, &'
     Ok(classes.map(|class| (class.metadata.name.as_str(), class)).collect())
 }
 
+/// The CephFilesystem that volumes of this class lie in.
+pub(crate) fn filesystem(ns: &str, class: &StorageClass) -> Option<ObjectRef> {
+    class.parameters.get("fsName").map(|name| ObjectRef::new(kinds::FILESYSTEM, ns, name))
+}
+
 pub(crate) fn is_ceph_driver(driver: &str) -> bool {
     driver.ends_with("rbd.csi.ceph.com") || driver.ends_with("cephfs.csi.ceph.com")
 }
@@ -162,6 +167,17 @@ fn version(image: &str) -> Option<Version> {
         digits.parse().ok()
     });
     Some((numbers.next()??, numbers.next()??, numbers.next()??))
+}
+
+/// `Pod apps/a and 3 more`: some of these objects, and how many more there are.
+pub(crate) fn name_some(objects: &[ObjectRef], unopened: usize) -> String {
+    const SHOWN: usize = 4;
+    let mut names: Vec<String> = objects.iter().take(SHOWN).map(ObjectRef::to_string).collect();
+    let more = objects.len().saturating_sub(SHOWN) + unopened;
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    listed(&names)
 }
 
 /// `a`, `a and b`, `a, b and c`

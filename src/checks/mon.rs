@@ -8,13 +8,14 @@ pub mod mon_unschedulable;
 pub mod mons_start_slowly;
 pub mod quorum_lost;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{ObjectRef, Place};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, MonPod, Settled, Unknown, kinds};
 use crate::objects::ceph::{Mon as MapMon, MonStatus};
 use crate::objects::kube::ConfigMap;
+use crate::objects::rook::CephCluster;
 
 /// What the names of all monitors' Deployments begin with.
 pub(crate) const PREFIX: &str = "rook-ceph-mon-";
@@ -63,6 +64,12 @@ pub(crate) fn deployment(ns: &str, id: &str) -> ObjectRef {
     ObjectRef::new(kinds::DEPLOYMENT, ns, &format!("{PREFIX}{id}"))
 }
 
+/// Whether this cluster ever had a quorum: only then could Rook write down its fsid and the daemons' versions.
+pub(crate) fn existed(cluster: &CephCluster) -> bool {
+    let ceph = &cluster.status.ceph;
+    !ceph.fsid.is_empty() || !ceph.versions.is_empty()
+}
+
 /// How many of this many monitors make a quorum.
 pub(crate) fn majority(mons: usize) -> usize {
     mons / 2 + 1
@@ -72,36 +79,71 @@ pub(crate) fn majority(mons: usize) -> usize {
 pub(crate) enum Quorum<'s> {
     /// Ceph answers, which it does only with a quorum; or a monitor that is a member says so.
     Holds { inside: Vec<&'s str>, mons: usize, map: Option<&'s [MapMon]> },
-    /// Ceph does not answer, and no monitor that does is a member.
-    Unseen(Sockets<'s>),
+    /// Too few of the monmap can be members.
+    Lost(Box<Lost<'s>>),
+    /// Ceph does not answer, and what would decide was not seen.
+    Open(Vec<Unknown>),
 }
 
-/// What the running monitors say on their admin sockets.
-pub(crate) struct Sockets<'s> {
+/// A quorum that is lost: who counts, who answers, and who does not.
+pub(crate) struct Lost<'s> {
+    pub map: Vec<&'s str>,
     pub answered: Vec<&'s MonStatus>,
-    pub silent: Vec<Unknown>,
+    pub missing: Vec<&'s str>,
+    /// Nodes that are not Ready.
+    pub gone: BTreeSet<&'s str>,
+    /// Why Ceph did not answer.
+    pub asked: Option<Unknown>,
 }
 
 /// Asks Ceph, and if it does not answer, each running monitor's own socket, which answers without a quorum.
 pub(crate) fn quorum<'s>(facts: &Facts<'s>) -> Result<Quorum<'s>, Gap> {
-    if let Ok(status) = facts.ceph_status().settled()?
-        && !status.quorum_names.is_empty()
-    {
-        let inside = status.quorum_names.iter().map(String::as_str).collect();
-        return Ok(Quorum::Holds { inside, mons: status.monmap.num_mons, map: None });
-    }
+    let asked = match facts.ceph_status().settled()? {
+        Ok(status) if !status.quorum_names.is_empty() => {
+            let inside = status.quorum_names.iter().map(String::as_str).collect();
+            return Ok(Quorum::Holds { inside, mons: status.monmap.num_mons, map: None });
+        }
+        Ok(_) => None,
+        Err(unknown) => Some(unknown),
+    };
     let mons = mons(facts)?;
     let running = mons.iter().filter(|mon| mon.runs()).map(|mon| MonPod { id: mon.id, pod: &mon.pod.name });
     let sockets = facts.each(running, |facts, mon| facts.mon_socket(mon))?;
     let answered: Vec<&MonStatus> = sockets.seen.into_iter().map(|(_, status)| status).collect();
-    Ok(match answered.iter().find(|status| is_member(status)) {
-        Some(status) => {
-            let map = &status.monmap.mons;
-            let inside = map.iter().filter(|mon| status.quorum.contains(&mon.rank));
-            Quorum::Holds { inside: inside.map(|mon| mon.name.as_str()).collect(), mons: map.len(), map: Some(map) }
-        }
-        None => Quorum::Unseen(Sockets { answered, silent: sockets.blind }),
+    if let Some(status) = answered.iter().find(|status| is_member(status)) {
+        let map = &status.monmap.mons;
+        let inside = map.iter().filter(|mon| status.quorum.contains(&mon.rank)).map(|mon| mon.name.as_str());
+        return Ok(Quorum::Holds { inside: inside.collect(), mons: map.len(), map: Some(map) });
+    }
+    let gone = gone_nodes(facts)?;
+    Ok(match lost(&mons, answered, gone, asked.clone()) {
+        Some(lost) => Quorum::Lost(Box::new(lost)),
+        None => Quorum::Open(sockets.blind.into_iter().chain(asked).collect()),
     })
+}
+
+/// Counts who may still be a member: a monitor that runs on a node in sight and was not heard. Epoch 0 is the map
+/// that a monitor is born with: it never had a quorum, and cannot tell of one that is lost.
+fn lost<'s>(
+    mons: &[Mon<'s>],
+    answered: Vec<&'s MonStatus>,
+    gone: BTreeSet<&'s str>,
+    asked: Option<Unknown>,
+) -> Option<Lost<'s>> {
+    let newest = answered.iter().map(|status| &status.monmap).max_by_key(|map| map.epoch)?;
+    let map: Vec<&str> = newest.mons.iter().map(|mon| mon.name.as_str()).collect();
+    let silent = |id: &&str| answered.iter().all(|status| status.name != **id);
+    let missing: Vec<&str> = map.iter().copied().filter(silent).collect();
+    let in_sight = |mon: &&Mon<'_>| mon.runs() && !mon.node.is_some_and(|node| gone.contains(node));
+    let may_serve = mons.iter().filter(in_sight).filter(|mon| missing.contains(&mon.id)).count();
+    let decided = newest.epoch > 0 && may_serve < majority(map.len());
+    decided.then_some(Lost { map, answered, missing, gone, asked })
+}
+
+/// Nodes that are not Ready. If nodes cannot be read none is called gone, and the question stays open.
+fn gone_nodes<'s>(facts: &Facts<'s>) -> Result<BTreeSet<&'s str>, Gap> {
+    let Ok(nodes) = facts.nodes().settled()? else { return Ok(BTreeSet::new()) };
+    Ok(nodes.iter().filter(|node| !node.is_ready()).map(|node| node.name.as_str()).collect())
 }
 
 /// Whether this monitor counts itself among a majority of its map.

@@ -14,9 +14,9 @@ pub mod sandbox_failing;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::check::{Evidence, ObjectRef, Place};
+use crate::check::{Evidence, ObjectRef, Place, quote};
 use crate::facts::tables::PodRow;
-use crate::facts::{Each, Facts, Gap, both};
+use crate::facts::{Each, Facts, Gap, Log, Settled, both};
 use crate::objects::kube::{ContainerStatus, DaemonSet, Pod, Terminated};
 use crate::objects::multus::{NetworkAttachment, Selection, selections};
 
@@ -81,9 +81,7 @@ fn is_multus(daemon_set: &DaemonSet) -> bool {
 pub(crate) fn multus_pods<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
     let mut pods = Vec::new();
     let each = facts.each(multus_daemon_sets(facts)?, |facts, daemon_set| {
-        let labels = &daemon_set.spec.selector.match_labels;
-        let label = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
-        facts.pods_where(&daemon_set.metadata.namespace, &label)
+        facts.pods_where(&daemon_set.metadata.namespace, &pod_label(daemon_set))
     })?;
     // Without one of the tables it is not known which nodes have the daemon.
     if let Some(unknown) = each.blind.into_iter().next() {
@@ -93,6 +91,12 @@ pub(crate) fn multus_pods<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap>
         pods.extend(rows);
     }
     Ok(pods)
+}
+
+/// The label selector of a DaemonSet's pods, as the command line writes it.
+pub(crate) fn pod_label(daemon_set: &DaemonSet) -> String {
+    let labels = daemon_set.spec.selector.match_labels.iter();
+    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 /// A daemon that was restarted a moment ago is not down yet.
@@ -125,6 +129,33 @@ pub(crate) fn crashing(pod: &Pod) -> Option<&ContainerStatus> {
         let between = status.state.waiting.is_none() && !status.ready;
         waits == "CrashLoopBackOff" || (between && status.terminated().is_some_and(failed))
     })
+}
+
+/// How a pod that is down fails, and the container that shows it.
+pub(crate) fn trouble(pod: &Pod) -> (&'static str, Option<&ContainerStatus>) {
+    if let Some(status) = crashing(pod) {
+        return ("crashes", Some(status));
+    }
+    let how = if pod.has_sandbox() { "is not Ready" } else { "has no network" };
+    (how, pod.status.container_statuses.iter().find(|status| !status.ready))
+}
+
+/// The last line of a container's logs, of this run or the one before, that holds one of these texts. None
+/// if none does, or if the log cannot be read: it is for a fault that is known from elsewhere.
+pub(crate) fn last_words(
+    facts: &Facts<'_>,
+    pod: &Pod,
+    container: &str,
+    texts: &[&str],
+) -> Result<Option<Evidence>, Gap> {
+    let (ns, name) = (&pod.metadata.namespace, &pod.metadata.name);
+    let now = facts.log(ns, name, container).settled();
+    let (now, before) = both(now, facts.previous_log(ns, name, container).settled())?;
+    let logs: [Option<&Log>; 2] = [now, before].map(|log| match log {
+        Ok(log) => Some(log),
+        Err(_unread) => None,
+    });
+    Ok(logs.into_iter().flatten().find_map(|log| quote(ns, name, container, log, texts)))
 }
 
 /// How a container fails, quoted from its status.

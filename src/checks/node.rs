@@ -122,8 +122,8 @@ pub(crate) fn boots(facts: &Facts<'_>, of: impl Fn(&str) -> bool) -> Result<Boot
         witnesses.entry(&row.node).or_default().push(row);
     }
     let opened = witnesses.into_values().take(NODES).flat_map(|mut rows| {
-        // One that restarted often has restarted since, and its older end is overwritten.
-        rows.sort_by_key(|row| row.restarts);
+        // One that restarted often may have done so since the boot, which overwrites the older end.
+        rows.sort_by_key(|row| (row.restarts == 0, row.restarts));
         rows.into_iter().take(WITNESSES)
     });
     let opened = facts.each(opened, |facts, row| facts.pod(&row.ns, &row.name))?;
@@ -132,7 +132,8 @@ pub(crate) fn boots(facts: &Facts<'_>, of: impl Fn(&str) -> bool) -> Result<Boot
     Ok(boots)
 }
 
-/// Pods of which most are on the host network of some node: CSI, kube-proxy or what replaces it, control plane.
+/// Pods that are on the host network of their node: CSI's node plugins (among others), kube-proxy or what
+/// replaces it, the control plane.
 fn host_pods<'s>(facts: &Facts<'s>) -> Result<Each<&'static str, PodRowTable<'s>>, Gap> {
     facts.each(["", "k8s-app in (kube-proxy,calico-node,cilium)", "tier=control-plane"], |facts, label| match *label {
         "" => facts.csi_pods(),
@@ -140,9 +141,11 @@ fn host_pods<'s>(facts: &Facts<'s>) -> Result<Each<&'static str, PodRowTable<'s>
     })
 }
 
-/// Restarted lately, or down.
+/// Restarted lately, or down; of the pods beside CSI's node plugins most have a network of their own.
 fn may_have_rebooted(row: &PodRow) -> bool {
-    !row.node.is_empty() && !row.is_done() && (restarted_lately(row) || !row.is_well())
+    let is_node_plugin = row.name.contains("plugin-") && !row.name.contains("-provisioner-");
+    let is_witness = row.ns == "kube-system" || (is_node_plugin && !row.name.contains("-ctrlplugin-"));
+    is_witness && !row.node.is_empty() && !row.is_done() && (restarted_lately(row) || !row.is_well())
 }
 
 impl Boots {

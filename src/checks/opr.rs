@@ -49,7 +49,7 @@ pub(crate) fn older(facts: &Facts<'_>, at: Option<Timestamp>, than: SignedDurati
 
 /// `3 d`, `2 h`, `40 min`: an age that a person can take in.
 pub(crate) fn ago(facts: &Facts<'_>, at: Timestamp) -> String {
-    let minutes = facts.now().duration_since(at).as_mins();
+    let minutes = facts.now().duration_since(at).as_mins().max(0);
     match minutes {
         ..120 => format!("{minutes} min"),
         120..2880 => format!("{} h", minutes / 60),

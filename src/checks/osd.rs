@@ -1,6 +1,7 @@
 //! OSDs.
 
 pub mod device_skipped;
+mod lost;
 pub mod osd_down;
 pub mod osd_flags_left;
 pub mod osd_missing;

@@ -8,18 +8,16 @@ pub mod pinger_failing;
 pub mod stale_after_reboot;
 pub mod vpc_nat_gateway_failing;
 
-use crate::check::{Evidence, quote};
-use crate::facts::{Facts, Gap, Log, Settled, both, kinds};
-use crate::objects::kube::Pod;
+use std::collections::BTreeMap;
+
+use crate::facts::{Facts, Gap, kinds};
 
 /// The namespace that Kube-OVN runs in: its manifest says `kube-system`, other packages differ.
 pub(crate) fn namespace<'s>(facts: &Facts<'s>) -> Result<&'s str, Gap> {
     if !facts.installed(kinds::SUBNET)? {
         return Err(Gap::NotInstalled(kinds::SUBNET));
     }
-    let label = |labels: &std::collections::BTreeMap<String, String>, app: &str| {
-        labels.get("app").is_some_and(|value| value == app)
-    };
+    let label = |labels: &BTreeMap<String, String>, app: &str| labels.get("app").is_some_and(|value| value == app);
     let is_it = |app: &'static str| {
         let mut all = facts.daemon_sets()?.iter();
         Ok(all.find(|set| label(&set.spec.selector.match_labels, app)).map(|set| set.metadata.namespace.as_str()))
@@ -39,16 +37,3 @@ const OVS_FAULTS: &[&str] = &[
     "br-int.mgmt: connection failed",
     "db.sock: database connection failed",
 ];
-
-/// The last line of a container's logs, of this run or the one before, that holds one of these texts. None
-/// if none does, or if the log cannot be read: for a fault that is known from elsewhere.
-pub(crate) fn words(facts: &Facts<'_>, pod: &Pod, container: &str, texts: &[&str]) -> Result<Option<Evidence>, Gap> {
-    let (ns, name) = (&pod.metadata.namespace, &pod.metadata.name);
-    let now = facts.log(ns, name, container).settled();
-    let (now, before) = both(now, facts.previous_log(ns, name, container).settled())?;
-    let logs: [Option<&Log>; 2] = [now, before].map(|log| match log {
-        Ok(log) => Some(log),
-        Err(_unread) => None,
-    });
-    Ok(logs.into_iter().flatten().find_map(|log| quote(ns, name, container, log, texts)))
-}

@@ -49,11 +49,20 @@ fn human(entries: &[Entry], width: usize) -> String {
     page.finish()
 }
 
+/// The first reads; `explain` has them all.
+fn summary(reads: &[&str]) -> String {
+    const FEW: usize = 4;
+    match reads.len().checked_sub(FEW) {
+        None | Some(0) => reads.join(", "),
+        Some(more) => format!("{} and {more} more", reads[..FEW].join(", ")),
+    }
+}
+
 fn table<'e>(entries: impl Iterator<Item = &'e Entry>, width: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(width).unwrap_or(120).saturating_sub(2));
-    table.add_rows(entries.map(|entry| [entry.code.to_owned(), entry.name.to_owned(), entry.reads.join(", ")]));
+    table.add_rows(entries.map(|entry| [entry.code.to_owned(), entry.name.to_owned(), summary(&entry.reads)]));
     let fixed = |width| ColumnConstraint::Absolute(Width::Fixed(width));
     table.set_constraints([fixed(9), fixed(31)]);
     for column in table.column_iter_mut() {

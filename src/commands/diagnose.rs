@@ -1,5 +1,6 @@
 //! `diagnose`: opens the source, asks every check, prints the report.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,10 +45,13 @@ pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
 async fn interruptible(
     asked: impl Future<Output = Result<Vec<Report>, Failed>> + Send + 'static,
 ) -> Result<Vec<Report>, Failed> {
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    // The first poll is what installs the handler: it must be there before anything can take long.
+    let _ = futures::poll!(&mut interrupt);
     let mut task = tokio::spawn(asked);
     tokio::select! {
         reports = &mut task => reports.context("the diagnosis ended early")?,
-        _ = tokio::signal::ctrl_c() => {
+        Ok(()) = &mut interrupt => {
             task.abort();
             Err(Failed::interrupted())
         }
@@ -125,7 +129,7 @@ async fn ask(
     progress: Progress,
 ) -> Result<Vec<Report>, Failed> {
     let started = Instant::now();
-    let opened = open(target).await?;
+    let opened = open(target, scope.timeout).await?;
     // Connecting is part of the time that the user gave.
     scope.timeout = scope.timeout.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
     if let Some(namespace) = &opened.namespace {
@@ -146,7 +150,7 @@ async fn ask(
     Ok(diagnoses.iter().map(|diagnosis: &Diagnosis| Report::new(diagnosis, &run)).collect())
 }
 
-async fn open(target: Target) -> Result<Opened, Failed> {
+async fn open(target: Target, at_most: Duration) -> Result<Opened, Failed> {
     let options = match target {
         Target::Recorded(open) => {
             let source = Arc::new(open()?);
@@ -154,28 +158,30 @@ async fn open(target: Target) -> Result<Opened, Failed> {
         }
         Target::Live(options) => options,
     };
-    Ok(match connect(&options).await {
-        Ok(live) => Opened {
+    let unconnected = |why| Opened {
+        kind: SourceKind::Live,
+        context: options.context.clone(),
+        namespace: None,
+        source: Arc::new(Unconnected(why)),
+    };
+    Ok(match tokio::time::timeout(at_most, connect(&options)).await {
+        Ok(Ok(live)) => Opened {
             kind: SourceKind::Live,
             context: Some(live.context().to_owned()),
             namespace: Some(live.default_namespace().to_owned()),
             source: Arc::new(live),
         },
-        Err(error) => Opened {
-            kind: SourceKind::Live,
-            context: options.context.clone(),
-            namespace: None,
-            source: Arc::new(Unconnected(format!("{error}; {}", error.next_step()))),
-        },
+        Ok(Err(error)) => unconnected(Why::Unreachable(format!("{error}; {}", error.next_step()))),
+        Err(_) => unconnected(Why::Timeout),
     })
 }
 
 /// A cluster to which there is no connection: every question has the same answer, and the report tells it.
-struct Unconnected(String);
+struct Unconnected(Why);
 
 impl Source for Unconnected {
     fn fetch<'a>(&'a self, _fact: &'a Fact) -> BoxFuture<'a, Result<Reading, Why>> {
-        async { Err(Why::Unreachable(self.0.clone())) }.boxed()
+        async { Err(self.0.clone()) }.boxed()
     }
 
     fn now(&self) -> Timestamp {

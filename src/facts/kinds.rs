@@ -136,5 +136,4 @@ kinds! {
     CSI_OPERATOR_CONFIG: ceph_csi::OperatorConfig = "csi.ceph.io" "v1" "operatorconfigs" "OperatorConfig" true;
     CSI_CONNECTION: ceph_csi::CephConnection = "csi.ceph.io" "v1" "cephconnections" "CephConnection" true;
     SUBNET: kube_ovn::Subnet = "kubeovn.io" "v1" "subnets" "Subnet" false;
-    NAT_GATEWAY: kube_ovn::NatGateway = "kubeovn.io" "v1" "vpc-nat-gateways" "VpcNatGateway" false;
 }

@@ -130,8 +130,6 @@ reads! {
         |_| Some(everywhere(kinds::NETWORK_ATTACHMENT));
     /// Kube-OVN Subnets
     Subnets: subnets -> list<kube_ovn::Subnet> = |_| Some(everywhere(kinds::SUBNET));
-    /// Kube-OVN VPC NAT gateways
-    NatGateways: nat_gateways -> list<kube_ovn::NatGateway> = |_| Some(everywhere(kinds::NAT_GATEWAY));
 
     /// StorageClasses
     StorageClasses: storage_classes -> list<kube::StorageClass> = |_| Some(everywhere(kinds::STORAGE_CLASS));

@@ -19,9 +19,3 @@ pub struct SubnetSpec {
     pub provider: String,
     pub vpc: String,
 }
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NatGateway {
-    pub metadata: Meta,
-}

@@ -1,5 +1,8 @@
 //! The one integration binary: scenarios, the registry, properties, the command line and the API double.
 
+// A test that cannot go on says where by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod api;
 mod cli;
 mod double;

@@ -1,5 +1,5 @@
 use super::meanings::{Meaning, meaning};
-use super::{ceph_command, owner, quoted};
+use super::{ceph_command, owner};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::{Cluster, Facts, Gap};
@@ -51,10 +51,9 @@ fn finding(cluster: &Cluster, code: &str, check: &HealthCheck) -> Finding {
     };
     let commands = known.as_ref().map_or(&["health detail"][..], |known| known.commands);
     let remedy = commands.iter().fold(remedy, |remedy, words| remedy.command(ceph_command(cluster, words)));
-    let remedy = remedy.command(ceph_command(cluster, &format!("health mute {} 1d", quoted(code))));
     Finding::new(severity(code, check, known.as_ref()), ObjectRef::cluster(cluster), summary, remedy)
         .detail(code)
-        .at(check.details().flat_map(daemons))
+        .at(check.details().chain([message]).flat_map(daemons))
         .evidence([Evidence::ceph("health detail", format!("[{}] {code}: {message}", check.severity))])
         .evidence(check.details().take(5).map(|detail| Evidence::ceph("health detail", detail)))
 }

@@ -36,7 +36,7 @@ check! {
         (node::node_not_ready, Node),
         (node::node_rebooted, Node),
         (node::cni_not_ready, Node),
-        (node::daemon_unschedulable, Node),
+        (node::daemon_unschedulable, Daemon),
         (node::image_pull_failing, Node),
         (net::multus_init_crash, Node),
         (net::multus_daemon_down, Node),
@@ -125,7 +125,7 @@ fn raised(health: &Health) -> Vec<(String, (&'static str, &HealthCheck, String))
         let Some(check) = health.checks.get(*code) else { continue };
         let named = check.details().filter_map(|detail| {
             let fs = detail.strip_prefix("fs ")?.split_whitespace().next()?;
-            Some((fs.to_owned(), (*code, check, detail.to_owned())))
+            Some((fs.to_owned(), (*code, check, detail.trim_end_matches('.').to_owned())))
         });
         let named: Vec<_> = named.collect();
         let message = check.details().next().unwrap_or(&check.summary.message).to_owned();
@@ -164,8 +164,8 @@ fn finding(
     let whose = if fs.is_empty() { "CephFS".to_owned() } else { format!("filesystem {fs}") };
     let summary = match trouble.codes.first() {
         Some((_, _, message)) => say!("{}: {}", whose, message),
-        None if by_ceph => say!("{}: {} is not Ready, though Ceph reports no fault", whose, list),
-        None => say!("{}: {} is not Ready", whose, list),
+        None if by_ceph => say!("{}: not Ready: {}, though Ceph reports no fault", whose, list),
+        None => say!("{}: not Ready: {}", whose, list),
     };
     let remedy = match trouble.pods.first() {
         Some(row) => Remedy::guided(say!("bring the MDS pods back: their events and logs say what is missing"))

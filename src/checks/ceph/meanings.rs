@@ -35,7 +35,7 @@ const TABLE: &[Row] = &[
      "free space below dataDirHostPath on that node: old images, logs, crash dumps", &["mon metadata"]),
     ("MON_DISK_BIG",
      "a monitor's store is large, as it keeps every map while placement groups are not clean",
-     "get the placement groups clean, then compact the store of one monitor after the other", &["tell mon.* compact"]),
+     "get the placement groups clean, then compact the store of one monitor after the other", &["mon metadata"]),
     ("MON_NETSPLIT",
      "monitors do not see each other",
      "repair the network between the nodes or sites of these monitors", &["mon dump"]),

@@ -1,4 +1,4 @@
-use super::{ceph_command, old_pg_states, places, pools_of, toned};
+use super::{ceph_command, old_pg_states, places, pool_names, pools_of, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::facts::{Facts, Gap, Settled, both};
@@ -29,7 +29,6 @@ check! {
         (osd::osd_missing, Cluster),
         (osd::osd_down, Cluster),
         (osd::osd_flags_left, Cluster),
-        (osd::osd_slow_heartbeat, Cluster),
     ],
 }
 
@@ -43,11 +42,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Ok(pools) => (pools_of(code, pools), None),
         Err(unknown) => (Default::default(), Some(unknown)),
     };
-    let which = if pools.is_empty() {
-        "pools that Ceph does not name".to_owned()
-    } else {
-        pools.keys().copied().collect::<Vec<_>>().join(", ")
-    };
+    let which = pool_names(&pools);
     let recovers = status
         .pgmap
         .pgs_by_state

@@ -1,4 +1,4 @@
-use super::{ceph_command, old_pg_states, places, pools_of, toned};
+use super::{ceph_command, old_pg_states, places, pool_names, pools_of, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::facts::{Facts, Gap, Settled, both};
@@ -30,7 +30,6 @@ check! {
         (osd::osds_not_deployed, Cluster),
         (osd::osd_missing, Cluster),
         (osd::osd_down, Cluster),
-        (osd::osd_slow_heartbeat, Cluster),
         (net::nad_host_local_shared, Cluster),
     ],
 }
@@ -46,11 +45,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Err(unknown) => (Default::default(), Some(unknown)),
     };
     let severity = if only_peering(code) { Severity::Warning } else { Severity::Critical };
-    let which = if pools.is_empty() {
-        "pools that Ceph does not name".to_owned()
-    } else {
-        pools.keys().copied().collect::<Vec<_>>().join(", ")
-    };
+    let which = pool_names(&pools);
     let remedy = Remedy::guided(say!(
         "bring the OSDs back that hold the data; never mark an OSD lost and never set min_size 1 to get there"
     ))

@@ -30,7 +30,7 @@ check! {
     /// # References
     /// rook issue 16473 and commit 46c7d2cc; ceph-csi-operator issue 319.
     "CSI005" "host-port-conflict" Csi,
-    needs: [CsiDeployments, DaemonSets, CsiPods, SchedulingEvents, Operators, PodTables, Objects, Logs],
+    needs: [CsiDeployments, DaemonSets, CsiPods, Operators, PodTables, Objects, Logs],
     explained_by: [],
 }
 

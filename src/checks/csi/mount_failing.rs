@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::errors::Cause;
-use super::{ceph_classes, is_ceph_driver};
+use super::{ceph_classes, filesystem, is_ceph_driver, name_some};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::VolumeRow;
@@ -42,10 +42,11 @@ check! {
     ],
 }
 
-/// A pod that waits, where, and why.
+/// A pod that waits, and for what.
 struct Failing<'s> {
     pod: &'s Pod,
     events: Vec<&'s Event>,
+    volumes: Vec<&'s VolumeRow>,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -66,9 +67,15 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     for ((_, events), pod) in pods.seen {
         let Some(pod) = pod.filter(|pod| waits(pod)) else { continue };
         let cause = events.iter().map(|event| Cause::of(&event.message)).min().unwrap_or(Cause::Other);
-        groups.entry((&pod.spec.node_name, cause)).or_default().push(Failing { pod, events });
+        let volumes = events.iter().filter_map(|event| volume(event, volumes)).collect();
+        groups.entry((&pod.spec.node_name, cause)).or_default().push(Failing { pod, events, volumes });
     }
-    let findings = groups.iter().filter_map(|((node, cause), group)| finding(node, *cause, group, volumes, unopened));
+    let ns = &facts.cluster()?.ns;
+    let findings = groups.iter().filter_map(|((node, cause), group)| {
+        let of_class = |row: &&VolumeRow| filesystem(ns, classes.get(row.storage_class.as_str())?);
+        let filesystems = group.iter().flat_map(|failing| failing.volumes.iter().filter_map(of_class));
+        Some(finding(node, *cause, group, unopened)?.also(filesystems))
+    });
     Ok(Answered::judged(findings.collect()).blind(pods.blind))
 }
 
@@ -89,18 +96,15 @@ fn waits(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && pod.status.phase == "Pending" && !started
 }
 
-fn finding(node: &str, cause: Cause, group: &[Failing<'_>], volumes: &[VolumeRow], unopened: usize) -> Option<Finding> {
+fn finding(node: &str, cause: Cause, group: &[Failing<'_>], unopened: usize) -> Option<Finding> {
     let objects: Vec<ObjectRef> = group.iter().map(|failing| ObjectRef::pod(failing.pod)).collect();
     let (first, rest) = objects.split_first()?;
     let events = || group.iter().flat_map(|failing| failing.events.iter().copied());
-    let names: Vec<String> =
-        objects.iter().take(4).map(|object| format!("{}/{}", object.namespace, object.name)).collect();
-    let more = (objects.len() - names.len()) + unopened;
-    let names = names.into_iter().chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>();
-    let summary = say!("mounts of Ceph volumes fail on {} for pods {}: {}", node, super::listed(&names), cause.words());
+    let names = name_some(&objects, unopened);
+    let summary = say!("{} on {} cannot mount Ceph volumes: {}", names, node, cause.words());
     let remedy =
         Remedy::advice(cause.advice()).command(format!("kubectl -n {} describe pod {}", first.namespace, first.name));
-    let claims = events().filter_map(|event| volume(event, volumes)).map(|row| row.claim.clone());
+    let claims = group.iter().flat_map(|failing| &failing.volumes).map(|row| row.claim.clone());
     let telling = events().filter(|event| Cause::of(&event.message) == cause);
     Some(
         Finding::critical(first.clone(), summary, remedy)

@@ -8,7 +8,7 @@ use super::{Plugin, plugins};
 use crate::check::{Evidence, ObjectRef, quote};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Kind, Unknown, both, kinds};
-use crate::objects::kube::{DaemonSet, Event, Meta, Pod, Template};
+use crate::objects::kube::{DaemonSet, Meta, Pod, Template, condition};
 
 /// Flags of CSI sidecars whose value is, or ends in, a port. Metrics ports are declared nowhere else.
 const PORT_FLAGS: &[&str] = &["--controller-port", "--metricsport", "--csi-addons-address"];
@@ -132,40 +132,30 @@ fn listeners<'s>(kind: Kind, metadata: &'s Meta, template: &'s Template) -> Vec<
 
 /// Finds pods that the scheduler, or the kubelet, refused for the port.
 fn find_refused(facts: &Facts<'_>, all: &mut [Listener<'_>]) -> Result<Vec<Unknown>, Gap> {
-    let is_refused = |row: &PodRow| row.status == "NodePorts" || (row.is_pending() && row.node.is_empty());
-    let suspects = |listener: &Listener<'_>| listener.declared && listener.pods.iter().any(|row| is_refused(row));
-    if !all.iter().any(suspects) {
-        return Ok(Vec::new());
-    }
-    let events = facts.scheduling_events()?;
-    let mut refused = Vec::new();
+    let mut suspects = Vec::new();
     for (at, listener) in all.iter().enumerate().filter(|(_, listener)| listener.declared) {
-        for row in listener.pods.iter().filter(|row| is_refused(row)) {
-            let ns = &listener.metadata.namespace;
-            let event =
-                events.iter().filter(|event| refuses(event, ns, &row.name)).max_by_key(|event| event.last_seen());
-            let evidence = match event {
-                Some(event) => Evidence::event(event),
-                None if row.status == "NodePorts" => Evidence::pod_row(row, ns),
-                None => continue,
-            };
-            refused.push((at, *row, evidence));
-        }
+        let refused = |row: &&&PodRow| row.status == "NodePorts" || (row.is_pending() && row.node.is_empty());
+        suspects.extend(listener.pods.iter().filter(refused).map(|row| (at, *row)));
     }
-    // Only a node plugin's pod is made for one node.
-    let bound: Vec<(usize, &PodRow)> =
-        refused.iter().map(|(at, row, _)| (*at, *row)).filter(|(at, _)| all[*at].kind == kinds::DAEMON_SET).collect();
-    let pods = facts.each(bound, |facts, (at, row)| facts.pod(&all[*at].metadata.namespace, &row.name))?;
-    for (at, row, evidence) in refused {
-        let pod = pods.seen.iter().find(|((_, seen), _)| seen.name == row.name).map(|(_, pod)| *pod);
-        let node = pod.and_then(meant_for).unwrap_or(&row.node).to_owned();
-        all[at].victims.push(Victim { row, node, evidence });
+    let pods = facts.each(suspects, |facts, (at, row)| facts.pod(&all[*at].metadata.namespace, &row.name))?;
+    for ((at, row), pod) in pods.seen {
+        if let Some(evidence) = refusal(pod) {
+            let node = meant_for(pod).unwrap_or(&row.node).to_owned();
+            all[at].victims.push(Victim { row, node, evidence });
+        }
     }
     Ok(pods.blind)
 }
 
-fn refuses(event: &Event, ns: &str, pod: &str) -> bool {
-    event.is_about("Pod", ns, pod) && event.message.contains(NO_FREE_PORT)
+/// The scheduler's words on the pod itself, which are always the newest; or the kubelet's.
+fn refusal(pod: &Pod) -> Option<Evidence> {
+    let object = ObjectRef::pod(pod);
+    let scheduled = condition(&pod.status.conditions, "PodScheduled").filter(|it| it.message.contains(NO_FREE_PORT));
+    if let Some(scheduled) = scheduled {
+        let evidence = Evidence::field(&object, "status.conditions[PodScheduled]", &scheduled.message);
+        return Some(evidence.at(scheduled.last_transition_time));
+    }
+    (pod.status.reason == "NodePorts").then(|| Evidence::field(&object, "status.message", &pod.status.message))
 }
 
 /// The node that the DaemonSet controller made this pod for.

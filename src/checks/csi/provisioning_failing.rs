@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::errors::Cause;
-use super::{ceph_classes, driver_object, is_young};
+use super::{ceph_classes, driver_object, filesystem, is_young, name_some};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::{Facts, Gap, OPEN_AT_MOST, Select, both};
@@ -32,7 +32,7 @@ check! {
     needs: [Claims, StorageClasses, Objects],
     explained_by: [
         (csi::controller_unhealthy, Object), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
-        (ceph::pgs_unavailable, Cluster), (ceph::mgr_down, Cluster), (ceph::pool_application_missing, Pool),
+        (ceph::pgs_unavailable, Cluster), (ceph::mgr_down, Cluster), (ceph::mds_down, Object), (ceph::pool_application_missing, Pool),
         (ext::external_unreachable, Cluster), (ext::external_not_connected, Cluster),
     ],
 }
@@ -65,7 +65,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let cause = failures(events).map(|event| Cause::of(&event.message)).min();
         groups.entry((&class.provisioner, cause)).or_default().push(Waiting { claim, class, events });
     }
-    let findings = groups.iter().filter_map(|((driver, cause), group)| finding(driver, *cause, group, unopened));
+    let ns = &facts.cluster()?.ns;
+    let findings = groups.iter().filter_map(|((driver, cause), group)| {
+        let filesystems = group.iter().filter_map(|waiting| filesystem(ns, waiting.class));
+        Some(finding(driver, *cause, group, unopened)?.also(filesystems))
+    });
     Ok(Answered::judged(findings.collect()).blind(opened.blind).blind(read.blind))
 }
 
@@ -86,7 +90,7 @@ fn finding(driver: &str, cause: Option<Cause>, group: &[Waiting<'_>], unopened: 
     let names = name_some(&objects, unopened);
     let summary = match cause {
         Some(cause) => say!("{} of {} cannot be provisioned: {}", names, driver, cause.words()),
-        None => say!("{} of {} are still Pending, and no error was reported: nobody provisions them", names, driver),
+        None => say!("nobody provisions {} of {}: Pending, and no error was reported", names, driver),
     };
     let remedy = match cause {
         Some(cause) => Remedy::advice(cause.advice()),
@@ -114,15 +118,4 @@ fn evidence(waiting: &Waiting<'_>, cause: Option<Cause>) -> Evidence {
         Some(event) => Evidence::event(event),
         None => Evidence::field(&ObjectRef::of::<Claim>(&waiting.claim.metadata), "status.phase", "Pending"),
     }
-}
-
-fn name_some(objects: &[ObjectRef], unopened: usize) -> String {
-    const SHOWN: usize = 4;
-    let mut names: Vec<String> =
-        objects.iter().take(SHOWN).map(|object| format!("{}/{}", object.namespace, object.name)).collect();
-    let more = objects.len().saturating_sub(SHOWN) + unopened;
-    if more > 0 {
-        names.push(format!("{more} more"));
-    }
-    format!("{} {}", if objects.len() + unopened == 1 { "claim" } else { "claims" }, super::listed(&names))
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::is_ceph_driver;
+use super::{driver_object, is_ceph_driver};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{AttachmentRow, NodeRow, VolumeRow};
@@ -36,7 +36,7 @@ check! {
     /// Kubernetes: Non-graceful node shutdown; Rook: Storage-Configuration/Block-Storage-RBD, RBD async fencing.
     "CSI012" "volume-stuck-attached" Csi,
     needs: [Attachments, Nodes, Volumes, AttachEvents, Objects],
-    explained_by: [(node::node_not_ready, Node), (csi::controller_unhealthy, Node)],
+    explained_by: [(node::node_not_ready, Node), (csi::controller_unhealthy, Object)],
 }
 
 /// A volume that is held on a node.
@@ -131,6 +131,7 @@ fn on_lost_node(node: &str, since: Option<Timestamp>, held: &[Held<'_>]) -> Opti
     (!held.is_empty()).then(|| {
         Finding::new(severity, ObjectRef::node(node), summary, remedy)
             .also(held.iter().map(|held| ObjectRef::of::<Claim>(&held.claim.metadata)))
+            .also(held.first().map(|held| driver_object(&held.attachment.attacher)))
             .at([Place::node(node)])
             .at(claims.into_iter().map(Place::Volume))
             .since(since)
@@ -152,6 +153,7 @@ fn on_live_node(held: &Held<'_>) -> Option<Finding> {
     .command(format!("kubectl -n {} describe pvc {}", held.claim.metadata.namespace, held.claim.metadata.name));
     Some(
         Finding::warning(ObjectRef::of::<Claim>(&held.claim.metadata), summary, remedy)
+            .also([driver_object(&held.attachment.attacher)])
             .at([Place::node(node), Place::Volume(name)])
             .since(event.first_seen())
             .evidence([Evidence::event(event), held.evidence()]),

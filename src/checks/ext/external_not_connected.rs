@@ -32,7 +32,7 @@ check! {
     /// # References
     /// Rook: CRDs/Cluster/external-cluster; rook issue 7202.
     "EXT001" "external-not-connected" Ext,
-    needs: [CephClusters, OperatorPods, Objects, Logs],
+    needs: [Discovery, CephClusters, OperatorPods, Objects, Logs],
     explained_by: [(opr::operator_down, Cluster), (ext::external_unreachable, Cluster)],
 }
 

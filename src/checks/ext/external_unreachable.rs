@@ -26,7 +26,7 @@ check! {
     /// # References
     /// Rook: CRDs/Cluster/external-cluster; rook issues 11783 and 11347.
     "EXT002" "external-unreachable" Ext,
-    needs: [CephClusters, CephStatus],
+    needs: [Discovery, CephClusters, CephStatus],
     explained_by: [(opr::operator_down, Cluster), (node::cluster_dns_failing, Cluster)],
     about_sight,
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{EXTERNAL, Mon, assigned_nodes, daemon, list, mons};
+use super::{EXTERNAL, Mon, assigned_nodes, daemon, existed, list, mons};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::{Facts, Gap, both};
@@ -49,11 +49,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed());
     }
     Ok(Answered::judged(vec![finding(facts, cluster, &mons)?]))
-}
-
-/// Rook writes the fsid when it has first seen a quorum.
-fn existed(cluster: &CephCluster) -> bool {
-    !cluster.status.ceph.fsid.is_empty()
 }
 
 fn finding(facts: &Facts<'_>, cluster: &CephCluster, mons: &[Mon<'_>]) -> Result<Finding, Gap> {

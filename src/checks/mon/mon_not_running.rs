@@ -5,7 +5,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, Place, Remedy};
 use crate::checks::opr::{ago, older};
 use crate::facts::{Each, Facts, Gap, Settled};
-use crate::objects::kube::{ContainerStatus, Deployment, Pod};
+use crate::objects::kube::{ContainerStatus, Deployment, Event, Pod};
 use crate::say;
 
 check! {
@@ -80,29 +80,32 @@ fn has_failed(facts: &Facts<'_>, pod: &Pod) -> bool {
 fn finding(facts: &Facts<'_>, ns: &str, mon: &Mon<'_>, pod: &Pod) -> Result<Finding, Gap> {
     let ended = pod.statuses().filter(|status| !status.ready).find_map(ContainerStatus::terminated);
     let meaning = ended.and_then(|end| MEANINGS.iter().find(|(text, _)| end.message.contains(text)));
-    let reason = match (meaning, mon.pod.status.as_str()) {
-        (Some((_, meaning)), status) => format!("{status}: {meaning}"),
-        (None, status) => status.to_owned(),
+    let event = complaint(facts, ns, &mon.pod.name)?;
+    let reason = match (meaning, event) {
+        (Some((_, meaning)), _) => format!("{}, {meaning}", mon.pod.status),
+        (None, Some(event)) => format!("{}, {}", mon.pod.status, event.reason),
+        (None, None) => mon.pod.status.clone(),
     };
     let summary = say!("mon.{} does not run on {}: {}", mon.id, mon.pod.node, reason);
     let remedy = Remedy::guided(say!("remove the reason that its pod's status and events give; leave its data alone, and while the others hold the quorum leave a damaged store to Rook's failover"))
-        .command(format!("kubectl -n {ns} describe pod {}", mon.pod.name))
-        .command(format!("kubectl -n {ns} logs {} -c mon --previous --tail=50", mon.pod.name));
+        .command(format!("kubectl -n {ns} describe pod {}", mon.pod.name));
+    let crashes = mon.pod.status.contains("CrashLoopBackOff") || mon.pod.status.contains("Error");
+    let previous = format!("kubectl -n {ns} logs {} -c mon --previous --tail=50", mon.pod.name);
     let object = deployment(ns, mon.id);
     let end = ended.filter(|end| !end.message.is_empty());
     let end = end.map(|end| Evidence::field(&object, "lastState.terminated.message", &end.message).at(end.finished_at));
-    Ok(Finding::warning(object, summary, remedy)
+    Ok(Finding::warning(object, summary, if crashes { remedy.command(previous) } else { remedy })
         .at([daemon(mon.id), Place::node(&mon.pod.node)])
         .evidence([Evidence::pod_row(mon.pod, ns)])
         .evidence(end)
-        .evidence(event(facts, ns, &mon.pod.name)?))
+        .evidence(event.map(Evidence::event)))
 }
 
 /// The newest complaint about this pod. Further evidence only: without it the finding stands.
-fn event(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<Option<Evidence>, Gap> {
+fn complaint<'s>(facts: &Facts<'s>, ns: &str, pod: &str) -> Result<Option<&'s Event>, Gap> {
     let Ok(events) = facts.cluster_events().settled()? else { return Ok(None) };
     let about = events.iter().filter(|event| event.is_about("Pod", ns, pod));
-    Ok(about.max_by_key(|event| event.last_seen()).map(Evidence::event))
+    Ok(about.max_by_key(|event| event.last_seen()))
 }
 
 fn scaled_down(facts: &Facts<'_>, it: &Deployment, all: &[Deployment]) -> Option<Finding> {

@@ -24,7 +24,7 @@ check! {
     /// # References
     /// Rook: Storage-Configuration/Advanced/ceph-mon-health; pkg/operator/ceph/cluster/mon/health.go.
     "MON002" "mon-out-of-quorum" Mon,
-    needs: [CephStatus, QuorumStatus, CephHealth, MonPods, MonSockets, OperatorPods, Logs, Objects],
+    needs: [CephStatus, QuorumStatus, CephHealth, MonPods, MonSockets, Nodes, OperatorPods, Logs, Objects],
     explained_by: [
         (mon::mon_unschedulable, Daemon), (mon::mon_not_running, Daemon), (mon::mons_start_slowly, Cluster),
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
@@ -40,10 +40,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let (inside, total, map) = match quorum(facts)? {
         Quorum::Holds { inside, mons, map } => (inside, mons, map),
-        Quorum::Unseen(sockets) => {
-            let asked = facts.ceph_status().settled()?.err();
-            return Ok(Answered::passed().blind(sockets.silent.into_iter().chain(asked)));
-        }
+        // With none, nobody is out of it: that is MON001's to report.
+        Quorum::Lost(_) => return Ok(Answered::passed()),
+        Quorum::Open(blind) => return Ok(Answered::passed().blind(blind)),
     };
     if inside.len() >= total {
         return Ok(Answered::passed());

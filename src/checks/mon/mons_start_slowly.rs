@@ -1,6 +1,6 @@
 use jiff::{SignedDuration, Timestamp};
 
-use super::{EXTERNAL, PREFIX, daemon};
+use super::{EXTERNAL, PREFIX, daemon, existed};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::checks::opr::older;
@@ -46,7 +46,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::NotApplicable(EXTERNAL));
     }
     let cluster = facts.ceph_cluster()?;
-    if !cluster.status.ceph.fsid.is_empty() {
+    if existed(cluster) {
         return Ok(Answered::passed());
     }
     let (deployments, mgrs) = both(facts.mon_deployments(), facts.mgr_pods())?;

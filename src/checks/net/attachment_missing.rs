@@ -1,6 +1,7 @@
 use super::{daemon_place, daemon_rows, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NETWORK_STATUS, NETWORKS, Selection, interfaces, wanted_networks};
@@ -9,8 +10,8 @@ use crate::say;
 check! {
     /// # What it looks at
     /// Running pods of Ceph daemons that asked for a network (annotation `k8s.v1.cni.cncf.io/networks`) and
-    /// have no such interface in `k8s.v1.cni.cncf.io/network-status`. Of OSDs those that are not Ready come
-    /// first: one without its interface finds no address in Ceph's public network and does not start.
+    /// have no such interface in `k8s.v1.cni.cncf.io/network-status`. OSDs and MDS that run well are left out:
+    /// without the interface they find no address in Ceph's networks and do not start.
     ///
     /// # Why it matters
     /// The pod was made while Multus was not in charge on its node, after a reboot or before the plugin was
@@ -35,12 +36,17 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if networks.is_empty() {
         return Ok(Answered::NotApplicable("the cluster's network provider is not Multus"));
     }
-    let is_sound_osd = |name: &str, well: bool| well && name.starts_with("rook-ceph-osd-");
-    let mut rows: Vec<_> = rows.into_iter().filter(|row| !row.ip.is_empty()).collect();
-    rows.sort_by_key(|row| is_sound_osd(&row.name, row.is_well()));
-    let opened = facts.each(rows, |facts, row| facts.pod(&row.ns, &row.name))?;
+    let opened =
+        facts.each(rows.into_iter().filter(|row| is_suspect(row)), |facts, row| facts.pod(&row.ns, &row.name))?;
     let findings = opened.seen.iter().filter_map(|(_, pod)| Some(finding(pod, &lacking(pod)?))).collect();
     Ok(Answered::judged(findings).blind(opened.blind))
+}
+
+/// OSDs and MDS look for their address in Ceph's networks and end without one, so those that run have it.
+fn is_suspect(row: &PodRow) -> bool {
+    let checked_by_ceph = ["rook-ceph-osd-", "rook-ceph-mds-"].iter().any(|prefix| row.name.starts_with(prefix));
+    let lately = row.restarts > 0 && !row.restarted.contains(['d', 'y']);
+    !row.ip.is_empty() && (!checked_by_ceph || !row.is_well() || lately)
 }
 
 /// The networks that this running pod asked for and did not get; none if it lacks nothing.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::multus_init_crash::init_crash;
 use super::sandbox::{Blame, Failure, failures};
-use super::{crashing, down, multus_pods, status_evidence};
+use super::{down, multus_pods, status_evidence, trouble};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::PodRow;
@@ -46,7 +46,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let mut blind = down.blind;
     blind.extend(failures.blind.iter().cloned());
     let mut refused: BTreeMap<String, Failure<'_>> = BTreeMap::new();
-    for failure in failures.blamed_on(Blame::MultusSocket) {
+    for failure in failures.blamed_on(Blame::Multus) {
         refused.entry(failure.node.clone()).or_insert(failure);
     }
     let mut findings = Vec::new();
@@ -67,14 +67,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
     let node = &pod.spec.node_name;
-    let container = crashing(pod);
+    let (how, container) = trouble(pod);
     let out_of_memory = |status: &ContainerStatus| status.terminated().is_some_and(|end| end.reason == "OOMKilled");
-    let how = match container {
-        Some(status) if out_of_memory(status) => "is killed for memory",
-        Some(_) => "crashes",
-        None => "is not Ready",
-    };
-    let waits = pod.statuses().find(|status| !status.ready && status.waiting_reason() != "PodInitializing");
+    let how = if container.is_some_and(out_of_memory) { "is killed for memory" } else { how };
     let mut remedy =
         Remedy::guided(say!("delete the Multus pod on {}; pods of that node then start by themselves", node));
     if container.is_some_and(out_of_memory) {
@@ -93,7 +88,7 @@ fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
     )
     .at([Place::node(node)])
     .since(pod.unready_since())
-    .evidence(container.or(waits).map(|status| status_evidence(pod, status)))
+    .evidence(container.map(|status| status_evidence(pod, status)))
     .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
 }
 

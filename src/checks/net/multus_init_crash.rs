@@ -1,7 +1,7 @@
-use super::{crashing, down, multus_pods, status_evidence};
+use super::{crashing, down, last_words, multus_pods, status_evidence};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, quote};
-use crate::facts::{Facts, Gap, Log, Settled, both};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::facts::{Facts, Gap};
 use crate::objects::kube::{ContainerStatus, Pod};
 use crate::say;
 
@@ -38,7 +38,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let down = down(facts, pods)?;
     let crashed: Vec<(&Pod, &ContainerStatus)> =
         down.seen.iter().filter_map(|(_, pod)| Some((*pod, init_crash(pod)?))).collect();
-    let told = facts.each(crashed, |facts, (pod, status)| last_words(facts, pod, status))?;
+    // The crash is known from the status; a log that cannot be read leaves only the reason open.
+    let told = facts.each(crashed, |facts, (pod, status)| last_words(facts, pod, &status.name, &[""]))?;
     let findings = told.seen.into_iter().map(|((pod, status), words)| finding(pod, status, words)).collect();
     Ok(Answered::judged(findings).blind(down.blind))
 }
@@ -47,19 +48,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 pub(crate) fn init_crash(pod: &Pod) -> Option<&ContainerStatus> {
     let status = crashing(pod)?;
     pod.status.init_container_statuses.iter().find(|init| init.name == status.name)
-}
-
-/// What the container said before it ended. The crash is known from its status, so a log that cannot be read
-/// leaves only the reason open.
-fn last_words(facts: &Facts<'_>, pod: &Pod, status: &ContainerStatus) -> Result<Option<Evidence>, Gap> {
-    let (ns, name) = (&pod.metadata.namespace, &pod.metadata.name);
-    let now = facts.log(ns, name, &status.name).settled();
-    let (now, before) = both(now, facts.previous_log(ns, name, &status.name).settled())?;
-    let logs: [Option<&Log>; 2] = [now, before].map(|log| match log {
-        Ok(log) => Some(log),
-        Err(_unread) => None,
-    });
-    Ok(logs.into_iter().flatten().find_map(|log| quote(ns, name, &status.name, log, &[""])))
 }
 
 fn finding(pod: &Pod, status: &ContainerStatus, words: Option<Evidence>) -> Finding {

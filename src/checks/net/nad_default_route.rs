@@ -73,8 +73,8 @@ pub(crate) fn severity(facts: &Facts<'_>) -> Result<Severity, Gap> {
         Ok(_) => Severity::Critical,
         Err(unknown) if unknown.why == Why::Timeout => Severity::Critical,
         // Ceph could not be asked for another reason; OSD pods that run passed the stage where this bites.
-        Err(_) if facts.osd_pods()?.iter().any(|pod| pod.is_well()) => Severity::Warning,
-        Err(_) => Severity::Critical,
+        Err(_unread) if facts.osd_pods()?.iter().any(|pod| pod.is_well()) => Severity::Warning,
+        Err(_unread) => Severity::Critical,
     })
 }
 

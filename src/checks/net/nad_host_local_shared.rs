@@ -3,10 +3,10 @@ use std::net::IpAddr;
 
 use super::{StorageNetwork, daemon_place, daemon_rows, storage_networks};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Settled, both};
-use crate::objects::ceph::OsdDump;
+use crate::objects::ceph::Osd;
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NETWORK_STATUS, interfaces};
 use crate::say;
@@ -38,6 +38,9 @@ check! {
     explained_by: [],
 }
 
+/// An address and the pods that have it.
+type Double<'p> = (IpAddr, Vec<&'p Pod>);
+
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let networks = storage_networks(facts)?;
     if networks.is_empty() {
@@ -53,14 +56,16 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed());
     }
     // Ceph's own map may be older than the pods; it says which of them to open first.
-    let suspects = match dump {
-        Ok(dump) => shared_in(dump),
-        Err(_unread) => BTreeSet::new(),
+    let osds: &[Osd] = match dump {
+        Ok(dump) => &dump.osds,
+        Err(_unread) => &[],
     };
+    let suspects = shared_in(osds);
     rows.sort_by_key(|row| !row.daemon_id("rook-ceph-osd-").is_some_and(|id| suspects.contains(id)));
     let opened =
         facts.each(rows.into_iter().filter(|row| row.is_well()), |facts, row| facts.pod(&row.ns, &row.name))?;
-    let findings = local.iter().map(|network| finding(network, &nodes, &doubles(network, &opened.seen))).collect();
+    let findings =
+        local.iter().map(|network| finding(network, &nodes, &doubles(network, &opened.seen), osds)).collect();
     Ok(Answered::judged(findings).blind(opened.blind))
 }
 
@@ -71,19 +76,24 @@ fn is_host_local(network: &StorageNetwork<'_>) -> bool {
 }
 
 /// OSDs whose address another OSD has as well.
-fn shared_in(dump: &OsdDump) -> BTreeSet<String> {
-    let mut owners: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for osd in &dump.osds {
-        let all = osd.public_addrs.addrvec.iter().chain(&osd.cluster_addrs.addrvec);
-        for host in all.filter_map(|address| Some(address.addr.rsplit_once(':')?.0)) {
-            owners.entry(host.to_owned()).or_default().insert(osd.osd.to_string());
+fn shared_in(osds: &[Osd]) -> BTreeSet<String> {
+    let mut owners: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for osd in osds {
+        for host in hosts(osd) {
+            owners.entry(host).or_default().insert(osd.osd.to_string());
         }
     }
     owners.into_values().filter(|osds| osds.len() > 1).flatten().collect()
 }
 
+/// The addresses of an OSD in the map, without ports.
+fn hosts(osd: &Osd) -> impl Iterator<Item = &str> {
+    let all = osd.public_addrs.addrvec.iter().chain(&osd.cluster_addrs.addrvec);
+    all.filter_map(|address| Some(address.addr.rsplit_once(':')?.0.trim_matches(['[', ']'])))
+}
+
 /// Addresses of this network that more than one running pod has.
-fn doubles<'p>(network: &StorageNetwork<'_>, pods: &[(&PodRow, &'p Pod)]) -> Vec<(IpAddr, Vec<&'p Pod>)> {
+fn doubles<'p>(network: &StorageNetwork<'_>, pods: &[(&PodRow, &'p Pod)]) -> Vec<Double<'p>> {
     let name = network.selection.full_name();
     let mut owners: BTreeMap<IpAddr, Vec<&Pod>> = BTreeMap::new();
     for (_, pod) in pods {
@@ -96,12 +106,11 @@ fn doubles<'p>(network: &StorageNetwork<'_>, pods: &[(&PodRow, &'p Pod)]) -> Vec
     owners.into_iter().filter(|(_, pods)| pods.len() > 1).collect()
 }
 
-fn finding(network: &StorageNetwork<'_>, nodes: &BTreeSet<&str>, doubles: &[(IpAddr, Vec<&Pod>)]) -> Finding {
+fn finding(network: &StorageNetwork<'_>, nodes: &BTreeSet<&str>, doubles: &[Double<'_>], osds: &[Osd]) -> Finding {
     let object = network.object();
-    let (ns, name) = (&network.selection.ns, &network.selection.name);
     let full = network.selection.full_name();
     let ipam = Evidence::field(&object, "spec.config ipam.type", "host-local");
-    let change = format!("kubectl -n {ns} edit net-attach-def {name}");
+    let change = format!("kubectl -n {} edit net-attach-def {}", network.selection.ns, network.selection.name);
     let Some((address, pods)) = doubles.first() else {
         let summary = say!(
             "the {} network {} gives addresses by host-local on {} nodes: each hands out the same range, so two daemons will get one address",
@@ -111,36 +120,38 @@ fn finding(network: &StorageNetwork<'_>, nodes: &BTreeSet<&str>, doubles: &[(IpA
         );
         let remedy = Remedy::guided(say!(
             "change the ipam of the NAD to whereabouts, with a range above the addresses in use; daemons take it when they restart"
-        ))
-        .command(change);
-        return Finding::warning(object, summary, remedy).at([network.place()]).evidence([ipam]);
+        ));
+        return Finding::warning(object, summary, remedy.command(change)).at([network.place()]).evidence([ipam]);
     };
     let who = |pod: &&Pod| format!("{} on {}", pod.metadata.name, pod.spec.node_name);
     let summary = say!(
-        "the address {} of the {} network {} belongs to two pods ({}), as host-local counts on every node for itself",
+        "the address {} of the {} network {} belongs to {} pods ({}), as host-local counts on every node for itself",
         address,
         network.role,
         full,
+        pods.len(),
         pods.iter().map(who).collect::<Vec<_>>().join("; ")
     );
-    let remedy = Remedy::guided(say!(
-        "delete the one of the two pods whose daemon is down (after ceph osd ok-to-stop), so that it gets another address; then change the ipam of the NAD to whereabouts with a range above the addresses in use, and restart the daemons one failure domain at a time"
+    let of = |pod: &Pod| osds.iter().find(|osd| daemon_place(pod) == Some(Place::daemon("osd", osd.osd)));
+    let down = pods.iter().find(|pod| of(pod).is_some_and(|osd| osd.up == 0)).or(pods.last());
+    let mut remedy = Remedy::guided(say!(
+        "delete the pod whose daemon is down (of an OSD after ceph osd ok-to-stop), so that it gets another address; then change the ipam of the NAD to whereabouts with a range above the addresses in use, and restart the daemons one failure domain at a time"
     ));
-    let delete =
-        pods.iter().map(|pod| format!("kubectl -n {} delete pod {}", pod.metadata.namespace, pod.metadata.name));
-    let delete = delete.last().unwrap_or_default();
-    let status = doubles.iter().flat_map(|(address, pods)| {
-        pods.iter().map(move |pod| {
-            Evidence::field(
-                &ObjectRef::pod(pod),
-                NETWORK_STATUS,
-                format!("{full} {address}", full = network.selection.full_name()),
-            )
-        })
+    if let Some(Pod { metadata, .. }) = down {
+        remedy = remedy.command(format!("kubectl -n {} delete pod {}", metadata.namespace, metadata.name));
+    }
+    let all = || doubles.iter().flat_map(|(address, pods)| pods.iter().map(move |pod| (address.to_string(), *pod)));
+    let status =
+        all().map(|(address, pod)| Evidence::field(&ObjectRef::pod(pod), NETWORK_STATUS, format!("{full} {address}")));
+    let map = all().filter_map(|(address, pod)| {
+        let osd = of(pod).filter(|osd| hosts(osd).any(|host| host == address))?;
+        let up = if osd.up == 0 { "down" } else { "up" };
+        Some(Evidence::ceph("osd dump", format!("osd.{} {up} {address}", osd.osd)))
     });
-    Finding::critical(object, summary, remedy.command(delete).command(change))
+    Finding::critical(object, summary, remedy.command(change))
         .at([network.place()])
-        .at(doubles.iter().flat_map(|(_, pods)| pods).filter_map(|pod| daemon_place(pod)))
+        .at(all().filter_map(|(_, pod)| daemon_place(pod)))
         .evidence([ipam])
         .evidence(status)
+        .evidence(map)
 }

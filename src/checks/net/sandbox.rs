@@ -15,8 +15,8 @@ const QUOTED: usize = 240;
 /// Whom a plugin's error belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Blame {
-    /// The shim does not reach the Multus daemon: NET002, NET003.
-    MultusSocket,
+    /// The plugin of Multus is absent, or does not reach its daemon: NET002, NET003.
+    Multus,
     /// The plugin does not reach kube-ovn-cni: OVN003.
     KubeOvnSocket,
     /// A NetworkAttachmentDefinition does not exist: NET005.
@@ -112,8 +112,9 @@ fn decode(event: &Event) -> (String, Blame) {
     let about = &event.involved_object;
     let inner = innermost(&event.message);
     let error = inner.replace(&format!("{}/{}", about.namespace, about.name), "<pod>").replace(&about.name, "<pod>");
-    let blame = if inner.contains("multus.sock") || inner.contains("Daemon not reachable over socketfile") {
-        Blame::MultusSocket
+    let multus = ["multus.sock", "Daemon not reachable over socketfile", "failed to find plugin \"multus"];
+    let blame = if multus.iter().any(|sign| inner.contains(sign)) {
+        Blame::Multus
     } else if inner.contains("kube-ovn-daemon.sock") {
         Blame::KubeOvnSocket
     } else if missing_nad(inner).is_some() {
@@ -167,7 +168,7 @@ mod tests {
             (
                 r#"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "3eb2": plugin type="multus-shim" name="multus-cni-network" failed (add): CmdAdd (shim): failed to send CNI request: Post "http://dummy/cni": dial unix /run/multus/multus.sock: connect: no such file or directory"#,
                 r#"failed to send CNI request: Post "http://dummy/cni": dial unix /run/multus/multus.sock: connect: no such file or directory"#,
-                Blame::MultusSocket,
+                Blame::Multus,
             ),
             (
                 r#"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): [apps/web-0/60ea:kube-ovn]: error adding container to network "kube-ovn": plugin type="kube-ovn" failed (add): RPC failed; Post "http://dummy/api/v1/add": dial unix /run/openvswitch/kube-ovn-daemon.sock: connect: connection refused"#,

@@ -1,7 +1,9 @@
-use super::sandbox::{Failure, failures, missing_nad};
+use super::multus_pods;
+use super::sandbox::{Blame, Failure, failures, missing_nad};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::{Cluster, Facts, Gap};
+use crate::facts::tables::PodRow;
+use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::say;
 
 check! {
@@ -24,10 +26,10 @@ check! {
     /// # References
     /// Multus: docs/troubleshooting; containernetworking/plugins; Kube-OVN: FAQ.
     "NET023" "sandbox-failing" Net,
-    needs: [SandboxEvents, Objects],
+    needs: [SandboxEvents, DaemonSets, PodTables, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (net::multus_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (net::multus_missing, Node), (net::multus_init_crash, Object), (net::multus_daemon_down, Object),
         (net::nad_missing, Network), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
         (ovn::stale_after_reboot, Node),
@@ -37,9 +39,23 @@ check! {
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
-    let failures = failures(facts)?;
-    let findings = failures.groups.iter().filter_map(|failure| finding(cluster, failure)).collect();
+    let (failures, multus) = both(failures(facts), multus_pods(facts).settled())?;
+    let multus = match multus {
+        Ok(pods) => pods,
+        // It only ties the failure to its cause.
+        Err(_unread) => Vec::new(),
+    };
+    let guilty = |failure: &Failure<'_>| multus_on(&multus, failure);
+    let findings = failures.groups.iter().filter_map(|failure| Some(finding(cluster, failure)?.also(guilty(failure))));
+    let findings = findings.collect();
     Ok(Answered::judged(findings).blind(failures.blind))
+}
+
+/// The Multus pod of the node, if the error is that it does not serve; a plugin's error is not its fault.
+fn multus_on(multus: &[&PodRow], failure: &Failure<'_>) -> Option<ObjectRef> {
+    let on_node = multus.iter().find(|pod| pod.node == failure.node);
+    let pod = on_node.filter(|_| failure.blame == Blame::Multus)?;
+    Some(ObjectRef::new(crate::facts::kinds::POD, &pod.ns, &pod.name))
 }
 
 fn finding(cluster: &Cluster, failure: &Failure<'_>) -> Option<Finding> {
@@ -77,6 +93,7 @@ const SIGNS: &[(&str, &str, &str)] = &[
     ("kube-ovn-daemon.sock", "kube-ovn-socket", "kube-ovn-cni of the node does not answer"),
     ("cannot find a network-attachment-definition", "nad-missing", "the NetworkAttachmentDefinition does not exist"),
     ("Link not found", "link-not-found", "the node has no such interface: compare `master` with `ip link`"),
+    ("failed to find plugin \"multus", "multus-plugin", "the Multus pod of the node did not install its plugin"),
     (
         "failed to find plugin",
         "plugin-missing",

@@ -1,9 +1,11 @@
+use jiff::Timestamp;
+
 use super::selector;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
 use crate::facts::{Facts, Gap, both};
-use crate::objects::kube::{Condition, DaemonSet, Node, condition};
+use crate::objects::kube::{Condition, DaemonSet, Node, Pod, condition};
 use crate::say;
 
 check! {
@@ -33,6 +35,9 @@ check! {
 const AGENTS: &[&str] =
     &["calico-node", "cilium", "kube-flannel-ds", "kube-flannel", "canal", "rke2-canal", "weave-net", "antrea-agent"];
 
+/// An agent is given this long to become Ready, in seconds.
+const PATIENCE: i64 = 120;
+
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (nodes, sets) = both(facts.nodes(), facts.daemon_sets())?;
     let lacking = |set: &&DaemonSet| set.status.number_ready < set.status.desired_number_scheduled;
@@ -45,10 +50,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         objects.seen.iter().filter_map(|(row, node)| plugin_not_ready(row, (*node)?)).collect();
     // Of a node that is not Ready the row says nothing new: NODE001 has it, or the finding above.
     let ready = |row: &PodRow| nodes.iter().any(|node| node.name == row.node && node.is_ready());
-    for (set, rows) in &pods.seen {
-        findings.extend(rows.iter().filter(|row| !row.is_well() && ready(row)).map(|row| agent_down(set, row)));
-    }
-    Ok(Answered::judged(findings).blind(pods.blind).blind(objects.blind))
+    let sick = pods.seen.iter().flat_map(|(set, rows)| rows.iter().map(move |row| (*set, row)));
+    let sick = sick.filter(|(_, row)| !row.is_well() && ready(row));
+    let agents = facts.each(sick, |facts, (_, row)| facts.pod(&row.ns, &row.name))?;
+    findings.extend(agents.seen.iter().filter_map(|((set, row), pod)| agent_down(set, row, pod, facts.now())));
+    Ok(Answered::judged(findings).blind(pods.blind).blind(objects.blind).blind(agents.blind))
 }
 
 fn plugin_not_ready(row: &NodeRow, node: &Node) -> Option<Finding> {
@@ -67,13 +73,21 @@ fn plugin_not_ready(row: &NodeRow, node: &Node) -> Option<Finding> {
     Some(finding.since(ready.last_transition_time).evidence([evidence]))
 }
 
-fn agent_down(set: &DaemonSet, row: &PodRow) -> Finding {
+/// None while it may only be starting: in a roll-out, or after a boot.
+fn agent_down(set: &DaemonSet, row: &PodRow, pod: &Pod, now: Timestamp) -> Option<Finding> {
+    let ready = condition(&pod.status.conditions, "Ready").filter(|ready| ready.status != "True")?;
+    let since = ready.last_transition_time;
+    let is_young = since.is_some_and(|since| now.duration_since(since).as_secs() < PATIENCE);
+    if is_young && !row.status.ends_with("CrashLoopBackOff") {
+        return None;
+    }
     let (ns, name) = (&set.metadata.namespace, &set.metadata.name);
+    let object = ObjectRef::pod(pod);
     let summary = say!("{} on node {} is not Ready: pods that start there get no network", name, row.node);
     let remedy = Remedy::guided(say!("read the log of {} and repair what it names", row.name))
         .command(format!("kubectl -n {ns} describe pod {}", row.name))
         .command(format!("kubectl -n {ns} logs {} --all-containers --tail=50", row.name));
-    Finding::warning(ObjectRef::pod_row(row, ns, format!("{name}@{}", row.node)), summary, remedy)
-        .at([Place::node(&row.node)])
-        .evidence([Evidence::pod_row(row, ns)])
+    let said = Evidence::field(&object, "status.conditions[Ready]", &ready.message).at(since);
+    let finding = Finding::warning(object, summary, remedy).at([Place::node(&row.node)]);
+    Some(finding.since(since).evidence([Evidence::pod_row(row, ns), said]))
 }

@@ -1,4 +1,4 @@
-use super::{bound_to, unplaced, unschedulable};
+use super::{bound_to, daemon_of, unplaced, unschedulable};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::{NodeRow, PodRow};
@@ -94,12 +94,20 @@ fn cordoned(row: &NodeRow, node: Option<&Node>, held: &[Pending<'_>], tight: &[&
             Remedy::advice(say!("uncordon it after the maintenance")).command(format!("kubectl uncordon {}", row.name));
         return Finding::info(object, summary, remedy).at(at).since(since).evidence(said);
     }
-    let names: Vec<&str> = held.iter().map(|(pod, _)| pod.name.as_str()).collect();
+    let names: Vec<String> = held.iter().map(|(row, _)| name_of(row)).collect();
     said.extend(held.iter().filter_map(words));
     let summary = say!("node {} is cordoned, and so {} finds no node", row.name, names.join(", "));
     let remedy = Remedy::guided(say!("ask whoever cordoned {}; if no maintenance is going on, uncordon it", row.name))
         .command(format!("kubectl uncordon {}", row.name));
     Finding::warning(object, summary, remedy).at(at).since(since).evidence(said)
+}
+
+/// `mon.c`, or the pod's own name where it is no daemon.
+fn name_of(row: &PodRow) -> String {
+    match daemon_of(row) {
+        Some(Place::Daemon(daemon)) => daemon,
+        _ => format!("pod {}", row.name),
+    }
 }
 
 fn out_of_service(node: &Node, held: &[Pending<'_>]) -> Finding {

@@ -1,8 +1,8 @@
 use jiff::{SignedDuration, Timestamp};
 
-use super::{OPERATOR, operator_log, operator_object};
+use super::{OPERATOR, operator_log, operator_object, operator_pod};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::mon::{EXTERNAL, list, mons};
 use crate::facts::{Facts, Gap, Log, LogLine, Settled, both};
 use crate::objects::rook::CephCluster;
@@ -63,31 +63,36 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if running.is_empty() {
         return Ok(Answered::passed());
     }
-    let object = operator_object(facts)?;
-    let log = match (reported(facts, cluster), operator_log(facts).settled()?) {
-        (None, Err(unknown)) => return Ok(Answered::passed().blind([unknown])),
-        (Some(_), Err(_)) => None,
-        (_, Ok(log)) => log,
-    };
     let reported = reported(facts, cluster);
+    let log = match operator_log(facts).settled()? {
+        Ok(log) => log,
+        Err(unknown) if reported.is_none() => return Ok(Answered::passed().blind([unknown])),
+        Err(_) => None,
+    };
+    // The log of an operator with several clusters does not say which one it waits for.
+    let alone = facts.ceph_clusters()?.len() == 1;
+    let log = log.filter(|_| alone || reported.is_some());
     let lines = log.and_then(|(pod, log)| Some((pod, failing(log, facts.now())?)));
-    if reported.is_none() && lines.is_none() {
+    let ns = &facts.cluster()?.operator_ns;
+    let quoted =
+        lines.iter().flat_map(|(pod, lines)| lines.iter().map(|line| Evidence::log(ns, &pod.name, OPERATOR, line)));
+    let evidence: Vec<Evidence> = reported.into_iter().chain(quoted).collect();
+    if evidence.is_empty() {
         return Ok(Answered::passed());
     }
-    let summary = say!("the operator cannot reach the monitors while {} run(s)", list(running.iter().copied()));
-    let ns = &object.namespace;
+    Ok(Answered::judged(vec![finding(facts, &running)?.evidence(evidence)]))
+}
+
+fn finding(facts: &Facts<'_>, running: &[&str]) -> Result<Finding, Gap> {
+    let object = operator_object(facts)?;
+    let names = list(running.iter().copied());
+    let summary = say!("the operator cannot reach the monitors, though pods of them run ({})", names);
     let remedy = Remedy::guided(say!("with a lost quorum repair that first; else ask a monitor's address from the operator's pod, which must answer `ceph v2`, and look at what lies between: pod network, NetworkPolicy, Service proxy, routes of the storage network"))
         .command(format!("kubectl -n {} get svc -l app=rook-ceph-mon", facts.cluster()?.ns))
-        .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --tail=20"));
+        .command(format!("kubectl -n {} logs deploy/{OPERATOR} --tail=20", object.namespace));
     // Where the pod runs is only for the link to a node's fault.
-    let node = super::operator_pod(facts).settled()?.unwrap_or(None).map(|pod| pod.node.as_str());
-    let finding = Finding::critical(object.clone(), summary, remedy)
-        .at(node.filter(|node| !node.is_empty()).map(Place::node))
-        .evidence(reported)
-        .evidence(lines.into_iter().flat_map(|(pod, lines)| {
-            lines.into_iter().map(|line| Evidence::log(ns, &pod.name, OPERATOR, line)).collect::<Vec<_>>()
-        }));
-    Ok(Answered::judged(vec![finding]))
+    let node = operator_pod(facts).settled()?.unwrap_or(None).map(|pod| pod.node.as_str());
+    Ok(Finding::critical(object, summary, remedy).at(node.filter(|node| !node.is_empty()).map(Place::node)))
 }
 
 /// What the operator wrote into the CephCluster when `ceph status` failed. An operator that only just starts says so.
@@ -98,7 +103,7 @@ fn reported(facts: &Facts<'_>, cluster: &CephCluster) -> Option<Evidence> {
     if stale || error.message.contains("Error initializing cluster client") {
         return None;
     }
-    let object = crate::check::ObjectRef::of::<CephCluster>(&cluster.metadata);
+    let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     Some(Evidence::field(&object, "status.ceph.details.error", &error.message).at(Some(at)))
 }
 

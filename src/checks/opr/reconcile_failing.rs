@@ -66,35 +66,41 @@ const MEANINGS: &[(&str, &str)] = &[
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.ceph_cluster()?;
-    let events = facts.cluster_events().settled()?;
-    let (events, blind) = match events {
+    let (events, blind) = match facts.cluster_events().settled()? {
         Ok(events) => (events, None),
         Err(unknown) => (&[][..], Some(unknown)),
     };
-    let mut failing: BTreeMap<(&str, &str), &Event> = BTreeMap::new();
-    let failures = events.iter().filter(|event| event.reason == "ReconcileFailed" && !event.message.contains(CONFLICT));
-    for event in failures.filter(|event| !older(facts, event.last_seen(), RECENT)) {
-        let about = (event.involved_object.kind.as_str(), event.involved_object.name.as_str());
-        let newest = failing.entry(about).or_insert(event);
-        if newest.last_seen() < event.last_seen() {
-            *newest = event;
-        }
-    }
+    let failing = failing(facts, events);
     let mut findings = Vec::new();
     if !failing.is_empty() {
         let ns = facts.cluster()?.ns.as_str();
         let good: &[Event] = facts.list(Some(ns), Select::field("reason=ReconcileSucceeded"))?;
-        let mended = |event: &Event| {
-            let about = &event.involved_object;
-            good.iter().any(|it| it.is_about(&about.kind, "", &about.name) && it.last_seen() >= event.last_seen())
-        };
-        findings.extend(failing.values().filter(|event| !mended(event)).map(|event| finding(event, ns)));
+        findings.extend(failing.iter().filter(|event| !mended(event, good)).map(|event| finding(event, ns)));
     }
     let is_cluster = |finding: &Finding| finding.objects.iter().any(|object| object.kind == "CephCluster");
     if !findings.iter().any(is_cluster) {
         findings.extend(failed_condition(cluster));
     }
     Ok(Answered::judged(findings).blind(blind))
+}
+
+/// The newest failure of each resource.
+fn failing<'e>(facts: &Facts<'_>, events: &'e [Event]) -> Vec<&'e Event> {
+    let mut newest: BTreeMap<(&str, &str), &Event> = BTreeMap::new();
+    let failures = events.iter().filter(|event| event.reason == "ReconcileFailed" && !event.message.contains(CONFLICT));
+    for event in failures.filter(|event| !older(facts, event.last_seen(), RECENT)) {
+        let about = (event.involved_object.kind.as_str(), event.involved_object.name.as_str());
+        let known = newest.entry(about).or_insert(event);
+        if known.last_seen() < event.last_seen() {
+            *known = event;
+        }
+    }
+    newest.into_values().collect()
+}
+
+fn mended(event: &Event, good: &[Event]) -> bool {
+    let about = &event.involved_object;
+    good.iter().any(|it| it.is_about(&about.kind, "", &about.name) && it.last_seen() >= event.last_seen())
 }
 
 fn finding(event: &Event, ns: &str) -> Finding {

@@ -111,7 +111,7 @@ fn behind(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Optio
 fn unseen(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Option<Finding> {
     let timer = &cluster.spec.health_check.daemon_health.status;
     let checked: Timestamp = cluster.status.ceph.last_checked.parse().ok()?;
-    let allowed = STALE.max(interval(timer)? * 5);
+    let allowed = STALE.max(interval(timer)?.checked_mul(5)?);
     if timer.disabled || !older(facts, Some(checked), allowed) {
         return None;
     }

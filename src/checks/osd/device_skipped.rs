@@ -1,9 +1,9 @@
 use super::prepare_log::{Device, PrepareLog, Verdict, parse};
 use super::{OsdPods, by_osd};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, both};
+use crate::facts::{Cluster, Facts, Gap, both};
 use crate::objects::rook::Storage;
 use crate::say;
 
@@ -16,7 +16,9 @@ check! {
     ///
     /// # Why it matters
     /// Rook never takes a device that holds anything. The job ends well all the same, so a third of the planned
-    /// capacity can be missing while everything is green. Devices that nobody asked for are not reported.
+    /// capacity can be missing while everything is green. Devices that the CephCluster names, and nodes that it
+    /// names, are a warning, as is a cluster without any OSD; a node without OSDs where all devices of all nodes
+    /// may be used is information.
     ///
     /// # Confirm by hand
     /// `kubectl -n <ns> logs -l app=rook-ceph-osd-prepare -c provision --tail=-1 | grep 'skipping'`; on the host
@@ -48,7 +50,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         is_short(storage, pod, here, present.values())
     });
     let logs = facts.each(short, |facts, pod| facts.log(&cluster.ns, &pod.name, "provision"))?;
-    let findings = logs.seen.iter().filter_map(|(pod, log)| finding(&cluster.ns, pod, &parse(log)));
+    let findings = logs.seen.iter().filter_map(|(pod, log)| {
+        let named = storage.nodes.iter().any(|node| is_job_of(pod, &node.name)) || !storage.use_all_nodes;
+        let severity = if named || present.is_empty() { Severity::Warning } else { Severity::Info };
+        finding(cluster, pod, &parse(log), severity)
+    });
     Ok(Answered::judged(findings.collect()).blind(logs.blind))
 }
 
@@ -71,7 +77,8 @@ fn is_job_of(pod: &PodRow, node: &str) -> bool {
     pod.node == node || pod.is_of_daemon_set(&format!("rook-ceph-osd-prepare-{node}"))
 }
 
-fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>) -> Option<Finding> {
+fn finding(cluster: &Cluster, pod: &PodRow, log: &PrepareLog<'_>, severity: Severity) -> Option<Finding> {
+    let ns = &cluster.ns;
     let asked: Vec<&Device<'_>> = log.devices.iter().filter(|device| log.is_asked(device)).collect();
     if asked.is_empty() {
         return None;
@@ -79,18 +86,24 @@ fn finding(ns: &str, pod: &PodRow, log: &PrepareLog<'_>) -> Option<Finding> {
     let list = |parts: Vec<String>| parts.join("; ");
     let reasons = list(asked.iter().map(|device| format!("{} ({})", device.name, reason(&device.verdict))).collect());
     let ways = list(asked.iter().map(|device| format!("{}: {}", device.name, way_out(&device.verdict))).collect());
+    let paths: Vec<String> = asked.iter().map(|device| format!("/dev/{}", device.name)).collect();
     let unlisted = log.devices.iter().filter(|device| device.verdict == Verdict::NotListed);
     let unlisted: Vec<&str> = unlisted.map(|device| device.name.as_str()).collect();
     let remedy = Remedy::guided(say!("look at what each device holds, then: {}; then restart the operator", ways))
-        .command(format!("kubectl -n {ns} logs {} -c provision | grep skipping", pod.name));
+        .command(format!("kubectl -n {ns} logs {} -c provision | grep skipping", pod.name))
+        .command(format!("lsblk -f {}  # on {}", paths.join(" "), pod.node))
+        .command(format!("kubectl -n {} rollout restart deployment rook-ceph-operator", cluster.operator_ns));
     let node = ObjectRef::node(&pod.node);
     let context = (!unlisted.is_empty())
         .then(|| Evidence::field(&ObjectRef::pod_row(pod, ns, ""), "not asked for", unlisted.join(", ")));
-    let summary = say!("node {} has devices that are asked for and not used: {}", pod.node, reasons);
+    let summary = say!("devices of {} are not used: {}", pod.node, reasons);
     Some(
-        Finding::warning(node, summary, remedy)
+        Finding::new(severity, node, summary, remedy)
             .at([Place::node(&pod.node)])
-            .evidence(asked.iter().map(|device| Evidence::log(ns, &pod.name, "provision", device.line)))
+            .evidence(asked.iter().flat_map(|device| {
+                let lines = [Some(device.line), device.proof].into_iter().flatten();
+                lines.map(|line| Evidence::log(ns, &pod.name, "provision", line))
+            }))
             .evidence(context),
     )
 }
@@ -99,7 +112,7 @@ fn reason(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Ours | Verdict::NotListed => String::new(),
         Verdict::Foreign { osd, fsid } => format!("{osd} of another Ceph cluster, fsid {fsid}"),
-        Verdict::Leftover { osd } => format!("prepared as {osd}, which does not run"),
+        Verdict::Leftover { osd } => format!("prepared as {osd}, not to the end"),
         Verdict::SomeOsd { uuid } => format!("an OSD of unknown origin, UUID {uuid}"),
         Verdict::Filesystem(kind) => format!("filesystem {kind}"),
         Verdict::Mounted(path) => format!("mounted at {path}"),
@@ -113,7 +126,7 @@ fn way_out(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Ours | Verdict::NotListed => String::new(),
         Verdict::Foreign { fsid, .. } => format!("{wipe} only if the cluster {fsid} is really gone"),
-        Verdict::Leftover { osd } => format!("{wipe} only if the data of {osd} is not needed"),
+        Verdict::Leftover { osd } => format!("{wipe} if {osd} never ran on it"),
         Verdict::SomeOsd { .. } => "find out whose OSD it is before anything else".to_owned(),
         Verdict::Filesystem(_) => format!("back up the files and {wipe}, or take it out of the list"),
         Verdict::Mounted(path) => format!("unmount {path} and remove it from fstab, or take it out of the list"),

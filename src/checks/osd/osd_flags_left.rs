@@ -46,20 +46,23 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let cluster = facts.cluster()?;
     let dump = facts.osd_dump()?;
-    let mut findings = whole_cluster(cluster, dump, nodes);
+    let mut groups = on_classes_and_osds(cluster, dump);
     for (bucket, flags) in &dump.crush_node_flags {
         if !is_rooks_own(facts, bucket)? {
-            findings.push(on_bucket(cluster, bucket, flags, nodes));
+            groups.push(on_bucket(cluster, bucket, flags, nodes));
         }
     }
-    findings.extend(on_classes_and_osds(cluster, dump));
-    for finding in &mut findings {
-        let code = if finding.summary.template.contains("whole cluster") { "OSDMAP_FLAGS" } else { "OSD_FLAGS" };
-        if is_muted(&status.health, code) {
-            finding.severity = Severity::Info;
-        }
+    let whole = softened(whole_cluster(cluster, dump, nodes), is_muted(&status.health, "OSDMAP_FLAGS"));
+    let groups = softened(groups, is_muted(&status.health, "OSD_FLAGS"));
+    Ok(Answered::judged(whole.into_iter().chain(groups).collect()))
+}
+
+/// Muted flags are somebody's decision.
+fn softened(mut findings: Vec<Finding>, muted: bool) -> Vec<Finding> {
+    for finding in findings.iter_mut().filter(|_| muted) {
+        finding.severity = Severity::Info;
     }
-    Ok(Answered::judged(findings))
+    findings
 }
 
 fn whole_cluster(cluster: &Cluster, dump: &OsdDump, nodes: &[NodeRow]) -> Vec<Finding> {

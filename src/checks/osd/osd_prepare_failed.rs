@@ -109,6 +109,18 @@ fn reason(log: &Log) -> Option<(Text, Text, &'static str)> {
             say!("look at the device on the host; wipe it only if nothing on it is needed"),
         ),
         (
+            "belonging to a different ceph cluster",
+            say!("its device holds an OSD of another Ceph cluster"),
+            say!(
+                "wipe the device only if that cluster (fsid in the log) is really gone, or give the claim another volume"
+            ),
+        ),
+        (
+            "(incomplete prepare? consider wiping the disks)",
+            say!("its device was prepared once, and not to the end"),
+            say!("wipe the device if no OSD ever ran on it, then delete the job and restart the operator"),
+        ),
+        (
             "failed to run ceph-volume",
             say!("ceph-volume failed"),
             say!(

@@ -30,11 +30,13 @@ pub(super) enum Verdict {
     NotListed,
 }
 
-/// A device, what became of it, and the line that says so.
+/// A device, what became of it, and the lines that say so.
 pub(super) struct Device<'l> {
     pub name: String,
     pub verdict: Verdict,
     pub line: &'l LogLine,
+    /// Whose OSD it is comes in a later line.
+    pub proof: Option<&'l LogLine>,
 }
 
 /// What the job was told to use, and what it left.
@@ -45,15 +47,16 @@ pub(super) struct PrepareLog<'l> {
 }
 
 impl PrepareLog<'_> {
-    /// Whether the CephCluster asks for this device, as far as the log tells. Without a list the answer follows
-    /// from the order in which Rook looks: mounts and filesystems come before the filter, so they prove nothing.
+    /// Whether the CephCluster asks for this device, as far as the log tells. Without a list, or with one of
+    /// links (`/dev/disk/by-id/…`), which the lines do not repeat, any device may be meant, except those that
+    /// are mounted: they are the host's own.
     pub fn is_asked(&self, device: &Device<'_>) -> bool {
         let by_list = |name: &str| self.listed.contains(name) || self.listed.contains(&format!("/dev/{name}"));
         match device.verdict {
             Verdict::Ours | Verdict::NotListed => false,
-            _ if !self.listed.is_empty() => by_list(&device.name),
-            Verdict::Mounted(_) | Verdict::Filesystem(_) => false,
-            _ => true,
+            _ if by_list(&device.name) => true,
+            Verdict::Mounted(_) => false,
+            _ => self.listed.is_empty() || self.listed.iter().any(|name| name.starts_with("/dev/disk/")),
         }
     }
 }
@@ -62,12 +65,24 @@ impl PrepareLog<'_> {
 pub(super) fn parse(log: &Log) -> PrepareLog<'_> {
     let mut read = PrepareLog { listed: BTreeSet::new(), devices: Vec::new() };
     let whose = owners(log);
+    let leftover = log.last("since no instance of ").and_then(|line| line.text.split("since no instance of ").nth(1));
+    let leftover = leftover.and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
     for line in &log.lines {
         if line.text.contains("desired devices to configure osds: [") {
             read.listed = listed(&line.text);
         }
         if let Some((name, verdict)) = verdict(&line.text, &whose) {
-            read.devices.push(Device { name: name.to_owned(), verdict, line });
+            // An incomplete prepare is told without the device's UUID, so it is the one that nobody owns.
+            let verdict = match (verdict, &leftover) {
+                (Verdict::SomeOsd { .. }, Some(osd)) => Verdict::Leftover { osd: osd.clone() },
+                (verdict, _) => verdict,
+            };
+            let proof = match &verdict {
+                Verdict::Foreign { fsid, .. } => log.last(fsid),
+                Verdict::Leftover { .. } => log.last("since no instance of "),
+                _ => None,
+            };
+            read.devices.push(Device { name: name.to_owned(), verdict, line, proof });
         }
     }
     read
@@ -97,12 +112,6 @@ fn owners(log: &Log) -> BTreeMap<String, Verdict> {
         {
             whose.insert(uuid.to_owned(), Verdict::Foreign { osd: osd(), fsid: fsid.to_owned() });
         }
-        if let Some(rest) = line.split("since no instance of ").nth(1)
-            && let Some(uuid) = line.split("skipping").nth(1).and_then(|rest| rest.split('"').nth(1))
-        {
-            let osd = rest.split_whitespace().next().unwrap_or_default().to_owned();
-            whose.insert(uuid.to_owned(), Verdict::Leftover { osd });
-        }
     }
     whose
 }
@@ -118,9 +127,10 @@ fn verdict<'t>(text: &'t str, whose: &BTreeMap<String, Verdict>) -> Option<(&'t 
         Verdict::Mounted(quoted(why))
     } else if why.starts_with(" because it contains a filesystem ") {
         Verdict::Filesystem(quoted(why))
-    } else if why.starts_with(" that does not match the device filter/list") {
-        Verdict::NotListed
-    } else if why.starts_with(" until the admin specifies it can be used") {
+    } else if [" that does not match the device filter/list", " until the admin specifies it can be used"]
+        .iter()
+        .any(|words| why.starts_with(words))
+    {
         Verdict::NotListed
     } else if let Some(reasons) = why.strip_prefix(": ") {
         Verdict::Rejected(reasons.split('"').skip(1).step_by(2).map(str::to_owned).collect())
@@ -167,6 +177,7 @@ mod tests {
     #[test]
     fn a_device_says_why_it_was_left() {
         let log = log(&[
+            r#"I | cephosd: skipping device "sda2" with mountpoint "/rootfs""#,
             r#"I | cephosd: skipping device "sdc" because it contains a filesystem "ext4""#,
             r#"I | cephosd: skipping device "nvme0n1": ["LVM detected", "Insufficient space (<10 extents) on vgs"]."#,
             r#"I | cephosd: skipping device "sdf" that does not match the device filter/list ([{sd[b-e] 1  0   true false}]). <nil>"#,
@@ -174,8 +185,8 @@ mod tests {
         ]);
         let read = parse(&log);
         let asked: Vec<_> = read.devices.iter().map(|device| (device.name.as_str(), read.is_asked(device))).collect();
-        assert_eq!(asked, [("sdc", false), ("nvme0n1", true), ("sdf", false)]);
+        assert_eq!(asked, [("sda2", false), ("sdc", true), ("nvme0n1", true), ("sdf", false)]);
         let reasons = ["LVM detected", "Insufficient space (<10 extents) on vgs"].map(str::to_owned).to_vec();
-        assert_eq!(read.devices[1].verdict, Verdict::Rejected(reasons));
+        assert_eq!(read.devices[2].verdict, Verdict::Rejected(reasons));
     }
 }

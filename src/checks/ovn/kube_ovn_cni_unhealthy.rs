@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-use super::{OVS_FAULTS, namespace, words};
+use super::{OVS_FAULTS, namespace};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::net::sandbox::{Blame, Failure, failures};
-use crate::checks::net::{crashing, down, status_evidence};
+use crate::checks::net::{down, last_words, status_evidence, trouble};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::Pod;
@@ -47,7 +47,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     for failure in failures.blamed_on(Blame::KubeOvnSocket) {
         refused.entry(failure.node.clone()).or_insert(failure);
     }
-    let told = facts.each(down.seen, |facts, (_, pod)| words(facts, pod, "cni-server", OVS_FAULTS))?;
+    let told = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "cni-server", OVS_FAULTS))?;
     let mut findings = Vec::new();
     for ((_, pod), words) in told.seen {
         let refused = refused.remove(&pod.spec.node_name);
@@ -61,8 +61,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 fn not_ready(pod: &Pod, words: Option<Evidence>, refused: Option<&Failure<'_>>) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
-    let container = crashing(pod);
-    let how = if container.is_some() { "crashes" } else { "is not Ready" };
+    let (how, status) = trouble(pod);
     let remedy = Remedy::guided(if words.is_some() {
         say!("its log names OVS or the gateway: mend ovs-ovn on {} first; only then delete this pod, if it does not recover by itself", node)
     } else {
@@ -70,7 +69,6 @@ fn not_ready(pod: &Pod, words: Option<Evidence>, refused: Option<&Failure<'_>>) 
     })
     .command(format!("kubectl -n {ns} logs {name} -c cni-server --tail=50"))
     .command(format!("kubectl -n {ns} delete pod {name}"));
-    let status = container.or_else(|| pod.status.container_statuses.iter().find(|status| !status.ready));
     let summary = say!("kube-ovn-cni on {} {}: no pod of that node gets a network", node, how);
     Finding::critical(ObjectRef::pod(pod), summary, remedy)
         .at([Place::node(node)])

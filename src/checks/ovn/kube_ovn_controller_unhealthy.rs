@@ -1,9 +1,9 @@
 use jiff::SignedDuration;
 
-use super::{namespace, words};
+use super::namespace;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::checks::net::{crashing, down, status_evidence};
+use crate::checks::net::{down, last_words, status_evidence, trouble};
 use crate::facts::{Facts, Gap, kinds};
 use crate::objects::kube::{Deployment, Lease, Pod};
 use crate::say;
@@ -42,8 +42,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let down = down(facts, rows)?;
     let served = rows.iter().any(|row| row.is_well());
-    let told =
-        facts.each(down.seen, |facts, (_, pod)| words(facts, pod, "kube-ovn-controller", &["E0", "F0", "panic"]))?;
+    let told = facts
+        .each(down.seen, |facts, (_, pod)| last_words(facts, pod, "kube-ovn-controller", &["E0", "F0", "panic"]))?;
     let mut findings: Vec<_> = told.seen.into_iter().map(|((_, pod), words)| finding(pod, served, words)).collect();
     if findings.is_empty() && served {
         findings.extend(leaderless(facts, ns)?);
@@ -65,8 +65,7 @@ fn absent(facts: &Facts<'_>, ns: &str) -> Result<Answered, Gap> {
 
 fn finding(pod: &Pod, served: bool, words: Option<Evidence>) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
-    let container = crashing(pod);
-    let how = if container.is_some() { "crashes" } else { "is not Ready" };
+    let (how, status) = trouble(pod);
     let (severity, summary) = if served {
         (Severity::Warning, say!("a replica of kube-ovn-controller ({}) {}; another serves", name, how))
     } else {
@@ -75,7 +74,6 @@ fn finding(pod: &Pod, served: bool, words: Option<Evidence>) -> Finding {
     let remedy = Remedy::guided(say!("read its log; if ovn-central has its leaders, delete the pod"))
         .command(format!("kubectl -n {ns} logs {name} --tail=50"))
         .command(format!("kubectl -n {ns} delete pod {name}"));
-    let status = container.or_else(|| pod.status.container_statuses.iter().find(|status| !status.ready));
     let place = Some(node).filter(|node| !node.is_empty()).map(Place::node);
     Finding::new(severity, ObjectRef::pod(pod), summary, remedy)
         .at(place)

@@ -2,7 +2,7 @@ use super::namespace;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, both};
+use crate::facts::{Facts, Gap, both, kinds};
 use crate::objects::kube::Deployment;
 use crate::say;
 
@@ -46,23 +46,33 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if pods.is_empty() && facts.object::<Deployment>(ns, "ovn-central")?.is_none() {
         return Ok(Answered::NotApplicable("ovn-central does not run in this cluster"));
     }
-    let findings = leaders.seen.iter().filter_map(|((what, label), rows)| finding(ns, what, label, rows, pods));
-    Ok(Answered::judged(findings.collect()).blind(leaders.blind))
+    let faults: Vec<(String, String)> =
+        leaders.seen.iter().filter_map(|((what, label), rows)| fault(what, label, rows)).collect();
+    let findings = if faults.is_empty() { Vec::new() } else { vec![finding(ns, &faults, pods)] };
+    Ok(Answered::judged(findings).blind(leaders.blind))
 }
 
-fn finding(ns: &str, what: &str, label: &str, leaders: &[PodRow], pods: &[PodRow]) -> Option<Finding> {
-    let ready: Vec<&PodRow> = leaders.iter().filter(|row| row.is_well()).collect();
-    let names = || ready.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ");
-    let summary = match ready.len() {
-        1 => return None,
-        0 => say!("ovn-central has no Ready leader for its {}", what),
-        _ => say!("ovn-central has more than one leader for its {}: {}", what, names()),
-    };
+/// What is wrong with the leader of one part, and what shows it.
+fn fault(what: &str, label: &str, leaders: &[PodRow]) -> Option<(String, String)> {
+    let ready: Vec<&str> = leaders.iter().filter(|row| row.is_well()).map(|row| row.name.as_str()).collect();
+    let shown =
+        format!("Ready pods with {label}=true: {}", if ready.is_empty() { "none".into() } else { ready.join(", ") });
+    match ready.len() {
+        1 => None,
+        0 => Some((format!("no Ready leader for its {what}"), shown)),
+        _ => Some((format!("more than one leader for its {what}"), shown)),
+    }
+}
+
+fn finding(ns: &str, faults: &[(String, String)], pods: &[PodRow]) -> Finding {
+    let what = faults.iter().map(|(what, _)| what.as_str()).collect::<Vec<_>>().join(", ");
     let down: Vec<&PodRow> = pods.iter().filter(|row| !row.is_well()).collect();
     let remedy = Remedy::guided(say!(
         "bring the ovn-central pods back one by one and see the state of the database; do not restart ovs-ovn on any node before a leader is there"
     ))
-    .command(format!("kubectl -n {ns} get pods -l app=ovn-central -o wide -L ovn-nb-leader,ovn-sb-leader,ovn-northd-leader"));
+    .command(format!(
+        "kubectl -n {ns} get pods -l app=ovn-central -o wide -L ovn-nb-leader,ovn-sb-leader,ovn-northd-leader"
+    ));
     let remedy = match pods.first() {
         Some(pod) => remedy.command(format!(
             "kubectl -n {ns} exec {} -- ovn-appctl -t /var/run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound",
@@ -70,18 +80,10 @@ fn finding(ns: &str, what: &str, label: &str, leaders: &[PodRow], pods: &[PodRow
         )),
         None => remedy.command(format!("kubectl -n {ns} describe deployment ovn-central")),
     };
-    let object = ObjectRef::new(crate::facts::kinds::DEPLOYMENT, ns, "ovn-central");
-    let counted = format!(
-        "{} of {} ovn-central pods are Ready, {} with {label}=true",
-        pods.len() - down.len(),
-        pods.len(),
-        ready.len()
-    );
-    Some(
-        Finding::critical(object.clone(), summary, remedy)
-            .detail(label)
-            .at(down.iter().filter(|row| !row.node.is_empty()).map(|row| Place::node(&row.node)))
-            .evidence([Evidence::field(&object, label, counted)])
-            .evidence(down.iter().take(3).map(|row| Evidence::pod_row(row, ns))),
-    )
+    let object = ObjectRef::new(kinds::DEPLOYMENT, ns, "ovn-central");
+    let places = down.iter().filter(|row| !row.node.is_empty()).map(|row| Place::node(&row.node));
+    Finding::critical(object.clone(), say!("ovn-central has {}", what), remedy)
+        .at(places)
+        .evidence(faults.iter().map(|(_, shown)| Evidence::field(&object, "leader", shown)))
+        .evidence(down.iter().take(3).map(|row| Evidence::pod_row(row, ns)))
 }

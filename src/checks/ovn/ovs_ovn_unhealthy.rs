@@ -1,7 +1,7 @@
-use super::{OVS_FAULTS, namespace, words};
+use super::{OVS_FAULTS, namespace};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
-use crate::checks::net::{crashing, down, status_evidence};
+use crate::checks::net::{down, last_words, status_evidence, trouble};
 use crate::facts::{Facts, Gap};
 use crate::objects::kube::Pod;
 use crate::say;
@@ -33,15 +33,14 @@ check! {
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
     let down = down(facts, facts.pods_where(ns, "app=ovs")?)?;
-    let told = facts.each(down.seen, |facts, (_, pod)| words(facts, pod, "openvswitch", OVS_FAULTS))?;
+    let told = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "openvswitch", OVS_FAULTS))?;
     let findings = told.seen.into_iter().map(|((_, pod), words)| finding(pod, words)).collect();
     Ok(Answered::judged(findings).blind(down.blind))
 }
 
 fn finding(pod: &Pod, words: Option<Evidence>) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
-    let container = crashing(pod);
-    let how = if container.is_some() { "crashes" } else { "is not Ready" };
+    let (how, status) = trouble(pod);
     let summary = say!("ovs-ovn on {} {}: the node's pod network is not programmed", node, how);
     let remedy = Remedy::guided(say!(
         "see that ovn-central has its leaders (OVN001), then delete the ovs-ovn pod of {} only, and wait until it and kube-ovn-cni there are Ready",
@@ -49,7 +48,6 @@ fn finding(pod: &Pod, words: Option<Evidence>) -> Finding {
     ))
     .command(format!("kubectl -n {ns} logs {name} -c openvswitch --tail=50"))
     .command(format!("kubectl -n {ns} delete pod {name}"));
-    let status = container.or_else(|| pod.status.container_statuses.iter().find(|status| !status.ready));
     Finding::critical(ObjectRef::pod(pod), summary, remedy)
         .at([Place::node(node)])
         .since(pod.unready_since())

@@ -1,7 +1,7 @@
 use super::namespace;
 use crate::check;
 use crate::check::{Answered, Finding, ObjectRef, Place, Remedy};
-use crate::checks::net::{crashing, down, status_evidence};
+use crate::checks::net::{down, status_evidence, trouble};
 use crate::facts::{Facts, Gap};
 use crate::objects::kube::Pod;
 use crate::say;
@@ -43,15 +43,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 fn finding(pod: &Pod) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
-    let container = crashing(pod);
-    let how = match container {
-        Some(_) => "crashes",
-        None if pod.has_sandbox() => "is not Ready",
-        None => "has no network",
-    };
+    let (how, status) = trouble(pod);
     let remedy = Remedy::advice(say!("the pinger only shows that the pod network of {} fails: see its events", node))
         .command(format!("kubectl -n {ns} describe pod {name}"));
-    let status = container.or_else(|| pod.status.container_statuses.iter().find(|status| !status.ready));
     Finding::warning(ObjectRef::pod(pod), say!("kube-ovn-pinger on {} {}", node, how), remedy)
         .at([Place::node(node)])
         .since(pod.unready_since())

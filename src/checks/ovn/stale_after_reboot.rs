@@ -3,7 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{OVS_FAULTS, namespace};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
-use crate::checks::net::multus_daemon_sets;
+use crate::checks::net::{multus_daemon_sets, pod_label};
 use crate::checks::node::{Boot, boots};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Log, LogLine, Settled, Unknown, both};
@@ -125,8 +125,7 @@ fn finding(ns: &str, suspect: &Suspect<'_>, line: &Evidence, multus: &[&DaemonSe
     .command(wait("kube-ovn-cni"))
     .command(format!("kubectl -n {ns} delete pod {cni_name}  # only if it is still not Ready then"));
     if let Some(multus) = multus.first() {
-        let labels = &multus.spec.selector.match_labels;
-        let label = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",");
+        let label = pod_label(multus);
         remedy = remedy.command(format!(
             "kubectl -n {} delete pod -l {label} --field-selector spec.nodeName={node}  # only if Multus still crashes then",
             multus.metadata.namespace

@@ -1,7 +1,7 @@
 use super::namespace;
 use crate::check;
 use crate::check::{Answered, Finding, ObjectRef, Place, Remedy};
-use crate::checks::net::{crashing, down, status_evidence};
+use crate::checks::net::{down, status_evidence, trouble};
 use crate::facts::{Facts, Gap};
 use crate::objects::kube::Pod;
 use crate::say;
@@ -24,7 +24,7 @@ check! {
     /// # References
     /// Kube-OVN: user guide, "VPC internal gateway".
     "OVN006" "vpc-nat-gateway-failing" Ovn,
-    needs: [Discovery, DaemonSets, NatGateways, PodTables, Objects],
+    needs: [Discovery, DaemonSets, PodTables, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
@@ -35,26 +35,21 @@ check! {
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    if facts.nat_gateways()?.is_empty() {
+    let pods = facts.pods_where(ns, "ovn.kubernetes.io/vpc-nat-gw=true")?;
+    if pods.is_empty() {
         return Ok(Answered::NotApplicable("there are no VPC NAT gateways"));
     }
-    let down = down(facts, facts.pods_where(ns, "ovn.kubernetes.io/vpc-nat-gw=true")?)?;
+    let down = down(facts, pods)?;
     let findings = down.seen.iter().map(|(_, pod)| finding(pod)).collect();
     Ok(Answered::judged(findings).blind(down.blind))
 }
 
 fn finding(pod: &Pod) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
-    let container = crashing(pod);
-    let how = match container {
-        Some(_) => "crashes",
-        None if pod.has_sandbox() => "is not Ready",
-        None => "has no network",
-    };
+    let (how, status) = trouble(pod);
     let node_known = if node.is_empty() { "no node" } else { node.as_str() };
     let remedy = Remedy::advice(say!("see the pod's events; once the node's network works it starts by itself"))
         .command(format!("kubectl -n {ns} describe pod {name}"));
-    let status = container.or_else(|| pod.status.container_statuses.iter().find(|status| !status.ready));
     Finding::warning(ObjectRef::pod(pod), say!("the VPC NAT gateway pod {} on {} {}", name, node_known, how), remedy)
         .at(Some(node).filter(|node| !node.is_empty()).map(Place::node))
         .since(pod.unready_since())

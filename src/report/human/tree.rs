@@ -28,39 +28,51 @@ struct Tree<'p, 'r> {
     page: &'p mut Page,
     report: &'r Report,
     shown: &'p mut BTreeSet<&'r str>,
+    /// Lines that were drawn, or would have been.
     drawn: usize,
 }
 
 impl<'r> Tree<'_, 'r> {
     fn branch(&mut self, cause: &'r Finding, trunk: &str) {
         let effects = nearest(self.report, cause);
-        for (at, effect) in effects.iter().enumerate() {
-            let last = at + 1 == effects.len();
-            let before = self.shown.contains(effect.id.as_str());
-            self.shown.insert(&effect.id);
-            self.drawn += 1;
-            if self.drawn <= LINES {
-                self.leaf(cause, effect, trunk, last, before);
-            }
-            if !before {
-                self.branch(effect, &format!("{trunk}{}", if last { "   " } else { "│  " }));
-            }
+        let (before, fresh): (Vec<&Finding>, Vec<&Finding>) =
+            effects.into_iter().partition(|effect| self.shown.contains(effect.id.as_str()));
+        // Siblings are claimed first: each hangs below its nearest cause, not below a sibling.
+        self.shown.extend(fresh.iter().map(|effect| effect.id.as_str()));
+        for (at, effect) in fresh.iter().enumerate() {
+            let last = before.is_empty() && at + 1 == fresh.len();
+            self.leaf(cause, effect, trunk, last);
+            self.branch(effect, &format!("{trunk}{}", if last { "   " } else { "│  " }));
+        }
+        if !before.is_empty() && self.grow() {
+            let mut codes: Vec<&str> = before.iter().map(|effect| effect.code.as_str()).collect();
+            codes.dedup();
+            let first = format!("{trunk}└─ ");
+            self.page.hang(&[(Ink::Dim, &first)], Ink::Dim, &format!("also {} (see above)", codes.join(", ")));
         }
     }
 
-    fn leaf(&mut self, cause: &Finding, effect: &Finding, trunk: &str, last: bool, before: bool) {
+    /// Whether there is room for one line more.
+    fn grow(&mut self) -> bool {
+        self.drawn += 1;
+        self.drawn <= LINES
+    }
+
+    fn leaf(&mut self, cause: &Finding, effect: &Finding, trunk: &str, last: bool) {
+        if !self.grow() {
+            return;
+        }
         let (ink, mark) = severity(effect.severity);
         let because = effect.causes.iter().find(|link| link.finding == cause.id).map(|link| link.because.as_str());
         let because = match because {
             Some(because) if because != "same cluster" => format!(" (by {because})"),
             _ => String::new(),
         };
-        let text = if before { "see above".to_owned() } else { format!("{}{because}", effect.summary) };
         let fork = format!("{trunk}{}", if last { "└─ " } else { "├─ " });
         let first = [(Ink::Dim, fork.as_str()), (ink, mark), (Ink::Plain, " "), (ink, &effect.code), (Ink::Plain, " ")];
         let indent = " ".repeat(mark.chars().count() + effect.code.len() + 2);
         let rest = format!("{trunk}{}{indent}", if last { "   " } else { "│  " });
-        self.page.hang_below(&first, &[(Ink::Dim, &rest)], if before { Ink::Dim } else { Ink::Plain }, &text);
+        self.page.hang_below(&first, &[(Ink::Dim, &rest)], Ink::Plain, &format!("{}{because}", effect.summary));
     }
 }
 
