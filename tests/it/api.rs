@@ -193,6 +193,28 @@ fn what_heals_leaves_no_trace() {
     }
 }
 
+/// Where the toolbox cannot be reached, the operator is asked, which here lives in another namespace, and then the
+/// monitors: each says the same.
+#[test]
+fn every_rung_of_the_ladder_gives_one_report() {
+    const APART: &str = "healthy-hostnet-120";
+    let (healthy, cost) = diagnose_with(APART, Faults::none());
+    assert_eq!(cost.exec_rung.as_deref(), Some("toolbox"));
+    let expected = report(&healthy);
+    let names = shown(&Double::serve(support::base(APART), Faults::none()), "get pods -A -o name");
+    let pods = |app: &str| -> Vec<String> {
+        let of = names.lines().filter_map(|name| name.strip_prefix("pod/")).filter(|name| name.starts_with(app));
+        of.map(|name| format!("/api/v1/namespaces/*/pods/{name}/exec")).collect()
+    };
+    let mut out_of_reach = Vec::new();
+    for (app, next) in [("rook-ceph-tools", "operator"), ("rook-ceph-operator", "mon")] {
+        out_of_reach.extend(pods(app).iter().map(|path| Fault::at(path, Act::Refuse(500))));
+        let (live, cost) = diagnose_with(APART, Faults::some(out_of_reach.clone()));
+        assert_eq!(cost.exec_rung.as_deref(), Some(next));
+        assert_eq!(report(&live), expected, "{next}");
+    }
+}
+
 /// 403 on one kind blinds the checks that read it, no others, and the report names the missing rule.
 #[test]
 fn a_refusal_blinds_only_those_who_need_it() {
