@@ -214,7 +214,7 @@ fn wants(facts: &Facts<'_>, checks: &[&'static Check]) -> BTreeSet<Fact> {
     let mut wanted = BTreeSet::new();
     for check in checks.iter().filter(|check| applies(check, facts)) {
         if let Err(Gap::Wanted(more)) = (check.run)(facts) {
-            let ahead = check.needs.iter().filter_map(|row| row.fact(facts));
+            let ahead = check.needs.iter().filter(|row| row.is_read_ahead()).filter_map(|row| row.fact(facts));
             wanted.extend(ahead.chain(more).filter(|fact| !facts.knows(fact)));
         }
     }

@@ -124,10 +124,10 @@ fn is_down(pod: &Pod, now: Timestamp) -> bool {
 /// The container that keeps this pod from running, by its own end and not because it waits for another.
 pub(crate) fn crashing(pod: &Pod) -> Option<&ContainerStatus> {
     pod.statuses().find(|status| {
-        let failed = |ended: &Terminated| ended.exit_code != 0 && status.restart_count > 0;
-        let waits = status.waiting_reason();
-        let between = status.state.waiting.is_none() && !status.ready;
-        waits == "CrashLoopBackOff" || (between && status.terminated().is_some_and(failed))
+        // The end that a boot leaves is not the container's own.
+        let failed = |ended: &Terminated| ended.exit_code != 0 && ended.reason != "Unknown";
+        let again = status.restart_count > 0 && status.state.waiting.is_none() && !status.ready;
+        status.waiting_reason() == "CrashLoopBackOff" || (again && status.terminated().is_some_and(failed))
     })
 }
 
@@ -151,10 +151,7 @@ pub(crate) fn last_words(
     let (ns, name) = (&pod.metadata.namespace, &pod.metadata.name);
     let now = facts.log(ns, name, container).settled();
     let (now, before) = both(now, facts.previous_log(ns, name, container).settled())?;
-    let logs: [Option<&Log>; 2] = [now, before].map(|log| match log {
-        Ok(log) => Some(log),
-        Err(_unread) => None,
-    });
+    let logs: [Option<&Log>; 2] = [now, before].map(Result::ok);
     Ok(logs.into_iter().flatten().find_map(|log| quote(ns, name, container, log, texts)))
 }
 
@@ -186,4 +183,30 @@ pub(crate) fn daemon_rows<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap>
 pub(crate) fn daemon_place(pod: &Pod) -> Option<Place> {
     let label = |key: &str| pod.metadata.labels.get(key);
     Some(Place::daemon(label("ceph_daemon_type")?, label("ceph_daemon_id")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_container_crashes_by_its_own_end() {
+        let ended = |code: i32, reason: &str| json!({"terminated": {"exitCode": code, "reason": reason}});
+        let running = json!({"running": {}});
+        for (restarts, state, last, expected) in [
+            (6, json!({"waiting": {"reason": "CrashLoopBackOff"}}), ended(1, "Error"), true),
+            (3, running.clone(), ended(255, "Error"), true),
+            (3, ended(1, "Error"), json!({}), true),
+            (0, ended(1, "Error"), json!({}), false),
+            (1, running, ended(255, "Unknown"), false),
+            (4, ended(255, "Unknown"), ended(1, "Error"), false),
+            (1, json!({"waiting": {"reason": "PodInitializing"}}), ended(1, "Error"), false),
+            (0, json!({"waiting": {"reason": "ImagePullBackOff"}}), json!({}), false),
+        ] {
+            let status: Value = json!({"name": "c", "restartCount": restarts, "state": state, "lastState": last});
+            let pod: Pod = serde_json::from_value(json!({"status": {"containerStatuses": [status]}})).unwrap();
+            assert_eq!(crashing(&pod).is_some(), expected, "{status}");
+        }
+    }
 }

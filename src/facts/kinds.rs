@@ -77,10 +77,21 @@ fn parse<T: View>(objects: Vec<Value>) -> Result<Parsed, String> {
         .map(|mut object| {
             strip_nulls(&mut object);
             let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?").to_owned();
+            for field in ["/metadata/name", "/metadata/namespace", "/spec/nodeName"] {
+                let text = object.pointer(field).and_then(Value::as_str).unwrap_or_default();
+                if !is_name(text) {
+                    return Err(format!("{} {name:.40?}: {field} is no name that an API server takes", T::KIND.kind));
+                }
+            }
             serde_json::from_value(object).map_err(|error| format!("{} {name}: {error}", T::KIND.kind))
         })
         .collect::<Result<_, _>>()?;
     Ok(Box::new(views))
+}
+
+/// Names end up in commands that people paste. An API server takes only such; a bundle may hold any text.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= 253 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:@+".contains(&byte))
 }
 
 /// A null field means the same as an absent one everywhere in the API; views then need only defaults.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use anstream::adapter::strip_str;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -143,7 +144,8 @@ impl LogLine {
     fn parse(line: &str) -> Self {
         let stamped = line.split_once(' ').and_then(|(stamp, rest)| Some((stamp.parse::<Timestamp>().ok()?, rest)));
         let (at, text) = stamped.map_or((None, line), |(at, rest)| (Some(at), rest));
-        Self { at, text: text.chars().filter(|c| !c.is_control() || *c == '\t').take(Self::MAX).collect() }
+        let bare = strip_str(text).to_string();
+        Self { at, text: bare.chars().filter(|c| !c.is_control() || *c == '\t').take(Self::MAX).collect() }
     }
 }
 
@@ -283,7 +285,7 @@ mod tests {
     fn a_log_line_loses_its_stamp_and_its_escapes() {
         let log = Log::parse(b"2025-03-04T14:02:58.123Z \x1b[31mmons running: [a]\n\nplain\r\n");
         assert_eq!(log.lines.len(), 2);
-        assert_eq!(log.lines[0].text, "[31mmons running: [a]");
+        assert_eq!(log.lines[0].text, "mons running: [a]");
         assert!(log.lines[0].at.is_some() && log.lines[1].at.is_none());
         assert_eq!(log.last("mons running").map(|line| line.at), Some(log.lines[0].at));
     }

@@ -182,6 +182,30 @@ reads! {
     MonSockets;
 }
 
+impl Row {
+    /// Whether it is worth asking for before a check has come to it. Large or rarely wanted answers are left
+    /// until something calls for them.
+    pub fn is_read_ahead(self) -> bool {
+        !matches!(
+            self,
+            Self::OsdDump
+                | Self::OsdTree
+                | Self::FsDump
+                | Self::Pools
+                | Self::QuorumStatus
+                | Self::DaemonDeployments
+                | Self::MonDeployments
+                | Self::PrepareJobs
+                | Self::DisruptionBudgets
+                | Self::BlockPools
+                | Self::Filesystems
+                | Self::ObjectStores
+                | Self::Volumes
+                | Self::RebootEvents
+        )
+    }
+}
+
 fn no_cluster() -> Gap {
     Gap::NotOffered("there is no CephCluster".into())
 }

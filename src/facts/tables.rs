@@ -28,6 +28,12 @@ impl Cells<'_> {
         })
     }
 
+    /// The name of an object, such as an API server takes.
+    fn name(&self, column: &str) -> Result<String, String> {
+        let name = self.text(column)?;
+        if kinds::is_name(&name) { Ok(name) } else { Err(format!("column {column} holds {name:.40?}, not a name")) }
+    }
+
     fn cell(&self, column: &str) -> Result<&Value, String> {
         let at = self.columns.iter().position(|name| name.eq_ignore_ascii_case(column));
         at.and_then(|at| self.cells.get(at)).ok_or_else(|| format!("the table has no column {column}"))
@@ -62,8 +68,10 @@ pub struct PodRow {
     /// kubectl's status word: `Running`, `Pending`, `Init:CrashLoopBackOff`, …
     pub status: String,
     pub restarts: u32,
-    /// Whether the last restart is young enough for the printer to name its age; then `restarts` happened lately.
+    /// When it last restarted, as the printer says it: `4m50s ago`; empty if it never did.
     pub restarted: String,
+    /// `47m`, `2d23h`: rounded, so it only tells what to look at.
+    pub age: String,
     pub ip: String,
     /// Empty while the pod is not placed.
     pub node: String,
@@ -78,6 +86,14 @@ impl PodRow {
     /// Completed: a job's pod that ended well.
     pub fn is_done(&self) -> bool {
         self.status == "Completed"
+    }
+
+    /// Made within the last three days, as far as a rounded age can tell.
+    pub fn is_young(&self) -> bool {
+        match self.age.split_once('d') {
+            Some((days, _)) => days.parse().is_ok_and(|days: u32| days < 3),
+            None => !self.age.contains('y'),
+        }
     }
 
     pub fn is_pending(&self) -> bool {
@@ -112,7 +128,7 @@ impl FromRow for PodRow {
         let restarts = row.text("Restarts")?;
         Ok(Self {
             ns: String::new(),
-            name: row.text("Name")?,
+            name: row.name("Name")?,
             ready: row.ratio("Ready")?,
             status: row.text("Status")?,
             restarts: row.number("Restarts")?,
@@ -120,8 +136,9 @@ impl FromRow for PodRow {
                 .split_once('(')
                 .map(|(_, age)| age.trim_end_matches(')').to_owned())
                 .unwrap_or_default(),
+            age: row.text("Age")?,
             ip: row.text("IP")?,
-            node: row.text("Node")?,
+            node: row.name("Node")?,
         })
     }
 }
@@ -152,7 +169,7 @@ impl FromRow for NodeRow {
     const KIND: Kind = kinds::NODE;
     fn from_row(row: &Cells<'_>) -> Result<Self, String> {
         Ok(Self {
-            name: row.text("Name")?,
+            name: row.name("Name")?,
             status: row.text("Status")?,
             roles: row.text("Roles")?,
             version: row.text("Version")?,
@@ -184,7 +201,7 @@ impl FromRow for DeploymentRow {
     fn from_row(row: &Cells<'_>) -> Result<Self, String> {
         let list = |text: String| text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         Ok(Self {
-            name: row.text("Name")?,
+            name: row.name("Name")?,
             ready: row.ratio("Ready")?,
             containers: list(row.text("Containers")?),
             images: list(row.text("Images")?),
@@ -206,7 +223,7 @@ impl FromRow for JobRow {
     const KIND: Kind = kinds::JOB;
     fn from_row(row: &Cells<'_>) -> Result<Self, String> {
         Ok(Self {
-            name: row.text("Name")?,
+            name: row.name("Name")?,
             status: row.text("Status").unwrap_or_default(),
             completions: row.text("Completions")?,
         })
@@ -227,9 +244,9 @@ impl FromRow for ClaimRow {
     const KIND: Kind = kinds::CLAIM;
     fn from_row(row: &Cells<'_>) -> Result<Self, String> {
         Ok(Self {
-            name: row.text("Name")?,
+            name: row.name("Name")?,
             status: row.text("Status")?,
-            volume: row.text("Volume")?,
+            volume: row.name("Volume")?,
             storage_class: row.text("StorageClass")?,
         })
     }
@@ -249,7 +266,7 @@ impl FromRow for VolumeRow {
     const KIND: Kind = kinds::PERSISTENT_VOLUME;
     fn from_row(row: &Cells<'_>) -> Result<Self, String> {
         Ok(Self {
-            name: row.text("Name")?,
+            name: row.name("Name")?,
             status: row.text("Status")?,
             claim: row.text("Claim")?,
             storage_class: row.text("StorageClass")?,
@@ -271,10 +288,10 @@ impl FromRow for AttachmentRow {
     const KIND: Kind = kinds::VOLUME_ATTACHMENT;
     fn from_row(row: &Cells<'_>) -> Result<Self, String> {
         Ok(Self {
-            name: row.text("Name")?,
+            name: row.name("Name")?,
             attacher: row.text("Attacher")?,
-            volume: row.text("PV")?,
-            node: row.text("Node")?,
+            volume: row.name("PV")?,
+            node: row.name("Node")?,
             attached: row.text("Attached")? == "true",
         })
     }
@@ -293,6 +310,7 @@ mod tests {
             status: "Running".into(),
             restarts: 0,
             restarted: String::new(),
+            age: "2d23h".into(),
             ip: String::new(),
             node: "w1".into(),
         }
@@ -314,8 +332,9 @@ mod tests {
     #[test]
     fn columns_are_found_by_name() {
         let table = Table {
-            columns: ["Node", "IP", "Restarts", "Status", "Ready", "Name"].map(String::from).to_vec(),
+            columns: ["Age", "Node", "IP", "Restarts", "Status", "Ready", "Name"].map(String::from).to_vec(),
             cells: vec![vec![
+                json!("6y32d"),
                 json!("<none>"),
                 json!("<none>"),
                 json!("9 (4m50s ago)"),
@@ -326,7 +345,9 @@ mod tests {
         };
         let rows: Vec<PodRow> = rows(&table).unwrap();
         assert_eq!((rows[0].ready, rows[0].restarts, rows[0].restarted.as_str()), ((0, 2), 9, "4m50s ago"));
-        assert!(rows[0].node.is_empty() && !rows[0].is_well());
+        assert!(rows[0].node.is_empty() && !rows[0].is_well() && !rows[0].is_young());
+        assert!(["12s", "7h59m", "2d23h"].iter().all(|age| PodRow { age: (*age).into(), ..pod("x") }.is_young()));
+        assert!(!PodRow { age: "3d1h".into(), ..pod("x") }.is_young());
         let missing = Table { columns: vec!["Name".into()], cells: vec![vec![json!("x")]] };
         assert!(super::rows::<PodRow>(&missing).unwrap_err().contains("no column"));
     }

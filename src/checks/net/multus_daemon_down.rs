@@ -32,7 +32,7 @@ check! {
     "NET003" "multus-daemon-down" Net,
     needs: [DaemonSets, PodTables, Objects, SandboxEvents],
     explained_by: [
-        (node::node_not_ready, Node), (node::node_rebooted, Node), (net::multus_missing, Node),
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node), (net::multus_missing, Node),
         (net::multus_init_crash, Node), (ovn::stale_after_reboot, Node),
     ],
 }

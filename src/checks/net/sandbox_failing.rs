@@ -40,11 +40,8 @@ check! {
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
     let (failures, multus) = both(failures(facts), multus_pods(facts).settled())?;
-    let multus = match multus {
-        Ok(pods) => pods,
-        // It only ties the failure to its cause.
-        Err(_unread) => Vec::new(),
-    };
+    // They only tie a failure to its cause.
+    let multus = multus.unwrap_or_default();
     let guilty = |failure: &Failure<'_>| multus_on(&multus, failure);
     let findings = failures.groups.iter().filter_map(|failure| Some(finding(cluster, failure)?.also(guilty(failure))));
     let findings = findings.collect();

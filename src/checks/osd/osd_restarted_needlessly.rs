@@ -55,8 +55,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::NotApplicable("the OSDs of an external cluster live elsewhere"));
     }
     let osds = by_osd(facts.osd_pods()?);
-    let running: Vec<_> =
-        osds.values().filter_map(|osd| Some((osd.id, osd.rows.iter().find(|row| row.is_well())?))).collect();
+    // A row's age is rounded: it tells which pods to open, and their objects tell the time.
+    let running: Vec<_> = osds
+        .values()
+        .filter_map(|osd| Some((osd.id, osd.rows.iter().find(|row| row.is_well() && row.is_young())?)))
+        .collect();
     // Evenly over all OSDs: a roll-out goes host by host.
     let step = running.len().div_ceil(SAMPLE).max(1);
     let pods = facts.each(running.into_iter().step_by(step), |facts, (_, row)| facts.pod(&cluster.ns, &row.name))?;

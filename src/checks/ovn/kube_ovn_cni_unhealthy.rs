@@ -32,7 +32,7 @@ check! {
     "OVN003" "kube-ovn-cni-unhealthy" Ovn,
     needs: [Discovery, DaemonSets, PodTables, Objects, Logs, SandboxEvents],
     explained_by: [
-        (node::node_not_ready, Node), (node::node_rebooted, Node),
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node),
         (ovn::stale_after_reboot, Node), (ovn::ovs_ovn_unhealthy, Node), (ovn::ovn_central_down, Cluster),
     ],
 }

@@ -28,7 +28,7 @@ check! {
     /// Kube-OVN: reference, "Components"; cmd/controller (leader election by the Lease kube-ovn-controller).
     "OVN004" "kube-ovn-controller-unhealthy" Ovn,
     needs: [Discovery, DaemonSets, PodTables, Objects, Logs, NodeLeases],
-    explained_by: [(ovn::ovn_central_down, Cluster), (node::node_not_ready, Node), (node::node_rebooted, Node)],
+    explained_by: [(ovn::ovn_central_down, Cluster), (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node)],
 }
 
 /// Ten times as long as the Lease lasts.

@@ -1,9 +1,8 @@
 use super::namespace;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
-use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, both, kinds};
-use crate::objects::kube::Deployment;
+use crate::facts::{Facts, Gap, Select, kinds};
+use crate::objects::kube::{Deployment, Pod};
 use crate::say;
 
 check! {
@@ -28,7 +27,7 @@ check! {
     /// # References
     /// Kube-OVN: operation manual, "OVN DB backup and recovery"; kube-ovn #3919, #1575.
     "OVN001" "ovn-central-down" Ovn,
-    needs: [Discovery, DaemonSets, PodTables, Objects],
+    needs: [Discovery, DaemonSets, Objects],
     explained_by: [(node::node_not_ready, Node)],
 }
 
@@ -40,21 +39,19 @@ const LEADERS: [(&str, &str); 3] = [
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    let leaders =
-        facts.each(LEADERS, |facts, (_, label)| facts.pods_where(ns, &format!("app=ovn-central,{label}=true")));
-    let (pods, leaders) = both(facts.pods_where(ns, "app=ovn-central"), leaders)?;
+    // A few pods, whole, as a row does not show labels.
+    let pods = facts.list::<Pod>(Some(ns), Select::label("app=ovn-central"))?;
     if pods.is_empty() && facts.object::<Deployment>(ns, "ovn-central")?.is_none() {
         return Ok(Answered::NotApplicable("ovn-central does not run in this cluster"));
     }
-    let faults: Vec<(String, String)> =
-        leaders.seen.iter().filter_map(|((what, label), rows)| fault(what, label, rows)).collect();
-    let findings = if faults.is_empty() { Vec::new() } else { vec![finding(ns, &faults, pods)] };
-    Ok(Answered::judged(findings).blind(leaders.blind))
+    let faults: Vec<(String, String)> = LEADERS.iter().filter_map(|(what, label)| fault(what, label, pods)).collect();
+    Ok(Answered::judged(if faults.is_empty() { Vec::new() } else { vec![finding(ns, &faults, pods)] }))
 }
 
 /// What is wrong with the leader of one part, and what shows it.
-fn fault(what: &str, label: &str, leaders: &[PodRow]) -> Option<(String, String)> {
-    let ready: Vec<&str> = leaders.iter().filter(|row| row.is_well()).map(|row| row.name.as_str()).collect();
+fn fault(what: &str, label: &str, pods: &[Pod]) -> Option<(String, String)> {
+    let leads = |pod: &&Pod| pod.is_ready() && pod.metadata.labels.get(label).is_some_and(|value| value == "true");
+    let ready: Vec<&str> = pods.iter().filter(leads).map(|pod| pod.metadata.name.as_str()).collect();
     let shown =
         format!("Ready pods with {label}=true: {}", if ready.is_empty() { "none".into() } else { ready.join(", ") });
     match ready.len() {
@@ -64,9 +61,9 @@ fn fault(what: &str, label: &str, leaders: &[PodRow]) -> Option<(String, String)
     }
 }
 
-fn finding(ns: &str, faults: &[(String, String)], pods: &[PodRow]) -> Finding {
+fn finding(ns: &str, faults: &[(String, String)], pods: &[Pod]) -> Finding {
     let what = faults.iter().map(|(what, _)| what.as_str()).collect::<Vec<_>>().join(", ");
-    let down: Vec<&PodRow> = pods.iter().filter(|row| !row.is_well()).collect();
+    let down: Vec<&Pod> = pods.iter().filter(|pod| !pod.is_ready()).collect();
     let remedy = Remedy::guided(say!(
         "bring the ovn-central pods back one by one and see the state of the database; do not restart ovs-ovn on any node before a leader is there"
     ))
@@ -76,14 +73,18 @@ fn finding(ns: &str, faults: &[(String, String)], pods: &[PodRow]) -> Finding {
     let remedy = match pods.first() {
         Some(pod) => remedy.command(format!(
             "kubectl -n {ns} exec {} -- ovn-appctl -t /var/run/ovn/ovnnb_db.ctl cluster/status OVN_Northbound",
-            pod.name
+            pod.metadata.name
         )),
         None => remedy.command(format!("kubectl -n {ns} describe deployment ovn-central")),
     };
     let object = ObjectRef::new(kinds::DEPLOYMENT, ns, "ovn-central");
-    let places = down.iter().filter(|row| !row.node.is_empty()).map(|row| Place::node(&row.node));
+    let places = down.iter().map(|pod| &pod.spec.node_name).filter(|node| !node.is_empty()).map(Place::node);
     Finding::critical(object.clone(), say!("ovn-central has {}", what), remedy)
         .at(places)
         .evidence(faults.iter().map(|(_, shown)| Evidence::field(&object, "leader", shown)))
-        .evidence(down.iter().take(3).map(|row| Evidence::pod_row(row, ns)))
+        .evidence(
+            down.iter()
+                .take(3)
+                .map(|pod| Evidence::field(&ObjectRef::pod(pod), "status.conditions[Ready]", "not True")),
+        )
 }

@@ -26,7 +26,7 @@ check! {
     "OVN002" "ovs-ovn-unhealthy" Ovn,
     needs: [Discovery, DaemonSets, PodTables, Objects, Logs],
     explained_by: [
-        (node::node_not_ready, Node), (node::node_rebooted, Node), (ovn::stale_after_reboot, Node),
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node), (ovn::stale_after_reboot, Node),
     ],
 }
 
