@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rookdoctor::check::Check;
 use rookdoctor::checks;
 use rookdoctor::diagnosis::Status;
+use rookdoctor::facts::Row;
 
 use crate::scenarios::DIAGNOSES;
 use crate::support::Scenario;
@@ -72,6 +73,13 @@ fn checks_read_what_they_declare() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_row_of_the_table_of_reads_is_wanted() {
+    let wanted: BTreeSet<Row> = checks::ALL.iter().flat_map(|check| check.needs).copied().collect();
+    let idle: Vec<&Row> = Row::ALL.iter().filter(|row| !wanted.contains(row)).collect();
+    assert!(idle.is_empty(), "{idle:?}");
 }
 
 #[test]
