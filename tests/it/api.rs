@@ -276,8 +276,7 @@ fn a_slow_server_is_not_waited_for() {
 }
 
 /// What is read ahead for the sake of a round trip, but decides nothing while all is well.
-const SPARE: [&str; 4] =
-    ["poddisruptionbudgets", "cephblockpools", "cephobjectstores", "network-attachment-definitions"];
+const SPARE: [&str; 2] = ["poddisruptionbudgets", "network-attachment-definitions"];
 
 /// Whatever answer breaks off, the cluster is not called healthy, and nothing is found that is not there.
 #[test]
@@ -286,7 +285,7 @@ fn a_broken_answer_is_never_health() {
     let (whole, _) = diagnose_live(&double, A_MINUTE, None);
     assert_eq!(report(&whole)["verdict"], "healthy");
     let paths: BTreeSet<String> = double.requests().iter().filter_map(|request| listed(request)).collect();
-    assert!(paths.len() > 20, "{paths:?}");
+    assert!(paths.len() > 15, "{paths:?}");
     let paths: Vec<String> = paths.into_iter().collect();
     let wrong = each(&paths, |path| {
         let (broken, _) = diagnose_with(BASE, Faults::some([Fault::at(path, Act::Truncate)]));
