@@ -215,10 +215,19 @@ fn wants(facts: &Facts<'_>, checks: &[&'static Check]) -> BTreeSet<Fact> {
     for check in checks.iter().filter(|check| applies(check, facts)) {
         if let Err(Gap::Wanted(more)) = (check.run)(facts) {
             let ahead = check.needs.iter().filter(|row| row.is_read_ahead()).filter_map(|row| row.fact(facts));
+            let ahead = ahead.filter(|fact| may_be_there(facts, fact));
             wanted.extend(ahead.chain(more).filter(|fact| !facts.knows(fact)));
         }
     }
     wanted
+}
+
+/// A list of a kind that is not installed is not worth a request.
+fn may_be_there(facts: &Facts<'_>, fact: &Fact) -> bool {
+    match fact {
+        Fact::List { kind, .. } if kind.is_custom() => !matches!(facts.installed(*kind), Ok(false)),
+        _ => true,
+    }
 }
 
 fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Check], rounds: u32) -> Diagnosis {
