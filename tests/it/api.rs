@@ -276,8 +276,7 @@ fn a_slow_server_is_not_waited_for() {
 }
 
 /// What is read ahead for the sake of a round trip, but decides nothing while all is well.
-const SPARE: [&str; 4] =
-    ["poddisruptionbudgets", "cephblockpools", "cephobjectstores", "network-attachment-definitions"];
+const SPARE: [&str; 2] = ["poddisruptionbudgets", "network-attachment-definitions"];
 
 /// Whatever answer breaks off, the cluster is not called healthy, and nothing is found that is not there.
 #[test]
