@@ -255,10 +255,16 @@ pub struct TreeNode {
     #[serde(rename = "type")]
     pub kind: String,
     pub children: Vec<i64>,
-    /// `up` or `down`; only OSDs have it.
+    /// `up`, `down` or `destroyed`; only OSDs have it.
     pub status: String,
+    /// 0 for an OSD that is out.
     pub reweight: f64,
-    pub exists: i64,
+}
+
+impl TreeNode {
+    pub fn is_down(&self) -> bool {
+        self.status == "down" || self.status == "destroyed"
+    }
 }
 
 /// `ceph osd dump`

@@ -4,7 +4,7 @@ use super::{by_osd, names, networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::ceph::ceph_command;
-use crate::facts::{Facts, Gap, Settled, both};
+use crate::facts::{self, Facts, Gap, Settled};
 use crate::objects::ceph::HealthCheck;
 use crate::say;
 
@@ -49,7 +49,7 @@ struct Pair<'t> {
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let (health, pods) = both(facts.ceph_health(), facts.osd_pods().settled())?;
+    let (health, pods) = facts::both(facts.ceph_health(), facts.osd_pods().settled())?;
     let sides = [("OSD_SLOW_PING_TIME_FRONT", "public"), ("OSD_SLOW_PING_TIME_BACK", "cluster")];
     let raised: Vec<(&str, &HealthCheck)> =
         sides.iter().filter_map(|(code, side)| Some((*side, health.checks.get(*code)?))).collect();
@@ -74,12 +74,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     let roles: Vec<&str> = raised.iter().map(|(role, _)| *role).collect();
     // The cluster network alone lifts both sides: one thread of the OSD waits for the other's answers.
-    let (which, both_sides) = match roles.as_slice() {
-        [role] => (format!("the {role} network"), false),
-        _ => ("the storage network (both sides)".to_owned(), true),
+    let (which, both) = match roles.as_slice() {
+        ["public"] => ("the public network (front)", false),
+        ["cluster"] => ("the cluster network (back)", false),
+        _ => ("both networks (front and back)", true),
     };
     let cluster = facts.cluster()?;
-    let hint = if both_sides { "; a slow cluster network alone also lifts the public side" } else { "" };
+    let hint = if both { "; a slow cluster network alone also lifts the public side" } else { "" };
     let remedy = Remedy::guided(say!("find what slows {} towards {}{}", which, where_to, hint))
         .command(ceph_command(cluster, "health detail"))
         .command(ceph_command(cluster, "osd tree"));
