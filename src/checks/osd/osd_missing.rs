@@ -113,7 +113,7 @@ fn too_few(
     let where_to = where_to.collect::<Vec<_>>().join(", ");
     let summary = match where_to.as_str() {
         "" => say!("{} of {} expected OSDs are there", present, expected),
-        hosts => say!("{} of the OSDs that the CephCluster expects are missing: {}", missing, hosts),
+        hosts => say!("{} of {} expected OSDs are missing: {}", missing, expected, hosts),
     };
     let finding = Finding::new(severity, object.clone(), summary, remedy);
     Some(finding.at(short.iter().map(|(node, ..)| Place::node(&node.name))).evidence(lists).evidence(sets))
