@@ -1,9 +1,13 @@
 //! From facts to a diagnosis: rounds of wanted facts until every check has answered, then causes and ranking.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::check::{Answered, Area, Check, Finding, Place, Severity, explains};
@@ -14,6 +18,8 @@ use crate::objects::rook::CephCluster;
 const ROUNDS: u32 = 8;
 /// Requests under way at once.
 const CONCURRENCY: usize = 24;
+/// How long a silence may last before what has arrived is judged without the rest.
+const PATIENCE: Duration = Duration::from_millis(750);
 
 /// What to diagnose, and how long it may take.
 #[derive(Clone, Debug)]
@@ -107,8 +113,7 @@ pub async fn diagnose(
     scope: &Scope,
     progress: Progress<'_>,
 ) -> Vec<Diagnosis> {
-    let deadline = Instant::now() + scope.timeout;
-    let mut reader = Reader { source, store: Store::default(), deadline, rounds: 0, progress };
+    let mut reader = Reader::new(source, scope.timeout, progress);
     let (namespace, clusters) = discover(&mut reader, scope).await;
     source.clusters(&clusters);
     let views: Vec<Option<&Cluster>> =
@@ -119,10 +124,12 @@ pub async fn diagnose(
             let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
             wanted.extend(wants(&facts, checks));
         }
-        if wanted.is_empty() || reader.rounds >= ROUNDS {
+        wanted.retain(|fact| !reader.under_way.contains(fact));
+        let exhausted = wanted.is_empty() || reader.rounds >= ROUNDS;
+        if exhausted && reader.under_way.is_empty() {
             break;
         }
-        reader.read(wanted).await;
+        reader.read(if exhausted { BTreeSet::new() } else { wanted }).await;
     }
     let conclude_one = |cluster: &Option<&Cluster>| {
         let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
@@ -131,31 +138,80 @@ pub async fn diagnose(
     views.iter().map(conclude_one).collect()
 }
 
+/// One fact being read.
+type Fetch<'r> = BoxFuture<'r, (Fact, Result<Reading, Why>)>;
+
 struct Reader<'r> {
     source: &'r dyn Source,
     store: Store,
     deadline: Instant,
     rounds: u32,
     progress: Progress<'r>,
+    bound: Arc<Semaphore>,
+    fetches: FuturesUnordered<Fetch<'r>>,
+    /// What `fetches` will answer.
+    under_way: BTreeSet<Fact>,
 }
 
-impl Reader<'_> {
-    /// Reads all of these at once, bounded; what the deadline cuts off is unknown.
-    async fn read(&mut self, wanted: BTreeSet<Fact>) {
-        self.rounds += 1;
-        (self.progress)(self.rounds, wanted.len());
-        let fetch = |fact: Fact| async {
-            let answer: Result<Reading, Why> =
-                match tokio::time::timeout_at(self.deadline, self.source.fetch(&fact)).await {
-                    Ok(answer) => answer,
-                    Err(_) => Err(Why::Timeout),
-                };
-            (fact, answer)
-        };
-        let answers: Vec<_> = futures::stream::iter(wanted).map(fetch).buffer_unordered(CONCURRENCY).collect().await;
-        for (fact, answer) in answers {
-            self.store.put(fact, answer);
+impl<'r> Reader<'r> {
+    fn new(source: &'r dyn Source, timeout: Duration, progress: Progress<'r>) -> Self {
+        Self {
+            source,
+            store: Store::default(),
+            deadline: Instant::now() + timeout,
+            rounds: 0,
+            progress,
+            bound: Arc::new(Semaphore::new(CONCURRENCY)),
+            fetches: FuturesUnordered::new(),
+            under_way: BTreeSet::new(),
         }
+    }
+
+    /// Reads these beside what is still under way, and returns when all has arrived. A straggler does not hold
+    /// the next round up: after a while of silence what is there is judged, and the straggler read on.
+    async fn read(&mut self, wanted: BTreeSet<Fact>) {
+        // What is asked for while others are late is still the same level of the tree.
+        self.rounds += u32::from(self.under_way.is_empty());
+        (self.progress)(self.rounds, self.under_way.len() + wanted.len());
+        for fact in wanted {
+            self.under_way.insert(fact.clone());
+            self.fetches.push(self.fetch(fact));
+        }
+        let mut heard = false;
+        while !self.fetches.is_empty() {
+            match tokio::time::timeout(PATIENCE, self.fetches.next()).await {
+                Ok(Some((fact, answer))) => {
+                    self.under_way.remove(&fact);
+                    self.store.put(fact, answer);
+                    heard = true;
+                }
+                Ok(None) => break,
+                Err(_) if heard => break,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Reads these, and waits for every one.
+    async fn read_all(&mut self, wanted: BTreeSet<Fact>) {
+        self.read(wanted).await;
+        while !self.under_way.is_empty() {
+            self.read(BTreeSet::new()).await;
+        }
+    }
+
+    /// What the deadline cuts off is unknown.
+    fn fetch(&self, fact: Fact) -> Fetch<'r> {
+        let (source, bound, deadline) = (self.source, Arc::clone(&self.bound), self.deadline);
+        async move {
+            let read = async {
+                let _turn = bound.acquire().await;
+                source.fetch(&fact).await
+            };
+            let answer = tokio::time::timeout_at(deadline, read).await.unwrap_or(Err(Why::Deadline));
+            (fact, answer)
+        }
+        .boxed()
     }
 }
 
@@ -169,7 +225,7 @@ async fn discover(reader: &mut Reader<'_>, scope: &Scope) -> (Option<String>, Ve
         rows.filter(|fact| !reader.store.knows(fact)).collect()
     };
     let all = wanted(reader, &namespace);
-    reader.read(all).await;
+    reader.read_all(all).await;
     let forbidden = {
         let facts = Facts::new(&reader.store, None, reader.source.now(), namespace.as_deref());
         matches!(facts.ceph_clusters(), Err(Gap::Unknown(Unknown { why: Why::Forbidden(_), .. })))
@@ -177,7 +233,7 @@ async fn discover(reader: &mut Reader<'_>, scope: &Scope) -> (Option<String>, Ve
     if forbidden && namespace.is_none() {
         namespace = Some(scope.fallback_namespace.clone());
         let again = wanted(reader, &namespace);
-        reader.read(again).await;
+        reader.read_all(again).await;
     }
     let facts = Facts::new(&reader.store, None, reader.source.now(), namespace.as_deref());
     let clusters = clusters(&facts, scope);
@@ -215,10 +271,19 @@ fn wants(facts: &Facts<'_>, checks: &[&'static Check]) -> BTreeSet<Fact> {
     for check in checks.iter().filter(|check| applies(check, facts)) {
         if let Err(Gap::Wanted(more)) = (check.run)(facts) {
             let ahead = check.needs.iter().filter(|row| row.is_read_ahead()).filter_map(|row| row.fact(facts));
+            let ahead = ahead.filter(|fact| may_be_there(facts, fact));
             wanted.extend(ahead.chain(more).filter(|fact| !facts.knows(fact)));
         }
     }
     wanted
+}
+
+/// A list of a kind that is not installed is not worth a request.
+fn may_be_there(facts: &Facts<'_>, fact: &Fact) -> bool {
+    match fact {
+        Fact::List { kind, .. } if kind.is_custom() => !matches!(facts.installed(*kind), Ok(false)),
+        _ => true,
+    }
 }
 
 fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Check], rounds: u32) -> Diagnosis {

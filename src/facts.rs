@@ -79,8 +79,10 @@ pub enum Why {
     Forbidden(String),
     /// The bundle does not hold it.
     NotCaptured,
-    /// No answer in time.
+    /// The other side gave no answer in time.
     Timeout,
+    /// The time of the whole run was over first; it says nothing about the other side.
+    Deadline,
     /// The other side could not be reached, or answered with an error.
     Unreachable(String),
     /// A command ran and failed: its exit status and the cleaned end of its stderr.
@@ -99,7 +101,7 @@ impl Why {
         match self {
             Self::Forbidden(_) => "forbidden",
             Self::NotCaptured => "not-captured",
-            Self::Timeout => "timeout",
+            Self::Timeout | Self::Deadline => "timeout",
             Self::Unreachable(_) => "unreachable",
             Self::Failed { .. } => "failed",
             Self::Malformed(_) => "malformed",
@@ -116,6 +118,7 @@ impl fmt::Display for Why {
             Self::Forbidden(text) => write!(f, "forbidden: {text}"),
             Self::NotCaptured => write!(f, "not captured in the bundle"),
             Self::Timeout => write!(f, "no answer in time"),
+            Self::Deadline => write!(f, "the time of this run was over"),
             Self::Unreachable(text) => write!(f, "unreachable: {text}"),
             Self::Failed { rc, stderr } => write!(f, "exit status {rc}: {stderr}"),
             Self::Malformed(text) => write!(f, "malformed: {text}"),

@@ -117,7 +117,7 @@ pub(crate) fn is_ceph_driver(driver: &str) -> bool {
     driver.ends_with("rbd.csi.ceph.com") || driver.ends_with("cephfs.csi.ceph.com")
 }
 
-/// Containers that are not ready, leaving out those whose absence no volume feels if others are among them.
+/// The containers that should run and are not ready; all of them while the pod has not started.
 pub(crate) fn not_ready(pod: &Pod) -> Vec<(&Container, Option<&ContainerStatus>)> {
     let serving = |name: &str| pod.spec.containers.iter().any(|container| container.name == name);
     pod.containers()
@@ -130,10 +130,17 @@ pub(crate) fn is_auxiliary(container: &str) -> bool {
     matches!(container, "csi-addons" | "liveness-prometheus" | "log-rotator" | "log-collector" | "csi-omap-generator")
 }
 
-/// Since when a pod is not ready.
+/// Since when a pod is not ready, or should be gone.
 pub(crate) fn not_ready_since(pod: &Pod) -> Option<Timestamp> {
     let ready = condition(&pod.status.conditions, "Ready").filter(|ready| ready.status != "True");
-    ready.and_then(|ready| ready.last_transition_time).or(pod.metadata.creation_timestamp)
+    let since = ready.and_then(|ready| ready.last_transition_time);
+    since.or(pod.metadata.deletion_timestamp).or(pod.metadata.creation_timestamp)
+}
+
+/// Whether a pod that was not well a moment ago is ready by now, or may well become so by itself.
+pub(crate) fn may_pass(facts: &Facts<'_>, pod: &Pod) -> bool {
+    let is_ready = pod.is_ready() && pod.metadata.deletion_timestamp.is_none();
+    is_ready || is_young(facts, not_ready_since(pod))
 }
 
 /// What a roll-out, a restart or a first provisioning may take before it counts as a fault.
@@ -167,6 +174,11 @@ fn version(image: &str) -> Option<Version> {
         digits.parse().ok()
     });
     Some((numbers.next()??, numbers.next()??, numbers.next()??))
+}
+
+/// The command that sets keys of the operator's ConfigMap: `"CSI_ENABLE_CSIADDONS":"false"`.
+pub(crate) fn configure(ns: &str, data: &str) -> String {
+    format!("kubectl -n {ns} patch configmap rook-ceph-operator-config --type merge -p '{{\"data\":{{{data}}}}}'")
 }
 
 /// `Pod apps/a and 3 more`: some of these objects, and how many more there are.

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
-use crate::objects::{ceph_csi, kube, kube_ovn, multus, rook};
+use crate::objects::{kube, kube_ovn, multus, rook};
 
 type Parsed = Box<dyn Any + Send + Sync>;
 
@@ -131,10 +131,8 @@ kinds! {
     DEPLOYMENT: kube::Deployment = "apps" "v1" "deployments" "Deployment" true;
     DAEMON_SET: kube::DaemonSet = "apps" "v1" "daemonsets" "DaemonSet" true;
     REPLICA_SET: kube::ReplicaSet = "apps" "v1" "replicasets" "ReplicaSet" true;
-    STATEFUL_SET: kube::StatefulSet = "apps" "v1" "statefulsets" "StatefulSet" true;
     JOB: kube::Job = "batch" "v1" "jobs" "Job" true;
     LEASE: kube::Lease = "coordination.k8s.io" "v1" "leases" "Lease" true;
-    ENDPOINT_SLICE: kube::EndpointSlice = "discovery.k8s.io" "v1" "endpointslices" "EndpointSlice" true;
     DISRUPTION_BUDGET: kube::DisruptionBudget = "policy" "v1" "poddisruptionbudgets" "PodDisruptionBudget" true;
     STORAGE_CLASS: kube::StorageClass = "storage.k8s.io" "v1" "storageclasses" "StorageClass" false;
     VOLUME_ATTACHMENT: kube::VolumeAttachment = "storage.k8s.io" "v1" "volumeattachments" "VolumeAttachment" false;
@@ -143,8 +141,5 @@ kinds! {
     FILESYSTEM: rook::Filesystem = "ceph.rook.io" "v1" "cephfilesystems" "CephFilesystem" true;
     OBJECT_STORE: rook::ObjectStore = "ceph.rook.io" "v1" "cephobjectstores" "CephObjectStore" true;
     NETWORK_ATTACHMENT: multus::NetworkAttachment = "k8s.cni.cncf.io" "v1" "network-attachment-definitions" "NetworkAttachmentDefinition" true;
-    CSI_DRIVER_CR: ceph_csi::Driver = "csi.ceph.io" "v1" "drivers" "Driver" true;
-    CSI_OPERATOR_CONFIG: ceph_csi::OperatorConfig = "csi.ceph.io" "v1" "operatorconfigs" "OperatorConfig" true;
-    CSI_CONNECTION: ceph_csi::CephConnection = "csi.ceph.io" "v1" "cephconnections" "CephConnection" true;
     SUBNET: kube_ovn::Subnet = "kubeovn.io" "v1" "subnets" "Subnet" false;
 }

@@ -4,7 +4,7 @@
 use super::kinds::{self, Kind};
 use super::tables::{AttachmentRow, ClaimRow, DeploymentRow, JobRow, NodeRow, PodRow, VolumeRow};
 use super::{CephCommand, Cluster, Fact, Facts, Gap, Select};
-use crate::objects::{ceph, ceph_csi, kube, kube_ovn, multus, rook};
+use crate::objects::{ceph, kube, multus, rook};
 
 /// Pods as rows.
 pub type PodRowTable<'s> = &'s [PodRow];
@@ -83,8 +83,6 @@ reads! {
     MdsPods: mds_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-mds");
     /// RGW pods (app=rook-ceph-rgw), as a table
     RgwPods: rgw_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-rgw");
-    /// toolbox pods (app=rook-ceph-tools), as a table
-    ToolboxPods: toolbox_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-tools");
     /// pods in the operator's namespace that belong to no CephCluster (CSI among them), as a table
     CsiPods: csi_pods -> rows<PodRow> = |facts| operator_pods(facts, "!rook_cluster");
 
@@ -116,20 +114,14 @@ reads! {
     RebootEvents: reboot_events -> list<kube::Event> = |_| Some(events("reason=Rebooted"));
     /// events FailedCreatePodSandBox in all namespaces
     SandboxEvents: sandbox_events -> list<kube::Event> = |_| Some(events("reason=FailedCreatePodSandBox"));
-    /// events FailedScheduling in the cluster's and the operator's namespace
-    SchedulingEvents: scheduling_events -> list<kube::Event> = |_| Some(events("reason=FailedScheduling"));
     /// events FailedMount in all namespaces
     MountEvents: mount_events -> list<kube::Event> = |_| Some(events("reason=FailedMount"));
     /// events FailedAttachVolume in all namespaces
     AttachEvents: attach_events -> list<kube::Event> = |_| Some(events("reason=FailedAttachVolume"));
-    /// events ProvisioningFailed in all namespaces
-    ProvisioningEvents: provisioning_events -> list<kube::Event> = |_| Some(events("reason=ProvisioningFailed"));
 
     /// NetworkAttachmentDefinitions in all namespaces
     NetworkAttachments: network_attachments -> list<multus::NetworkAttachment> =
         |_| Some(everywhere(kinds::NETWORK_ATTACHMENT));
-    /// Kube-OVN Subnets
-    Subnets: subnets -> list<kube_ovn::Subnet> = |_| Some(everywhere(kinds::SUBNET));
 
     /// StorageClasses
     StorageClasses: storage_classes -> list<kube::StorageClass> = |_| Some(everywhere(kinds::STORAGE_CLASS));
@@ -139,19 +131,8 @@ reads! {
     Volumes: volumes -> rows<VolumeRow> = |_| Some(table(kinds::PERSISTENT_VOLUME, "", ""));
     /// VolumeAttachments, as a table
     Attachments: attachments -> rows<AttachmentRow> = |_| Some(table(kinds::VOLUME_ATTACHMENT, "", ""));
-    /// Drivers of the ceph-csi-operator
-    CsiDrivers: csi_drivers -> list<ceph_csi::Driver> =
-        |facts| operator_list(facts, kinds::CSI_DRIVER_CR, Select::all());
-    /// OperatorConfigs of the ceph-csi-operator
-    CsiOperatorConfigs: csi_operator_configs -> list<ceph_csi::OperatorConfig> =
-        |facts| operator_list(facts, kinds::CSI_OPERATOR_CONFIG, Select::all());
-    /// CephBlockPools
-    BlockPools: block_pools -> list<rook::BlockPool> = |facts| cluster_list(facts, kinds::BLOCK_POOL, Select::all());
     /// CephFilesystems
     Filesystems: filesystems -> list<rook::Filesystem> = |facts| cluster_list(facts, kinds::FILESYSTEM, Select::all());
-    /// CephObjectStores
-    ObjectStores: object_stores -> list<rook::ObjectStore> =
-        |facts| cluster_list(facts, kinds::OBJECT_STORE, Select::all());
 
     /// ceph status
     CephStatus: ceph_status -> ceph<ceph::Status> = |facts| command(facts, CephCommand::Status);
@@ -197,9 +178,7 @@ impl Row {
                 | Self::MonDeployments
                 | Self::PrepareJobs
                 | Self::DisruptionBudgets
-                | Self::BlockPools
                 | Self::Filesystems
-                | Self::ObjectStores
                 | Self::Volumes
                 | Self::RebootEvents
         )

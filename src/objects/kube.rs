@@ -491,14 +491,6 @@ pub struct DeploymentStatus {
     pub conditions: Vec<Condition>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct StatefulSet {
-    pub metadata: Meta,
-    pub spec: DeploymentSpec,
-    pub status: DeploymentStatus,
-}
-
 /// The two newest of a Deployment tell what a roll-out changed, so the template is kept whole.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -585,29 +577,6 @@ pub struct LeaseSpec {
     pub holder_identity: String,
     pub lease_duration_seconds: i64,
     pub renew_time: Option<Timestamp>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct EndpointSlice {
-    pub metadata: Meta,
-    pub endpoints: Vec<Endpoint>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Endpoint {
-    pub addresses: Vec<String>,
-    pub conditions: EndpointConditions,
-    pub node_name: String,
-    pub target_ref: NameRef,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct EndpointConditions {
-    /// Absent means ready, by the API's definition.
-    pub ready: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -10,7 +10,7 @@ pub fn need(unknown: &Unknown) -> String {
         Why::Forbidden(_) => permission(fact),
         Why::NotCaptured => format!("a bundle that holds: {fact}"),
         Why::Timeout if of_ceph => "monitors that answer, or a longer --timeout".into(),
-        Why::Timeout => "a longer --timeout".into(),
+        Why::Timeout | Why::Deadline => "a longer --timeout".into(),
         Why::Unreachable(_) if of_ceph => "a way to run ceph: a running operator, toolbox or monitor pod".into(),
         Why::Unreachable(_) => "a cluster that answers: see what kubectl says to the same question".into(),
         Why::Failed { .. } => "the same command run by hand in the toolbox or the operator's pod".into(),

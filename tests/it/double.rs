@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::bundle::Bundle;
 use rookdoctor::facts::{Source, Why};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -197,7 +198,7 @@ struct Answer {
 const JSON: &str = "application/json";
 
 impl Answer {
-    fn json(body: &Value) -> Self {
+    fn json(body: &impl Serialize) -> Self {
         Self { status: 200, content_type: JSON, body: serde_json::to_vec(body).unwrap() }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rookdoctor::check::Check;
 use rookdoctor::checks;
 use rookdoctor::diagnosis::Status;
+use rookdoctor::facts::Row;
 
 use crate::scenarios::DIAGNOSES;
 use crate::support::Scenario;
@@ -47,7 +48,7 @@ fn cause_links_form_a_graph_without_cycles() {
     checks::ALL.iter().for_each(|check| walk(check, &mut Vec::new()));
     for check in checks::ALL {
         let registered = |cause: &&Check| checks::ALL.contains(cause);
-        assert!(check.explained_by.iter().all(|(cause, _)| registered(&cause)), "{}", check.code);
+        assert!(check.explained_by.iter().all(|(cause, _)| registered(cause)), "{}", check.code);
         let links: BTreeSet<_> = check.explained_by.iter().map(|(cause, scope)| (cause.code, *scope)).collect();
         assert_eq!(links.len(), check.explained_by.len(), "{} repeats a cause", check.code);
     }
@@ -72,6 +73,13 @@ fn checks_read_what_they_declare() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_row_of_the_table_of_reads_is_wanted() {
+    let wanted: BTreeSet<Row> = checks::ALL.iter().flat_map(|check| check.needs).copied().collect();
+    let idle: Vec<&Row> = Row::ALL.iter().filter(|row| !wanted.contains(row)).collect();
+    assert!(idle.is_empty(), "{idle:?}");
 }
 
 #[test]

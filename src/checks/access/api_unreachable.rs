@@ -36,7 +36,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     let lost: Vec<Unknown> = served.err().into_iter().chain(clusters.err()).collect();
     let (unreachable, other): (Vec<_>, Vec<_>) =
-        lost.into_iter().partition(|unknown| matches!(unknown.why, Why::Unreachable(_) | Why::Timeout));
+        lost.into_iter().partition(|unknown| matches!(unknown.why, Why::Unreachable(_) | Why::Timeout | Why::Deadline));
     // A refusal is an answer, and ACC002's; what a bundle does not hold says nothing of a server.
     let blind = other.into_iter().filter(|unknown| !matches!(unknown.why, Why::Forbidden(_)));
     let findings = unreachable.first().map(|first| finding(first, &unreachable)).into_iter().collect();

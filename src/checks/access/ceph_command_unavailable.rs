@@ -62,7 +62,7 @@ fn decode(why: &Why) -> Option<(&'static str, &'static str)> {
         "bring the monitors back to a quorum; the commands answer again by themselves",
     );
     Some(match why {
-        Why::NotCaptured | Why::OverBudget | Why::NotOffered(_) => return None,
+        Why::NotCaptured | Why::OverBudget | Why::NotOffered(_) | Why::Deadline => return None,
         Why::Timeout => QUORUM,
         Why::Failed { stderr, .. } if stderr.contains("timed out") => QUORUM,
         Why::Failed { stderr, .. }
@@ -96,6 +96,7 @@ mod tests {
     fn what_was_never_asked_is_no_fault() {
         assert_eq!(decode(&Why::NotCaptured), None);
         assert_eq!(decode(&Why::OverBudget), None);
+        assert_eq!(decode(&Why::Deadline), None, "our own haste says nothing of Ceph");
         let failed =
             Why::Failed { rc: 1, stderr: "[errno 110] RADOS timed out (error connecting to the cluster)".into() };
         assert_eq!(decode(&failed), decode(&Why::Timeout));

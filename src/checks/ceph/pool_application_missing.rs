@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{ceph_command, quoted, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, both};
+use crate::facts::{Cluster, Facts, Gap, Select, Settled, Unknown, both};
 use crate::objects::kube::StorageClass;
 use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
 use crate::say;
@@ -29,7 +29,7 @@ check! {
     /// # References
     /// Ceph: health code POOL_APP_NOT_ENABLED, "Associating a Pool with an Application".
     "CEPH002" "pool-application-missing" Ceph,
-    needs: [Discovery, CephHealth, StorageClasses, BlockPools, Filesystems, ObjectStores],
+    needs: [Discovery, CephHealth, Objects],
     explained_by: [],
 }
 
@@ -60,9 +60,17 @@ struct Users<'s> {
     stores: &'s [ObjectStore],
 }
 
+/// Asked only when a pool is named, so these lists are no cost to a healthy cluster.
 fn users<'s>(facts: &Facts<'s>, blind: &mut Vec<Unknown>) -> Result<Users<'s>, Gap> {
-    let one = both(facts.storage_classes().settled(), facts.block_pools().settled());
-    let two = both(facts.filesystems().settled(), facts.object_stores().settled());
+    let ns = Some(facts.cluster()?.ns.as_str());
+    let one = both(
+        facts.list::<StorageClass>(None, Select::all()).settled(),
+        facts.list::<BlockPool>(ns, Select::all()).settled(),
+    );
+    let two = both(
+        facts.list::<Filesystem>(ns, Select::all()).settled(),
+        facts.list::<ObjectStore>(ns, Select::all()).settled(),
+    );
     let ((classes, block_pools), (filesystems, stores)) = both(one, two)?;
     fn known<'s, T>(list: Result<&'s [T], Unknown>, blind: &mut Vec<Unknown>) -> &'s [T] {
         list.unwrap_or_else(|unknown| {

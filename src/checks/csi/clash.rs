@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::ports::{Listener, Victim};
 use super::{Plugin, listed};
 use crate::check::{Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
-use crate::facts::kinds;
 use crate::say;
+
+/// At most this many pods or nodes of a workload are named.
+const SHOWN: usize = 4;
 
 /// Workloads that want one port of the same nodes.
 pub(crate) struct Clash<'s> {
@@ -64,7 +66,8 @@ impl Clash<'_> {
             .also(pods)
             .detail(self.port.to_string())
             .at(self.nodes().into_iter().map(Place::node))
-            .evidence(self.victims().map(|(_, victim)| victim.evidence.clone()).take(4))
+            // One pod of each speaks for its siblings.
+            .evidence(self.listeners.iter().filter_map(|listener| Some(listener.victims.first()?.evidence.clone())))
             .evidence(self.listeners.iter().map(template));
         Some(finding)
     }
@@ -74,7 +77,7 @@ impl Clash<'_> {
     }
 
     /// Where a pod is without its port; where nobody lost it yet, where they meet.
-    fn nodes(&self) -> BTreeSet<String> {
+    pub fn nodes(&self) -> BTreeSet<String> {
         if self.victims().next().is_some() {
             let nodes = self.victims().map(|(_, victim)| victim.node.clone());
             return nodes.filter(|node| !node.is_empty()).collect();
@@ -149,9 +152,16 @@ fn loss(listener: &Listener<'_>) -> Loss {
     }
 }
 
+/// What the template asks for, and how its pods fare.
 fn template(listener: &Listener<'_>) -> Evidence {
-    let field = format!("spec.template, container {}", listener.container);
-    let network =
-        if listener.kind == kinds::DEPLOYMENT || listener.plugin.is_some() { "hostNetwork: true, " } else { "" };
-    Evidence::field(&listener.object(), field, format!("{network}{}", listener.says.join(", ")))
+    let mut words = listener.says.clone();
+    let lost: Vec<&str> = listener.victims.iter().map(|victim| victim.row.name.as_str()).collect();
+    let nodes: Vec<&str> = listener.nodes().into_iter().collect();
+    for (what, names) in [("runs on", nodes), ("without it", lost)] {
+        if !names.is_empty() {
+            let more = if names.len() > SHOWN { ", …" } else { "" };
+            words.push(format!("{what}: {}{more}", names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ")));
+        }
+    }
+    Evidence::field(&listener.object(), format!("host port of container {}", listener.container), words.join("; "))
 }

@@ -1,4 +1,4 @@
-use super::{Plugin, driver_object, is_auxiliary, is_young, not_ready, not_ready_since, plugins};
+use super::{Plugin, driver_object, is_auxiliary, may_pass, not_ready, not_ready_since, plugins};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
@@ -49,7 +49,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let of_it: Vec<&PodRow> = rows.iter().filter(|row| controller.owns(row)).collect();
         let bad: Vec<&PodRow> = of_it.iter().copied().filter(|row| !row.is_well() || is_lost(row, nodes)).collect();
         let pods = facts.each(bad.clone(), |facts, row| facts.pod(&controller.metadata.namespace, &row.name))?;
-        let lasts = bad.is_empty() || pods.seen.iter().any(|(_, pod)| !is_young(facts, not_ready_since(pod)));
+        let lasts = bad.is_empty() || pods.seen.iter().any(|(_, pod)| !may_pass(facts, pod));
         if lasts {
             findings.push(finding(controller, of_it.len() - bad.len(), &bad, &pods.seen, nodes));
         }
@@ -78,9 +78,9 @@ fn finding(
     nodes: &[NodeRow],
 ) -> Finding {
     let ns = &controller.metadata.namespace;
-    let limping = seen.iter().filter(|(row, pod)| works(row, pod, nodes)).count();
+    let limping: Vec<&Pod> = seen.iter().filter(|(row, pod)| works(row, pod, nodes)).map(|(_, pod)| *pod).collect();
     let (ready, wanted, driver) = (controller.ready, controller.wanted, controller.driver());
-    let (severity, summary) = match (well, limping) {
+    let (severity, summary) = match (well, limping.len()) {
         (0, 0) => (
             Severity::Critical,
             say!(
@@ -101,7 +101,7 @@ fn finding(
                 ready,
                 wanted,
                 driver,
-                idle_names(seen)
+                idle_names(&limping)
             ),
         ),
     };
@@ -123,9 +123,9 @@ fn finding(
         .evidence(bad.iter().take(4).map(|row| Evidence::pod_row(row, ns)))
 }
 
-fn idle_names(seen: &[(&PodRow, &Pod)]) -> String {
+fn idle_names(pods: &[&Pod]) -> String {
     let mut names: Vec<String> =
-        seen.iter().flat_map(|(_, pod)| not_ready(pod)).map(|(container, _)| container.name.clone()).collect();
+        pods.iter().flat_map(|pod| not_ready(pod)).map(|(container, _)| container.name.clone()).collect();
     names.sort();
     names.dedup();
     super::listed(&names)

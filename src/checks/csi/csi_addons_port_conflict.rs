@@ -1,10 +1,12 @@
 use super::clash::Clash;
 use super::ports::{Clashes, clashes};
-use super::{Version, rook_version};
+use super::{Version, configure, rook_version};
 use crate::check;
 use crate::check::{Answered, Remedy};
 use crate::facts::{Facts, Gap};
 use crate::say;
+
+const SWITCH_OFF: &str = r#""CSI_ENABLE_CSIADDONS":"false""#;
 
 check! {
     /// # What it looks at
@@ -53,11 +55,10 @@ fn remedy(facts: &Facts<'_>, clash: &Clash<'_>, found: &Clashes<'_>) -> Result<R
         return Ok(of_csi_operator(ns, clash, version));
     }
     let [rbd, cephfs] = free_ports(found);
-    let data = format!(
-        r#"{{"data":{{"CSIADDONS_RBD_PROVISIONER_PORT":"{rbd}","CSIADDONS_CEPHFS_PROVISIONER_PORT":"{cephfs}"}}}}"#
-    );
-    let set_ports = configure(ns, &data);
-    let switch_off = configure(ns, r#"{"data":{"CSI_ENABLE_CSIADDONS":"false"}}"#);
+    let ports = format!(r#""CSIADDONS_RBD_PROVISIONER_PORT":"{rbd}","CSIADDONS_CEPHFS_PROVISIONER_PORT":"{cephfs}""#);
+    let set_ports = configure(ns, &ports);
+    let set_ports_again = configure(ns, &format!(r#"{ports},"CSI_ENABLE_CSIADDONS":"true""#));
+    let switch_off = configure(ns, SWITCH_OFF);
     Ok(match version {
         Some(version) if knows_ports(version) => Remedy::guided(say!(
             "give the provisioners' CSI-Addons ports of their own, {} and {}, which no template on the host network takes; their default is 9070 in every version",
@@ -66,13 +67,13 @@ fn remedy(facts: &Facts<'_>, clash: &Clash<'_>, found: &Clashes<'_>) -> Result<R
         ))
         .command(set_ports),
         Some((major, minor, patch)) => Remedy::guided(say!(
-            "upgrade Rook to v1.16.5, v1.17.0 or later, as {} does not know CSIADDONS_RBD_PROVISIONER_PORT and CSIADDONS_CEPHFS_PROVISIONER_PORT; then set them to free ports, {} and {}, as their default is still 9070; until then switch CSI-Addons off if it can be missed (the first command; true again after the upgrade)",
+            "upgrade Rook to v1.16.5, v1.17.0 or later, as {} does not know CSIADDONS_RBD_PROVISIONER_PORT and CSIADDONS_CEPHFS_PROVISIONER_PORT; then set them to free ports, {} and {} (second command), as their default is still 9070; until then switch CSI-Addons off if it can be missed (first command)",
             format!("v{major}.{minor}.{patch}"),
             rbd,
             cephfs
         ))
         .command(switch_off)
-        .command(format!("{set_ports} # after the upgrade")),
+        .command(set_ports_again),
         None => Remedy::guided(say!(
             "with Rook v1.16.5, v1.17.0 or later set CSIADDONS_RBD_PROVISIONER_PORT and CSIADDONS_CEPHFS_PROVISIONER_PORT to free ports, {} and {}; with an older one upgrade first, or switch CSI-Addons off (CSI_ENABLE_CSIADDONS) until then",
             rbd,
@@ -80,10 +81,6 @@ fn remedy(facts: &Facts<'_>, clash: &Clash<'_>, found: &Clashes<'_>) -> Result<R
         ))
         .command(set_ports),
     })
-}
-
-fn configure(ns: &str, data: &str) -> String {
-    format!("kubectl -n {ns} patch configmap rook-ceph-operator-config --type merge -p '{data}'")
 }
 
 /// PR 15433 is in 1.17.0 and was taken back to 1.16.5.
@@ -97,7 +94,7 @@ fn of_csi_operator(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Rem
         return Remedy::guided(say!(
             "upgrade Rook to 1.18 or later: its ceph-csi-operator gives each CSI-Addons sidecar a port of its own, the one at hand uses 9070 for all; until then switch CSI-Addons off if it can be missed"
         ))
-        .command(configure(ns, r#"{"data":{"CSI_ENABLE_CSIADDONS":"false"}}"#));
+        .command(configure(ns, SWITCH_OFF));
     }
     let shown = format!("kubectl -n {ns} get drivers.csi.ceph.io,operatorconfigs.csi.ceph.io -o yaml");
     if clash.is_foreign() {

@@ -1,6 +1,6 @@
 use super::clash::Clash;
 use super::ports::clashes;
-use super::{Version, rook_version};
+use super::{Version, configure, rook_version};
 use crate::check;
 use crate::check::{Answered, Remedy};
 use crate::facts::{Facts, Gap};
@@ -45,21 +45,20 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 fn remedy(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Remedy {
-    let configure = |data: &str| {
-        format!("kubectl -n {ns} patch configmap rook-ceph-operator-config --type merge -p '{{\"data\":{{{data}}}}}'")
-    };
     let drivers = format!("kubectl -n {ns} get drivers.csi.ceph.io,operatorconfigs.csi.ceph.io -o yaml");
     if clash.is_foreign() {
-        return Remedy::guided(say!("give one side another port: {}", clash.names())).command(format!(
-            "kubectl get pods -A -o wide --field-selector status.phase=Running | grep -e {ns} -e exporter # who runs beside the plugin; on the node: ss -ltnp 'sport = :{}'",
+        let remedy = Remedy::guided(say!(
+            "find who holds port {} (`ss -ltnp` on the node names the process), and give one side another port",
             clash.port
         ));
+        let look = |node: String| format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}");
+        return clash.nodes().into_iter().take(1).fold(remedy, |remedy, node| remedy.command(look(node)));
     }
     match version {
         _ if !clash.is_of_csi_operator() => Remedy::guided(say!(
             "switch the liveness metrics off: in this layout a driver's node plugin and provisioner share one port, which cannot be on one host twice"
         ))
-        .command(configure(r#""CSI_ENABLE_LIVENESS":"false""#)),
+        .command(configure(ns, r#""CSI_ENABLE_LIVENESS":"false""#)),
         Some(version) if version >= (1, 20, 0) => Remedy::guided(say!(
             "take `liveness` out of the Drivers and the OperatorConfig, or take the controller plugins off the host network: a Driver has one metrics port for both its plugins"
         ))
@@ -71,6 +70,6 @@ fn remedy(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Remedy {
         _ => Remedy::guided(say!(
             "upgrade Rook to v1.18.3 or later, which no longer sets `liveness` on the Drivers; until then only taking the controller plugins off the host network helps, if monitors and OSDs are reachable from the pod network (editing a Driver does not last, Rook writes it again)"
         ))
-        .command(format!("{} # until the upgrade", configure(r#""ROOK_ENFORCE_HOST_NETWORK":"false""#))),
+        .command(configure(ns, r#""ROOK_ENFORCE_HOST_NETWORK":"false""#)),
     }
 }

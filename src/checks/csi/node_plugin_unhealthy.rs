@@ -1,5 +1,5 @@
 use super::ports::meant_for;
-use super::{Plugin, is_auxiliary, is_young, not_ready, not_ready_since, plugins};
+use super::{Plugin, is_auxiliary, may_pass, not_ready, not_ready_since, plugins};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
@@ -51,7 +51,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let mut findings = Vec::new();
     for ((plugin, row), pod) in &pods.seen {
         let node = if row.node.is_empty() { meant_for(pod).unwrap_or_default() } else { &row.node };
-        if !is_lost(node) && !is_young(facts, not_ready_since(pod)) {
+        if !is_lost(node) && !may_pass(facts, pod) {
             findings.push(finding(plugin, row, pod, node));
         }
     }
@@ -62,24 +62,23 @@ fn finding(plugin: &Plugin<'_>, row: &PodRow, pod: &Pod, node: &str) -> Finding 
     let ns = &plugin.metadata.namespace;
     let idle = not_ready(pod);
     let names: Vec<String> = idle.iter().map(|(container, _)| container.name.clone()).collect();
-    let mounts =
-        !node.is_empty() && !row.is_pending() && idle.iter().all(|(container, _)| is_auxiliary(&container.name));
+    let mounts = !idle.is_empty() && idle.iter().all(|(container, _)| is_auxiliary(&container.name));
+    let place = if node.is_empty() { "a node that its pod does not name" } else { node };
     let (severity, summary) = if mounts {
-        let names = super::listed(&names);
-        (Severity::Warning, say!("container {} of {} is not ready on {}; mounts still work", names, row.name, node))
+        let (names, name) = (super::listed(&names), &plugin.metadata.name);
+        (Severity::Warning, say!("container {} of {} is not ready on {}; mounts still work", names, name, place))
     } else {
         let summary = say!(
             "the node plugin of {} is not ready on {}: no volume can be mounted or unmounted there",
             plugin.driver(),
-            if node.is_empty() { "a node" } else { node }
+            place
         );
         (Severity::Critical, summary)
     };
     let remedy = Remedy::guided(say!("follow what the pod says; the driver registers itself once it is ready"))
         .command(format!("kubectl -n {ns} describe pod {}", row.name));
-    let place = (!node.is_empty()).then(|| Place::node(node));
     Finding::new(severity, pod_object(plugin, row, node), summary, remedy)
-        .at(place)
+        .at((!node.is_empty()).then(|| Place::node(node)))
         .since(not_ready_since(pod))
         .evidence([Evidence::pod_row(row, ns)])
         .evidence(idle.iter().filter_map(|(container, status)| {

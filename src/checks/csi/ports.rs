@@ -218,7 +218,8 @@ impl<'s> Listener<'s> {
         };
         let labels: Vec<String> =
             spec.selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        Ok(facts.pods_where(&self.metadata.namespace, &labels.join(","))?.iter().collect())
+        let rows = facts.pods_where(&self.metadata.namespace, &labels.join(","))?;
+        Ok(rows.iter().filter(|row| row.is_of_daemon_set(&self.metadata.name)).collect())
     }
 
     /// The nodes on which its pods hold the port, or try to.
@@ -241,5 +242,29 @@ impl<'s> Listener<'s> {
 
     pub fn object(&self) -> ObjectRef {
         ObjectRef::new(self.kind, &self.metadata.namespace, &self.metadata.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_template_tells_its_host_ports() {
+        let container = json!({
+            "name": "csi-addons",
+            "args": ["--controller-port=9070", "--metricsport", "9080", "--csi-addons-address=$(CSIADDONS_ENDPOINT)"],
+            "ports": [{"containerPort": 9070}, {"containerPort": 53, "protocol": "UDP"}, {"containerPort": 80, "hostPort": 8080}],
+        });
+        let metadata = Meta::default();
+        let of = |on_host: bool| {
+            let spec = json!({"spec": {"hostNetwork": on_host, "containers": [container]}});
+            let template: Template = serde_json::from_value(spec).unwrap();
+            let found = listeners(kinds::DAEMON_SET, &metadata, &template);
+            found.iter().map(|listener| (listener.port, listener.declared, listener.says.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(of(true), [(9070, true, 2), (80, true, 1), (9080, false, 1)]);
+        assert_eq!(of(false), [(8080, true, 1)]);
     }
 }

@@ -126,7 +126,7 @@ fn on_lost_node(node: &str, since: Option<Timestamp>, held: &[Held<'_>]) -> Opti
     ))
     .command(format!("kubectl get volumeattachments | grep {node}"))
     .command(format!(
-        "kubectl taint nodes {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute # only with the node powered off"
+        "kubectl taint nodes {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
     ));
     (!held.is_empty()).then(|| {
         Finding::new(severity, ObjectRef::node(node), summary, remedy)

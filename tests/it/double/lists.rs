@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rookdoctor::facts::{Answer as Known, Fact, Select, Source, Why, kinds, printed};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::resources::{Resource, Target, place};
@@ -29,6 +30,16 @@ const WIDE: [&str; 17] = [
     "Selector",
     "VolumeMode",
 ];
+
+/// A page of objects, which may be large and are not copied.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'o> {
+    kind: String,
+    api_version: String,
+    metadata: Value,
+    items: &'o [&'o Value],
+}
 
 impl Server {
     /// The object that the path names, or a page of the list; for a pod's log, the log.
@@ -122,8 +133,12 @@ impl Server {
             return Answer::json(&json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                 "metadata": metadata, "items": items}));
         }
-        Answer::json(&json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
-            "metadata": metadata, "items": page}))
+        Answer::json(&List {
+            kind: format!("{}List", resource.kind),
+            api_version: resource.api_version(),
+            metadata,
+            items: page,
+        })
     }
 
     fn table(&self, resource: &Resource, objects: &[&Value], asked: &Asked, metadata: Value) -> Answer {
