@@ -55,7 +55,9 @@ fn lacking(pod: &Pod) -> Option<Vec<Selection>> {
     // An annotation that cannot be read is NET005's to report.
     let wanted = wanted_networks(pod).ok().filter(|_| runs)?;
     let got = interfaces(pod).ok()?.unwrap_or_default();
-    let has = |selection: &Selection| got.iter().any(|interface| interface.name == selection.full_name());
+    // Multus before 3.5 wrote the bare name.
+    let is_it = |name: &str, selection: &Selection| name == selection.full_name() || name == selection.name;
+    let has = |selection: &Selection| got.iter().any(|interface| is_it(&interface.name, selection));
     let lacking: Vec<Selection> = wanted.into_iter().filter(|selection| !has(selection)).collect();
     (!lacking.is_empty()).then_some(lacking)
 }
