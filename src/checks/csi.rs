@@ -114,7 +114,7 @@ pub(crate) fn filesystem(ns: &str, class: &StorageClass) -> Option<ObjectRef> {
 }
 
 pub(crate) fn is_ceph_driver(driver: &str) -> bool {
-    driver.ends_with("rbd.csi.ceph.com") || driver.ends_with("cephfs.csi.ceph.com")
+    ["rbd.csi.ceph.com", "cephfs.csi.ceph.com", "nfs.csi.ceph.com"].iter().any(|kind| driver.ends_with(kind))
 }
 
 /// The containers that should run and are not ready; all of them while the pod has not started.

@@ -57,7 +57,12 @@ impl Clash<'_> {
 
     pub fn finding(&self, remedy: Remedy) -> Option<Finding> {
         let loss = self.listeners.iter().map(loss).min().unwrap_or(Loss::Nothing);
-        let severity = if loss <= Loss::Volumes { Severity::Critical } else { Severity::Warning };
+        let severity = match loss {
+            Loss::Mounts | Loss::Volumes => Severity::Critical,
+            // Listeners that all run have different addresses, or do not open what they declare.
+            Loss::Nothing if self.listeners.iter().all(Listener::is_well) => Severity::Info,
+            _ => Severity::Warning,
+        };
         let objects: Vec<ObjectRef> = self.listeners.iter().map(Listener::object).collect();
         let (first, rest) = objects.split_first()?;
         let pods = self.victims().filter_map(|(listener, victim)| Some(listener.plugin?.pod_object(victim.row)));

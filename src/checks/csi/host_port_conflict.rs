@@ -68,8 +68,8 @@ fn remedy(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Remedy {
         ))
         .command(drivers),
         _ => Remedy::guided(say!(
-            "upgrade Rook to v1.18.3 or later, which no longer sets `liveness` on the Drivers; until then only taking the controller plugins off the host network helps, if monitors and OSDs are reachable from the pod network (editing a Driver does not last, Rook writes it again)"
+            "upgrade Rook to v1.18.3 or later, which no longer sets `liveness` on the Drivers; until then only taking the controller plugins off the host network helps (ROOK_ENFORCE_HOST_NETWORK, which moves every other pod of Rook as well, so only where monitors and OSDs are reachable from the pod network); editing a Driver does not last, Rook writes it again"
         ))
-        .command(configure(ns, r#""ROOK_ENFORCE_HOST_NETWORK":"false""#)),
+        .command(drivers),
     }
 }

@@ -45,7 +45,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let connecting = condition(&cluster.status.conditions, "Connecting").and_then(|c| c.last_transition_time);
     let since = connecting.or(cluster.metadata.creation_timestamp);
     let waits_long = since.is_none_or(|since| facts.now().duration_since(since) >= PATIENCE);
-    if phase == "Connected" || !waits_long {
+    let is_leaving = cluster.metadata.deletion_timestamp.is_some();
+    if phase == "Connected" || is_leaving || !waits_long {
         return Ok(Answered::passed());
     }
     let ns = &cluster.metadata.namespace;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::multus_init_crash::init_crash;
-use super::sandbox::{Blame, Failure, failures};
+use super::sandbox::{Blame, Failure, failures, is_settled};
 use super::{down, multus_pods, status_evidence, trouble};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
@@ -57,11 +57,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             findings.push(stopped(pod, refused.as_ref()));
         }
     }
-    for (node, failure) in &refused {
-        // A pod that is down and could not be read may be NET002's.
-        let well = pods.iter().find(|pod| pod.node == *node && pod.is_well());
-        findings.extend(well.map(|pod| unreached(pod, failure)));
-    }
+    // A pod that is down and could not be read may be NET002's.
+    let well = refused
+        .iter()
+        .filter_map(|(node, failure)| Some((*pods.iter().find(|pod| pod.node == *node && pod.is_well())?, failure)));
+    let opened = facts.each(well, |facts, (row, _)| facts.pod(&row.ns, &row.name))?;
+    blind.extend(opened.blind);
+    let unserved = opened.seen.iter().filter(|(_, pod)| is_settled(pod, facts.now()));
+    findings.extend(unserved.map(|((row, failure), _)| unreached(row, failure)));
     Ok(Answered::judged(findings).blind(blind))
 }
 

@@ -42,7 +42,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     for network in &networks {
         // A configuration that cannot be read is NET006's to report.
         let plugins = network.attachment.and_then(|nad| nad.plugins().ok()).unwrap_or_default();
-        if plugins.iter().any(|plugin| plugin.kind == "bridge" && plugin.is_default_gateway) {
+        let is_default = |plugin: &Plugin| plugin.kind == "bridge" && plugin.is_default_gateway;
+        if plugins.iter().any(is_default) && !nad_default_route::is_by_source(&plugins) {
             findings.push(default_gateway(network, nad_default_route::severity(facts)?));
         }
         findings.extend(plugins.iter().flat_map(outside).map(|(gateway, subnets)| {
