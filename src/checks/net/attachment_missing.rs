@@ -79,7 +79,9 @@ fn finding(cluster: &Cluster, pod: &Pod, lacking: &[Selection]) -> Finding {
         node
     ));
     let ask = daemon_place(pod).and_then(|place| match place {
-        Place::Daemon(name) => name.strip_prefix("osd.").map(|id| ceph_command(cluster, &format!("osd ok-to-stop {id}"))),
+        Place::Daemon(name) => {
+            name.strip_prefix("osd.").map(|id| ceph_command(cluster, &format!("osd ok-to-stop {id}")))
+        }
         _ => None,
     });
     let remedy = ask.into_iter().fold(remedy, Remedy::command).command(format!("kubectl -n {ns} delete pod {name}"));

@@ -60,9 +60,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         }
     }
     // A pod that is down and could not be read may be NET002's.
-    let well = refused.iter().filter_map(|(node, failure)| {
-        Some((*pods.iter().find(|pod| pod.node == *node && pod.is_well())?, failure))
-    });
+    let well = refused
+        .iter()
+        .filter_map(|(node, failure)| Some((*pods.iter().find(|pod| pod.node == *node && pod.is_well())?, failure)));
     let opened = facts.each(well, |facts, (row, _)| facts.pod(&row.ns, &row.name))?;
     blind.extend(opened.blind);
     let unserved = opened.seen.iter().filter(|(_, pod)| is_settled(pod, facts.now()));

@@ -68,7 +68,8 @@ pub(crate) fn failures<'s>(facts: &Facts<'s>) -> Result<Failures<'s>, Gap> {
         let about = &event.involved_object;
         facts.object::<Pod>(&about.namespace, &about.name)
     })?;
-    let stuck = |at: usize| opened.seen.iter().any(|((of, event), pod)| *of == at && is_stuck(event, *pod, facts.now()));
+    let stuck =
+        |at: usize| opened.seen.iter().any(|((of, event), pod)| *of == at && is_stuck(event, *pod, facts.now()));
     let mut blind = opened.blind;
     if unopened > 0 {
         blind.push(Unknown { fact: pod_fact(groups[OPEN_AT_MOST].events[0]), why: Why::OverBudget });

@@ -99,10 +99,7 @@ pub(crate) fn more_memory(pod: &Pod, name: &str) -> String {
     let limit = container.and_then(|it| bytes(&text(it.resources.limits.get("memory")?)));
     let limit = limit.map_or(LEAST, |limit| (2.0 * limit / MIB) as u64).max(LEAST);
     let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
-    format!(
-        "kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory={limit}Mi",
-        pod.metadata.namespace
-    )
+    format!("kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory={limit}Mi", pod.metadata.namespace)
 }
 
 fn too_small(cluster: &CephCluster) -> impl Iterator<Item = Finding> {
