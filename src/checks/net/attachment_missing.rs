@@ -28,17 +28,19 @@ check! {
     /// # References
     /// multus-cni #1387, #1312.
     "NET016" "attachment-missing" Net,
-    needs: [Discovery, CephClusters, NetworkAttachments, MonPods, MgrPods, MdsPods, RgwPods, OsdPods, Objects],
+    needs: [Discovery, CephClusters, Nodes, NetworkAttachments, MonPods, MgrPods, MdsPods, RgwPods, OsdPods, Objects],
     explained_by: [(net::multus_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node)],
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let (networks, rows) = both(storage_networks(facts), daemon_rows(facts))?;
+    let (networks, (rows, nodes)) = both(storage_networks(facts), both(daemon_rows(facts), facts.nodes()))?;
     if networks.is_empty() {
         return Ok(Answered::NotApplicable("the cluster's network provider is not Multus"));
     }
-    let opened =
-        facts.each(rows.into_iter().filter(|row| is_suspect(row)), |facts, row| facts.pod(&row.ns, &row.name))?;
+    // What a lost node last said of its pods is old; they start anew when it is back.
+    let is_lost = |row: &PodRow| nodes.iter().any(|node| node.name == row.node && !node.is_ready());
+    let suspects = rows.into_iter().filter(|row| is_suspect(row) && !is_lost(row));
+    let opened = facts.each(suspects, |facts, row| facts.pod(&row.ns, &row.name))?;
     let cluster = facts.cluster()?;
     let findings = opened.seen.iter().filter_map(|(_, pod)| Some(finding(cluster, pod, &lacking(pod)?))).collect();
     Ok(Answered::judged(findings).blind(opened.blind))
