@@ -37,6 +37,11 @@ impl Clash<'_> {
         self.plugins().any(|plugin| plugin.is_of_csi_operator())
     }
 
+    /// Whether either side serves metrics, which can be switched off.
+    pub fn has_metrics(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.container == "liveness-prometheus")
+    }
+
     /// Whether something else than the drivers' workloads is part of it.
     pub fn is_foreign(&self) -> bool {
         self.listeners.len() == 1 || self.listeners.iter().any(|listener| listener.plugin.is_none())

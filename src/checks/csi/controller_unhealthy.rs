@@ -50,7 +50,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let of_it: Vec<&PodRow> = rows.iter().filter(|row| controller.owns(row)).collect();
         let bad: Vec<&PodRow> = of_it.iter().copied().filter(|row| !row.is_well() || is_lost(row, nodes)).collect();
         let pods = facts.each(bad.clone(), |facts, row| facts.pod(&controller.metadata.namespace, &row.name))?;
-        let lasts = bad.is_empty() || pods.seen.iter().any(|(_, pod)| !may_pass(facts, pod));
+        // The pods may be read a moment after the Deployment, and be well by then.
+        let lacks_pods = bad.is_empty() && (of_it.is_empty() || of_it.len() < controller.wanted.max(0) as usize);
+        let lasts = lacks_pods || pods.seen.iter().any(|(_, pod)| !may_pass(facts, pod));
         if lasts {
             let finding = finding(controller, of_it.len() - bad.len(), &bad, &pods.seen, nodes);
             findings.push(finding.evidence(leader(facts, controller)?));

@@ -55,7 +55,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let logs = facts.each(operator.iter().filter(|pod| pod.is_well()), |facts, pod| {
         facts.log(&pod.ns, &pod.name, "rook-ceph-operator")
     })?;
-    let words = ["waiting for connection info of the external cluster", "invalid user health checker key"];
+    let words = [
+        "waiting for connection info of the external cluster",
+        "invalid user health checker key",
+        "unsupported external ceph version",
+        "this must never happen",
+    ];
     let said = logs.seen.iter().filter_map(|(pod, log)| quote(&pod.ns, &pod.name, "rook-ceph-operator", log, &words));
     let missing = endpoints.is_none_or(|map| map.data.get("data").is_none_or(String::is_empty));
     let summary = if missing {

@@ -73,6 +73,7 @@ fn is_refusal(error: &str) -> bool {
 fn says_unreachable(unknown: &Unknown) -> bool {
     match &unknown.why {
         Why::Timeout => true,
+        Why::Failed { stderr, .. } if is_refusal(stderr) => false,
         Why::Failed { stderr, .. } => ["timed out", "error connecting", "TimedOut"].iter().any(|w| stderr.contains(w)),
         _ => false,
     }
