@@ -193,13 +193,12 @@ fn raw(kubeconfig: &str) {
         let config = kube::config::Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
         let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.expect("a config");
         let client = kube::Client::try_from(config).expect("a client");
-        let fetch = |path: &&'static str| {
+        let fetch = |path: &'static &'static str| {
             let client = client.clone();
             let request = http::Request::get(*path).body(Vec::new()).expect("a request");
             async move { client.request_text(request).await.map(|body| body.len()).unwrap_or_default() }
         };
-        let sizes: Vec<usize> =
-            futures::stream::iter(RAW).map(|path| fetch(&path)).buffer_unordered(RAW.len()).collect().await;
+        let sizes: Vec<usize> = futures::stream::iter(RAW).map(fetch).buffer_unordered(RAW.len()).collect().await;
         let bytes: usize = sizes.iter().sum();
         println!(
             "raw: {:.0} ms, {:.0} ms CPU, {} requests, {:.2} MB, peak {:.0} MiB (bodies only, nothing parsed)",

@@ -1,5 +1,7 @@
 //! The ground: nodes, clocks, DNS.
 
+mod budgets;
+mod clocks;
 pub mod cluster_dns_failing;
 pub mod cni_not_ready;
 pub mod daemon_unschedulable;
@@ -9,6 +11,7 @@ pub mod memory_limit_too_small;
 pub mod node_clock_skew;
 pub mod node_not_ready;
 pub mod node_rebooted;
+mod scheduler;
 
 use std::collections::BTreeMap;
 

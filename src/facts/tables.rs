@@ -88,6 +88,15 @@ impl PodRow {
         self.status == "Completed"
     }
 
+    /// Whether another pod stands in its place: it is on its way out, or it failed for good and was only left
+    /// behind, as evictions and shutdowns of nodes leave them.
+    pub fn is_replaced(&self) -> bool {
+        const LEFT: &[&str] = &["Evicted", "ContainerStatusUnknown", "NodeShutdown", "Shutdown", "Terminated"];
+        const REFUSED: &[&str] = &["NodeAffinity", "NodePorts", "UnexpectedAdmissionError", "Preempting"];
+        let status = self.status.as_str();
+        status == "Terminating" || LEFT.contains(&status) || REFUSED.contains(&status) || status.starts_with("OutOf")
+    }
+
     /// Made within the last three days, as far as a rounded age can tell.
     pub fn is_young(&self) -> bool {
         match self.age.split_once('d') {

@@ -48,7 +48,7 @@ fn cause_links_form_a_graph_without_cycles() {
     checks::ALL.iter().for_each(|check| walk(check, &mut Vec::new()));
     for check in checks::ALL {
         let registered = |cause: &&Check| checks::ALL.contains(cause);
-        assert!(check.explained_by.iter().all(|(cause, _)| registered(&cause)), "{}", check.code);
+        assert!(check.explained_by.iter().all(|(cause, _)| registered(cause)), "{}", check.code);
         let links: BTreeSet<_> = check.explained_by.iter().map(|(cause, scope)| (cause.code, *scope)).collect();
         assert_eq!(links.len(), check.explained_by.len(), "{} repeats a cause", check.code);
     }

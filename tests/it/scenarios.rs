@@ -144,11 +144,14 @@ fn missing_consequence(said: &Said, diagnosis: &Diagnosis) -> Option<String> {
     (!explained).then(|| format!("{} does not hang below {:?}", said.code, said.explained_by))
 }
 
+/// Whether a finding at this place is what a page rules out.
+type IsWrong<'d> = dyn Fn(usize, &Placed) -> bool + 'd;
+
 fn forbidden(said: &Said, diagnosis: &Diagnosis) -> Vec<String> {
     let findings = diagnosis.findings.iter().enumerate();
     let findings = findings.filter(|(_, placed)| said.code == "*" || placed.check.code == said.code);
     let at_least = |severity: Severity| move |placed: &Placed| placed.finding.severity >= severity;
-    let is_wrong: Box<dyn Fn(usize, &Placed) -> bool> = match said.how.as_deref() {
+    let is_wrong: Box<IsWrong<'_>> = match said.how.as_deref() {
         None | Some("any warning or critical finding") => {
             Box::new(move |_, placed| at_least(Severity::Warning)(placed))
         }

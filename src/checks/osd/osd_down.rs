@@ -43,8 +43,6 @@ check! {
         (node::daemon_unschedulable, Daemon),
         (node::image_pull_failing, Node),
         (net::multus_missing, Cluster),
-        (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node),
         (net::nad_missing, Network),
         (net::nad_default_route, Network),
         (net::nad_host_local_shared, Network),
