@@ -87,8 +87,9 @@ pub(crate) fn multus_pods<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap>
     if let Some(unknown) = each.blind.into_iter().next() {
         return Err(Gap::Unknown(unknown));
     }
-    for (_, rows) in each.seen {
-        pods.extend(rows);
+    for (daemon_set, rows) in each.seen {
+        // A selector may be written in expressions, which the label does not hold; then other pods answer to it.
+        pods.extend(rows.iter().filter(|row| row.is_of_daemon_set(&daemon_set.metadata.name)));
     }
     Ok(pods)
 }
@@ -119,6 +120,12 @@ pub(crate) fn down<'s>(
 fn is_down(pod: &Pod, now: Timestamp) -> bool {
     let long = pod.unready_since().is_some_and(|since| now.duration_since(since) >= STARTING);
     !pod.is_ready() && pod.metadata.deletion_timestamp.is_none() && (long || crashing(pod).is_some())
+}
+
+/// Made or restarted a moment ago, and not Ready yet.
+pub(crate) fn is_starting(pod: &Pod, now: Timestamp) -> bool {
+    let lately = pod.unready_since().is_some_and(|since| now.duration_since(since) < STARTING);
+    !pod.is_ready() && lately && crashing(pod).is_none()
 }
 
 /// The container that keeps this pod from running, by its own end and not because it waits for another.

@@ -45,9 +45,20 @@ impl NetworkAttachment {
             .into_iter()
             .map(|mut plugin| {
                 strip(&mut plugin);
+                plugin.get_mut("ipam").into_iter().for_each(forget_foreign);
                 serde_json::from_value(plugin).map_err(|error| error.to_string())
             })
             .collect()
+    }
+}
+
+/// The keys of an IPAM that is not known here may have the same names and other shapes.
+fn forget_foreign(ipam: &mut Value) {
+    let kind = ipam.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let known = ["", "host-local", "whereabouts", "static", "dhcp", "kube-ovn"].contains(&kind.as_str());
+    if !known && let Value::Object(map) = ipam {
+        let routes: Option<Vec<Route>> = map.get("routes").and_then(|it| serde_json::from_value(it.clone()).ok());
+        map.retain(|key, _| key == "type" || (key == "routes" && routes.is_some()));
     }
 }
 

@@ -232,6 +232,11 @@ impl<'s> Listener<'s> {
         self.victims.iter().any(Victim::is_refused)
     }
 
+    /// Whether all its pods that hold the port are Ready.
+    pub fn is_well(&self) -> bool {
+        self.pods.iter().all(|row| row.is_well() || row.node.is_empty())
+    }
+
     pub fn is_csi_addons(&self) -> bool {
         self.container == "csi-addons"
     }

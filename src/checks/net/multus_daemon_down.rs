@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::multus_init_crash::init_crash;
-use super::sandbox::{Blame, Failure, failures};
+use super::sandbox::{Blame, Failure, failures, is_settled};
 use super::{down, multus_pods, status_evidence, trouble};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::checks::node::memory_limit_too_small::more_memory;
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::{ContainerStatus, Pod};
@@ -25,14 +26,15 @@ check! {
     /// `kubectl get events -A --field-selector reason=FailedCreatePodSandBox`.
     ///
     /// # Fix
-    /// Delete the Multus pod of that node. If it was out of memory, raise its limit to 256Mi or more first.
+    /// Delete the Multus pod of that node. If it was out of memory, raise its limit first, to 256Mi or more.
     ///
     /// # References
     /// multus-cni #1346, #1349, #1383, #1416 (memory), #1331, #1361 (socket).
     "NET003" "multus-daemon-down" Net,
     needs: [DaemonSets, PodTables, Objects, SandboxEvents],
     explained_by: [
-        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node), (net::multus_missing, Node),
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node), (node::memory_limit_too_small, Object),
+        (net::multus_missing, Node),
         (net::multus_init_crash, Node), (ovn::stale_after_reboot, Node),
     ],
 }
@@ -57,11 +59,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             findings.push(stopped(pod, refused.as_ref()));
         }
     }
-    for (node, failure) in &refused {
-        // A pod that is down and could not be read may be NET002's.
-        let well = pods.iter().find(|pod| pod.node == *node && pod.is_well());
-        findings.extend(well.map(|pod| unreached(pod, failure)));
-    }
+    // A pod that is down and could not be read may be NET002's.
+    let well = refused
+        .iter()
+        .filter_map(|(node, failure)| Some((*pods.iter().find(|pod| pod.node == *node && pod.is_well())?, failure)));
+    let opened = facts.each(well, |facts, (row, _)| facts.pod(&row.ns, &row.name))?;
+    blind.extend(opened.blind);
+    let unserved = opened.seen.iter().filter(|(_, pod)| is_settled(pod, facts.now()));
+    findings.extend(unserved.map(|((row, failure), _)| unreached(row, failure)));
     Ok(Answered::judged(findings).blind(blind))
 }
 
@@ -73,12 +78,9 @@ fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
     let mut remedy =
         Remedy::guided(say!("delete the Multus pod on {}; pods of that node then start by themselves", node));
     if container.is_some_and(out_of_memory) {
-        let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
         let name = container.map_or("kube-multus", |status| status.name.as_str());
-        remedy = Remedy::guided(say!("give Multus more memory; its pods are replaced node by node")).command(format!(
-            "kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory=256Mi",
-            pod.metadata.namespace
-        ));
+        remedy = Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
+            .command(more_memory(pod, name));
     }
     let remedy = remedy.command(delete(&pod.metadata.namespace, &pod.metadata.name));
     Finding::critical(

@@ -32,8 +32,6 @@ check! {
         (node::node_not_ready, Node),
         (node::cni_not_ready, Node),
         (node::node_rebooted, Node),
-        (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node),
         (net::sandbox_failing, Node),
         (ovn::ovn_central_down, Cluster),
         (ovn::stale_after_reboot, Node),

@@ -74,14 +74,30 @@ fn oom<'p>(row: &'p PodRow, pod: &'p Pod) -> impl Iterator<Item = Finding> {
         let object = ObjectRef::pod(pod);
         let limit = container.resources.limits.get("memory").map_or_else(|| "none".to_owned(), text);
         let summary = say!("container {} of pod {} was killed for memory (limit {})", container.name, row.name, limit);
-        let remedy = Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
-            .command(format!("kubectl -n {} describe pod {}", row.ns, row.name));
+        let remedy = if row.name.contains("multus") {
+            Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
+                .command(more_memory(pod, &container.name))
+        } else {
+            Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
+                .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
+        };
         let evidence = Evidence::field(&object, format!("last state of container {}", container.name), "OOMKilled");
         let severity = if status.ready { Severity::Warning } else { Severity::Critical };
         let places = (!row.node.is_empty()).then(|| Place::node(&row.node)).into_iter().chain(daemon_of(row));
         let finding = Finding::new(severity, object, summary, remedy).detail(&container.name).at(places);
         Some(finding.since(end.finished_at).evidence([evidence.at(end.finished_at)]))
     })
+}
+
+/// Gives a container of a DaemonSet twice the limit that was too small, and no less than what the issues of
+/// Multus found to do.
+pub(crate) fn more_memory(pod: &Pod, name: &str) -> String {
+    const LEAST: u64 = 256;
+    let container = pod.spec.containers.iter().find(|container| container.name == name);
+    let limit = container.and_then(|it| bytes(&text(it.resources.limits.get("memory")?)));
+    let limit = limit.map_or(LEAST, |limit| (2.0 * limit / MIB) as u64).max(LEAST);
+    let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
+    format!("kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory={limit}Mi", pod.metadata.namespace)
 }
 
 fn too_small(cluster: &CephCluster) -> impl Iterator<Item = Finding> {
