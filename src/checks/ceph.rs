@@ -64,8 +64,8 @@ pub(crate) fn ceph_command(cluster: &Cluster, words: &str) -> String {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-,/:".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {

@@ -1,5 +1,7 @@
 //! The ground: nodes, clocks, DNS.
 
+mod budgets;
+mod clocks;
 pub mod cluster_dns_failing;
 pub mod cni_not_ready;
 pub mod daemon_unschedulable;

@@ -54,6 +54,11 @@ pub(crate) fn deployment(ns: &str, osd: i64) -> ObjectRef {
     ObjectRef::new(kinds::DEPLOYMENT, ns, &format!("rook-ceph-osd-{osd}"))
 }
 
+/// The name that Rook gives a node's bucket in the CRUSH map, where dots are not allowed.
+pub(crate) fn crush_name(node: &str) -> String {
+    node.replace('.', "-")
+}
+
 /// The OSD that a Deployment of this name runs.
 pub(crate) fn osd_of_deployment(name: &str) -> Option<i64> {
     name.strip_prefix("rook-ceph-osd-")?.parse().ok()

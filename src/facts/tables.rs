@@ -105,6 +105,14 @@ impl PodRow {
         }
     }
 
+    /// Made within the last five minutes, as far as a rounded age can tell.
+    pub fn is_new(&self) -> bool {
+        match self.age.split_once('m') {
+            Some((minutes, _)) => minutes.parse().is_ok_and(|minutes: u32| minutes < 5),
+            None => self.age.ends_with('s'),
+        }
+    }
+
     pub fn is_pending(&self) -> bool {
         self.status == "Pending" || self.status == "SchedulingGated"
     }
@@ -357,6 +365,8 @@ mod tests {
         assert!(rows[0].node.is_empty() && !rows[0].is_well() && !rows[0].is_young());
         assert!(["12s", "7h59m", "2d23h"].iter().all(|age| PodRow { age: (*age).into(), ..pod("x") }.is_young()));
         assert!(!PodRow { age: "3d1h".into(), ..pod("x") }.is_young());
+        assert!(["0s", "119s", "4m59s"].iter().all(|age| PodRow { age: (*age).into(), ..pod("x") }.is_new()));
+        assert!(["5m", "3h4m", "2d", ""].iter().all(|age| !PodRow { age: (*age).into(), ..pod("x") }.is_new()));
         let missing = Table { columns: vec!["Name".into()], cells: vec![vec![json!("x")]] };
         assert!(super::rows::<PodRow>(&missing).unwrap_err().contains("no column"));
     }

@@ -236,6 +236,12 @@ impl OsdTree {
         None
     }
 
+    /// The OSDs anywhere below a bucket.
+    pub fn osds_below(&self, bucket: &str) -> impl Iterator<Item = &TreeNode> {
+        let kind = self.nodes.iter().find(|node| node.name == bucket).map_or("", |node| node.kind.as_str());
+        self.osds().filter(move |osd| self.bucket_of(osd.id, kind) == Some(bucket))
+    }
+
     pub fn osds(&self) -> impl Iterator<Item = &TreeNode> {
         self.nodes.iter().filter(|node| node.kind == "osd")
     }
@@ -249,10 +255,16 @@ pub struct TreeNode {
     #[serde(rename = "type")]
     pub kind: String,
     pub children: Vec<i64>,
-    /// `up` or `down`; only OSDs have it.
+    /// `up`, `down` or `destroyed`; only OSDs have it.
     pub status: String,
+    /// 0 for an OSD that is out.
     pub reweight: f64,
-    pub exists: i64,
+}
+
+impl TreeNode {
+    pub fn is_down(&self) -> bool {
+        self.status == "down" || self.status == "destroyed"
+    }
 }
 
 /// `ceph osd dump`
@@ -329,7 +341,8 @@ pub struct MdsMap {
     pub info: BTreeMap<String, Mds>,
     pub data_pools: Vec<i64>,
     pub metadata_pool: i64,
-    pub standby_count_wanted: i64,
+    /// `joinable` is false after `ceph fs fail`.
+    pub flags_state: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -339,5 +352,4 @@ pub struct Mds {
     pub rank: i64,
     /// `up:active`, `up:replay`, `up:standby`
     pub state: String,
-    pub laggy_since: Option<String>,
 }

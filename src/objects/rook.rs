@@ -111,6 +111,8 @@ pub struct Storage {
     pub devices: Vec<Device>,
     pub nodes: Vec<StorageNode>,
     pub storage_class_device_sets: Vec<DeviceSet>,
+    /// `osdsPerDevice`, `metadataDevice` and the like.
+    pub config: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -118,6 +120,7 @@ pub struct Storage {
 pub struct Device {
     pub name: String,
     pub fullpath: String,
+    pub config: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -128,6 +131,15 @@ pub struct StorageNode {
     pub device_filter: String,
     pub device_path_filter: String,
     pub devices: Vec<Device>,
+    pub config: BTreeMap<String, Value>,
+}
+
+impl StorageNode {
+    /// Whether it says itself which devices to use.
+    pub fn selects(&self) -> bool {
+        self.use_all_devices == Some(true)
+            || !(self.devices.is_empty() && self.device_filter.is_empty() && self.device_path_filter.is_empty())
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

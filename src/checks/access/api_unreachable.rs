@@ -70,6 +70,11 @@ fn stage(text: &str) -> (&'static str, &'static str) {
         ("TLS fails", "check the certificate authority in the kubeconfig and the clocks")
     } else if any(&["401", "unauthorized", "credential", "exec plugin"]) {
         ("it does not accept the credentials", "log in again, or renew the client certificate or token")
+    } else if any(&["unreachable: 5", "unreachable: 429"]) {
+        (
+            "it answers with an error",
+            "look at the health of the API server and of its etcd, and at what stands before it",
+        )
     } else if any(&["refused", "no route", "network is unreachable", "reset"]) {
         ("it cannot be connected to", "check that the API server runs, and VPN, firewall and proxy")
     } else {
@@ -89,6 +94,7 @@ mod tests {
             ("unreachable: invalid peer certificate: UnknownIssuer", "TLS fails"),
             ("unreachable: 401 Unauthorized", "it does not accept the credentials"),
             ("unreachable: tcp connect error: Connection refused (os error 111)", "it cannot be connected to"),
+            ("unreachable: 503: apiserver not ready", "it answers with an error"),
             ("no answer in time", "no answer in time"),
         ] {
             assert_eq!(stage(text).0, expected, "{text}");

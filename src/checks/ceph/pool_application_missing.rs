@@ -4,6 +4,7 @@ use super::{ceph_command, quoted, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::{Cluster, Facts, Gap, Select, Settled, Unknown, both};
+use crate::objects::ceph::HealthCheck;
 use crate::objects::kube::StorageClass;
 use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
 use crate::say;
@@ -39,16 +40,19 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
     let mut blind = Vec::new();
     let users = users(facts, &mut blind)?;
-    let pools = code
-        .details()
-        .filter_map(|detail| detail.split("application not enabled on pool '").nth(1)?.strip_suffix('\''));
+    let named = |detail: &'_ str| -> Option<String> {
+        Some(detail.split("application not enabled on pool '").nth(1)?.strip_suffix('\'')?.to_owned())
+    };
+    let pools: Vec<String> = code.details().filter_map(named).collect();
     let severity = toned(code, Severity::Warning);
-    let findings = pools.map(|pool| {
-        // What could not be read might prove another application.
-        let proofs = if blind.is_empty() { users.of(pool) } else { BTreeMap::new() };
-        finding(cluster, pool, &proofs, severity)
-    });
-    Ok(Answered::judged(findings.collect()).blind(blind.iter().cloned()))
+    if pools.is_empty() {
+        return Ok(Answered::judged(vec![unnamed(cluster, code, severity)]).blind(blind));
+    }
+    // What could not be read might prove another application.
+    let sees_all = blind.is_empty();
+    let proofs = |pool: &str| if sees_all { users.of(pool, &cluster.ns) } else { BTreeMap::new() };
+    let findings = pools.iter().map(|pool| finding(cluster, pool, &proofs(pool), severity, sees_all));
+    Ok(Answered::judged(findings.collect()).blind(blind))
 }
 
 /// Who may use a pool.
@@ -88,53 +92,89 @@ fn users<'s>(facts: &Facts<'s>, blind: &mut Vec<Unknown>) -> Result<Users<'s>, G
 
 impl Users<'_> {
     /// Every application that something proves, and what does.
-    fn of(&self, pool: &str) -> BTreeMap<&'static str, Vec<String>> {
-        let mut proofs: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    fn of(&self, pool: &str, ns: &str) -> BTreeMap<String, Vec<String>> {
+        let mut proofs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut prove = |application: &str, by: String| proofs.entry(application.to_owned()).or_default().push(by);
         for class in self.classes {
+            // Another Ceph cluster may have a pool of the same name.
+            let here = class.parameters.get("clusterID").is_none_or(|id| id == ns);
             let uses =
                 ["pool", "dataPool"].iter().any(|key| class.parameters.get(*key).is_some_and(|used| used == pool));
             let proof = || format!("StorageClass {}", class.metadata.name);
-            if uses && class.provisioner.ends_with("rbd.csi.ceph.com") {
-                proofs.entry("rbd").or_default().push(proof());
-            } else if uses && class.provisioner.ends_with("cephfs.csi.ceph.com") {
-                proofs.entry("cephfs").or_default().push(proof());
+            if here && uses && class.provisioner.ends_with("rbd.csi.ceph.com") {
+                prove("rbd", proof());
+            } else if here && uses && class.provisioner.ends_with("cephfs.csi.ceph.com") {
+                prove("cephfs", proof());
             }
         }
         for block in self.block_pools.iter().filter(|block| pool_name(block) == pool) {
-            proofs.entry("rbd").or_default().push(format!("CephBlockPool {}", block.metadata.name));
+            // Rook keeps pools of the mgr and of RGW in CephBlockPools as well.
+            let application = match block.spec.application.as_str() {
+                "" if pool == ".mgr" => "mgr",
+                "" if pool == ".rgw.root" => "rgw",
+                "" => "rbd",
+                told => told,
+            };
+            prove(application, format!("CephBlockPool {}", block.metadata.name));
         }
-        for fs in self.filesystems.iter().map(|fs| &fs.metadata.name) {
-            if pool == format!("{fs}-metadata")
-                || pool.starts_with(&format!("{fs}-data"))
-                || pool == format!("{fs}-replicated")
-            {
-                proofs.entry("cephfs").or_default().push(format!("CephFilesystem {fs}"));
-            }
+        for fs in self.filesystems.iter().filter(|fs| pools_of(fs).any(|name| name == pool)) {
+            prove("cephfs", format!("CephFilesystem {}", fs.metadata.name));
         }
         for store in self.stores.iter().map(|store| &store.metadata.name) {
             if pool == ".rgw.root" || pool.starts_with(&format!("{store}.rgw.")) {
-                proofs.entry("rgw").or_default().push(format!("CephObjectStore {store}"));
+                prove("rgw", format!("CephObjectStore {store}"));
             }
         }
         proofs
     }
 }
 
+/// The pools that Rook makes for a filesystem: a data pool without a name has its number.
+fn pools_of(fs: &Filesystem) -> impl Iterator<Item = String> {
+    let name = &fs.metadata.name;
+    let data = fs.spec.data_pools.iter().enumerate().flat_map(move |(at, pool)| match pool.name.as_str() {
+        "" => vec![format!("{name}-data{at}")],
+        // With preservePoolNames the name stands alone.
+        given => vec![format!("{name}-{given}"), given.to_owned()],
+    });
+    data.chain([format!("{name}-metadata")])
+}
+
 fn pool_name(block: &BlockPool) -> &str {
     if block.spec.name.is_empty() { &block.metadata.name } else { &block.spec.name }
 }
 
-fn finding(cluster: &Cluster, pool: &str, proofs: &BTreeMap<&'static str, Vec<String>>, severity: Severity) -> Finding {
+/// The code with no detail that could be read.
+fn unnamed(cluster: &Cluster, code: &HealthCheck, severity: Severity) -> Finding {
+    let remedy = Remedy::guided(say!("find the pools without an application, and who uses them"))
+        .command(ceph_command(cluster, "osd pool ls detail"));
+    let summary = say!("{}, and Ceph does not name them", code.summary.message);
+    Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy)
+        .evidence([Evidence::ceph("health detail", &code.summary.message)])
+}
+
+fn finding(
+    cluster: &Cluster,
+    pool: &str,
+    proofs: &BTreeMap<String, Vec<String>>,
+    severity: Severity,
+    sees_all: bool,
+) -> Finding {
     let object = ObjectRef::cluster(cluster);
     let enable = |application: &str| {
         ceph_command(cluster, &format!("osd pool application enable {} {application}", quoted(pool)))
     };
     let all: Vec<_> = proofs.iter().collect();
     let (summary, remedy) = match all.as_slice() {
+        [] if !sees_all => (
+            say!("pool {} has no application, and not all that might use it could be read", pool),
+            Remedy::guided(say!("find out who uses the pool before an application is enabled"))
+                .command(ceph_command(cluster, &format!("osd pool application get {}", quoted(pool)))),
+        ),
         [(application, by)] => (
             say!("pool {} has no application; {} uses it as {}", pool, by.join(", "), application),
             Remedy::guided(say!("enable the application {} on pool {}", application, pool))
-                .command(enable(application)),
+                .command(enable(&quoted(application))),
         ),
         [] => (
             say!("pool {} has no application, and nothing here says what it is for", pool),
@@ -145,10 +185,10 @@ fn finding(cluster: &Cluster, pool: &str, proofs: &BTreeMap<&'static str, Vec<St
             say!(
                 "pool {} has no application, and it is used as {}",
                 pool,
-                several.iter().map(|(a, _)| **a).collect::<Vec<_>>().join(" and ")
+                several.iter().map(|(application, _)| application.as_str()).collect::<Vec<_>>().join(" and ")
             ),
             Remedy::guided(say!("decide which application the pool belongs to; a pool should serve one"))
-                .command(enable("<application>")),
+                .command(ceph_command(cluster, &format!("osd pool application get {}", quoted(pool)))),
         ),
     };
     let proofs = all.iter().flat_map(|(application, by)| by.iter().map(move |by| format!("{by}: {application}")));
@@ -177,9 +217,9 @@ mod tests {
         };
         let classes = [class("rook-ceph.rbd.csi.ceph.com", "kube"), class("rook-ceph.cephfs.csi.ceph.com", "kube")];
         let users = Users { classes: &classes, ..Users::default() };
-        assert_eq!(users.of("kube").len(), 2);
-        assert_eq!(users.of("other").len(), 0);
+        assert_eq!(users.of("kube", "rook-ceph").len(), 2);
+        assert_eq!(users.of("other", "rook-ceph").len(), 0);
         let users = Users { classes: &classes[..1], ..Users::default() };
-        assert_eq!(users.of("kube").keys().collect::<Vec<_>>(), [&"rbd"]);
+        assert_eq!(users.of("kube", "rook-ceph").keys().collect::<Vec<_>>(), ["rbd"]);
     }
 }

@@ -29,7 +29,7 @@ check! {
     /// "Placement Configuration Settings".
     "NODE008" "daemon-unschedulable" Node,
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
-    explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node)],
+    explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node), (node::cni_not_ready, Node)],
 }
 
 /// The scheduler is given this long.
@@ -100,6 +100,10 @@ fn wanted_nodes(pod: &Pod, words: &str, nodes: &[NodeRow]) -> Vec<Place> {
     let lost =
         ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"].iter().any(|taint| words.contains(taint));
     let cordoned = words.contains("were unschedulable") || words.contains("node.kubernetes.io/unschedulable");
-    let missing = nodes.iter().filter(|node| (lost && !node.is_ready()) || (cordoned && node.is_cordoned()));
+    let no_network = words.contains("node.kubernetes.io/network-unavailable");
+    // Which node has no network no row tells: NODE007 finds it.
+    let missing = nodes.iter().filter(|node| {
+        (no_network && node.is_ready()) || (lost && !node.is_ready()) || (cordoned && node.is_cordoned())
+    });
     missing.map(|node| Place::node(&node.name)).collect()
 }

@@ -20,7 +20,8 @@ check! {
     /// Ceph begins to copy its data elsewhere. OSDs down in two failure domains at once may stop I/O. A pod can
     /// be Running and Ready while Ceph counts the OSD as down: its probe asks the local socket only, so the
     /// network between the OSDs is then the suspect. An OSD that is down and out and has no pod was taken out
-    /// of service and is information.
+    /// of service and is information; so are one that is destroyed, as its number waits for a new disk, and one
+    /// whose pod was made less than five minutes ago and has not failed.
     ///
     /// # Confirm by hand
     /// `ceph osd tree down`, `kubectl -n <ns> get pods -l app=rook-ceph-osd -o wide`, and in the log of a
@@ -87,10 +88,15 @@ fn together<'r, 's>(sight: &'r Sight<'s>) -> Vec<Vec<&'r Lost<'s>>> {
 
 /// Redundancy covers one failure domain; more than one is an outage or next to it.
 fn severity(sight: &Sight<'_>) -> Severity {
-    let lost = sight.lost.iter().filter(|osd| !osd.is_retired());
+    let lost = sight.lost.iter().filter(|osd| !is_planned(osd));
     let hosts: BTreeSet<&str> = lost.map(|osd| osd.host.as_str()).collect();
     let none_up = sight.status.is_some_and(|status| status.osdmap.num_up_osds == 0);
     if hosts.len() > 1 || none_up { Severity::Critical } else { Severity::Warning }
+}
+
+/// Taken out of service, replaced, or just starting: somebody's intention, or a matter of minutes.
+fn is_planned(osd: &Lost<'_>) -> bool {
+    osd.is_retired() || osd.is_destroyed() || osd.is_starting()
 }
 
 fn finding(
@@ -101,7 +107,7 @@ fn finding(
     severity: Severity,
 ) -> Finding {
     let muted = sight.status.is_some_and(|status| is_muted(&status.health, "OSD_DOWN"));
-    let context = muted || osds.iter().all(|osd| osd.is_retired());
+    let context = muted || osds.iter().all(|osd| is_planned(osd));
     let severity = if context { Severity::Info } else { severity };
     let host = osds.first().map_or("", |osd| osd.host.as_str());
     let deployments = osds.iter().map(|osd| deployment(&cluster.ns, osd.id));
@@ -128,7 +134,11 @@ fn summary(sight: &Sight<'_>, osds: &[&Lost<'_>], host: &str) -> Text {
     let states: BTreeSet<&str> = osds.iter().flat_map(|osd| osd.states()).collect();
     let states = states.into_iter().collect::<Vec<_>>().join(", ");
     let down = osds.iter().any(|osd| osd.ceph.is_some());
-    if osds.iter().all(|osd| osd.is_retired()) {
+    if osds.iter().all(|osd| osd.is_destroyed()) {
+        say!("destroyed on {} and not made again yet: {}", host, names)
+    } else if osds.iter().all(|osd| osd.is_starting()) {
+        say!("starting on {}: {} (pod {})", host, names, states)
+    } else if osds.iter().all(|osd| osd.is_retired()) {
         say!("down, out and without a pod on {}: {}", host, names)
     } else if osds.iter().any(|osd| osd.is_unheard()) {
         say!("down for Ceph on {}, although the pod runs: {}", host, names)
@@ -150,7 +160,7 @@ fn evidence(cluster: &Cluster, sight: &Sight<'_>, osd: &Lost<'_>) -> Vec<Evidenc
             let name = sight.tree?.bucket_of(osd.id, kind)?;
             Some(format!(", {kind} {name}"))
         });
-        Evidence::ceph("osd tree", format!("osd.{} down, {within}{}", osd.id, buckets.collect::<String>()))
+        Evidence::ceph("osd tree", format!("osd.{} {}, {within}{}", osd.id, node.status, buckets.collect::<String>()))
     });
     let rows = osd.pods.iter().flat_map(|pods| pods.rows.iter());
     ceph.into_iter().chain(rows.map(|row| Evidence::pod_row(row, &cluster.ns))).collect()
@@ -163,6 +173,13 @@ fn remedy(cluster: &Cluster, osds: &[&Lost<'_>]) -> Remedy {
     let id = first.map_or(0, |osd| osd.id);
     let pod = first.and_then(|osd| osd.pods.as_ref()?.rows.first());
     match pod {
+        _ if osds.iter().all(|osd| osd.is_destroyed()) => {
+            Remedy::advice(say!("nothing, while its disk is being replaced; else purge it, once its data is elsewhere"))
+                .command(ceph_command(cluster, &format!("osd safe-to-destroy {id}")))
+        }
+        _ if osds.iter().all(|osd| osd.is_starting()) => {
+            Remedy::advice(say!("wait some minutes; take no other OSD down meanwhile")).command(tree)
+        }
         None if first.is_some_and(|osd| osd.is_retired()) => {
             Remedy::advice(say!("nothing, if it was taken out on purpose; else bring its Deployment back")).command(tree)
         }
