@@ -81,7 +81,7 @@ fn is_multus(daemon_set: &DaemonSet) -> bool {
 pub(crate) fn multus_pods<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
     let mut pods = Vec::new();
     let each = facts.each(multus_daemon_sets(facts)?, |facts, daemon_set| {
-        facts.pods_where(&daemon_set.metadata.namespace, &pod_label(daemon_set))
+        facts.pods_where(&daemon_set.metadata.namespace, &daemon_set.pod_labels())
     })?;
     // Without one of the tables it is not known which nodes have the daemon.
     if let Some(unknown) = each.blind.into_iter().next() {
@@ -92,12 +92,6 @@ pub(crate) fn multus_pods<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap>
         pods.extend(rows.iter().filter(|row| row.is_of_daemon_set(&daemon_set.metadata.name)));
     }
     Ok(pods)
-}
-
-/// The label selector of a DaemonSet's pods, as the command line writes it.
-pub(crate) fn pod_label(daemon_set: &DaemonSet) -> String {
-    let labels = daemon_set.spec.selector.match_labels.iter();
-    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 /// A daemon that was restarted a moment ago is not down yet.

@@ -75,10 +75,7 @@ fn strip(value: &mut Value) {
 pub struct Plugin {
     #[serde(rename = "type")]
     pub kind: String,
-    pub master: String,
     pub mode: String,
-    pub mtu: Option<i64>,
-    pub is_gateway: bool,
     pub is_default_gateway: bool,
     pub ipam: Ipam,
 }
@@ -92,17 +89,12 @@ pub struct Ipam {
     pub routes: Vec<Route>,
     pub gateway: String,
     pub subnet: String,
-    #[serde(rename = "rangeStart")]
-    pub range_start: String,
-    #[serde(rename = "rangeEnd")]
-    pub range_end: String,
     /// host-local: a list of range sets, each a list of ranges.
     pub ranges: Vec<Vec<Range>>,
     /// whereabouts
     pub range: String,
     #[serde(rename = "ipRanges")]
     pub ip_ranges: Vec<WhereaboutsRange>,
-    pub exclude: Vec<String>,
     /// static
     pub addresses: Vec<StaticAddress>,
 }
@@ -149,8 +141,6 @@ impl Route {
 #[serde(default, rename_all = "camelCase")]
 pub struct Range {
     pub subnet: String,
-    pub range_start: String,
-    pub range_end: String,
     pub gateway: String,
 }
 
@@ -213,9 +203,7 @@ pub struct Interface {
     pub name: String,
     pub interface: String,
     pub ips: Vec<String>,
-    pub default: bool,
     pub gateway: Vec<String>,
-    pub mtu: Option<i64>,
 }
 
 impl Interface {

@@ -211,14 +211,10 @@ fn clash(port: u16, listeners: Vec<Listener<'_>>) -> Option<Clash<'_>> {
 
 impl<'s> Listener<'s> {
     fn rows(&self, facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
-        let DaemonSet { spec, .. } = match facts.daemon_sets()?.iter().find(|set| set.metadata.uid == self.metadata.uid)
-        {
-            Some(set) => set,
-            None => return Ok(Vec::new()),
+        let Some(set) = facts.daemon_sets()?.iter().find(|set| set.metadata.uid == self.metadata.uid) else {
+            return Ok(Vec::new());
         };
-        let labels: Vec<String> =
-            spec.selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let rows = facts.pods_where(&self.metadata.namespace, &labels.join(","))?;
+        let rows = facts.pods_where(&self.metadata.namespace, &set.pod_labels())?;
         Ok(rows.iter().filter(|row| row.is_of_daemon_set(&self.metadata.name)).collect())
     }
 

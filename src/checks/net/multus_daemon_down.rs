@@ -4,7 +4,7 @@ use super::multus_init_crash::init_crash;
 use super::sandbox::{Blame, Failure, failures, is_settled};
 use super::{down, multus_pods, status_evidence, trouble};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::node::memory_limit_too_small::more_memory;
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
@@ -19,7 +19,8 @@ check! {
     /// # Why it matters
     /// Thick Multus serves every pod of its node through `/run/multus/multus.sock`. While the daemon is down
     /// no pod there starts or stops; those that run go on running. After a reboot all pods ask at once, and
-    /// the limit of 50Mi that the upstream manifest sets may be too small for that.
+    /// the limit of 50Mi that the upstream manifest sets may be too small for that. Thin Multus is only a plugin
+    /// on disk: while its pod is down pods go on to start, until the token that it keeps fresh ends.
     ///
     /// # Confirm by hand
     /// `kubectl -n kube-system get pods -l name=multus -o wide`, and
@@ -83,15 +84,29 @@ fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
             .command(more_memory(pod, name));
     }
     let remedy = remedy.command(delete(&pod.metadata.namespace, &pod.metadata.name));
-    Finding::critical(
-        ObjectRef::pod(pod),
-        say!("the Multus daemon on {} {}: no pod of that node gets a network", node, how),
-        remedy,
-    )
-    .at([Place::node(node)])
-    .since(pod.unready_since())
-    .evidence(container.map(|status| status_evidence(pod, status)))
-    .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
+    let (severity, summary) = if is_thin(pod) && refused.is_none() {
+        (
+            Severity::Warning,
+            say!(
+                "the thin Multus on {} {}: pods still get their networks by the plugin on disk, until its token ends",
+                node,
+                how
+            ),
+        )
+    } else {
+        (Severity::Critical, say!("the Multus daemon on {} {}: no pod of that node gets a network", node, how))
+    };
+    Finding::new(severity, ObjectRef::pod(pod), summary, remedy)
+        .at([Place::node(node)])
+        .since(pod.unready_since())
+        .evidence(container.map(|status| status_evidence(pod, status)))
+        .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
+}
+
+/// Thin Multus is a plugin that the runtime calls; its pod only keeps configuration and token fresh.
+fn is_thin(pod: &Pod) -> bool {
+    let words = pod.spec.containers.iter().flat_map(|container| container.command.iter().chain(&container.args));
+    words.into_iter().any(|word| word.ends_with("/thin_entrypoint") || word.ends_with("/entrypoint.sh"))
 }
 
 /// The pod looks well, and the shim does not reach it all the same.

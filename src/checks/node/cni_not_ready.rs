@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use super::{boots, selector, unplaced, unschedulable};
+use super::{boots, unplaced, unschedulable};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
@@ -62,7 +62,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (nodes, sets) = both(facts.nodes(), facts.daemon_sets())?;
     let lacking = |set: &&DaemonSet| set.status.number_ready < set.status.desired_number_scheduled;
     let agents = sets.iter().filter(|set| AGENTS.contains(&set.metadata.name.as_str())).filter(lacking);
-    let pods = facts.each(agents, |facts, set| facts.pods_where(&set.metadata.namespace, &selector(set)));
+    let pods = facts.each(agents, |facts, set| facts.pods_where(&set.metadata.namespace, &set.pod_labels()));
     let down = nodes.iter().filter(|node| !node.is_ready());
     let objects = facts.each(down, |facts, node| facts.object::<Node>("", &node.name));
     let (pods, objects) = both(pods, objects)?;

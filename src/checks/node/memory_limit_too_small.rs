@@ -1,5 +1,5 @@
 use super::quantity::{MIB, bytes, text};
-use super::{daemon_of, restarted_lately, rook_pods, selector};
+use super::{daemon_of, restarted_lately, rook_pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
@@ -57,7 +57,7 @@ fn multus<'s>(facts: &Facts<'s>) -> Result<Each<&'s DaemonSet, &'s [PodRow]>, Ga
     let sets = facts.each([()], |facts, ()| facts.daemon_sets())?;
     let all = sets.seen.iter().flat_map(|(_, all)| all.iter());
     let multus = all.filter(|set| set.metadata.name.contains("multus") && set.metadata.namespace != "openshift-multus");
-    let mut pods = facts.each(multus, |facts, set| facts.pods_where(&set.metadata.namespace, &selector(set)))?;
+    let mut pods = facts.each(multus, |facts, set| facts.pods_where(&set.metadata.namespace, &set.pod_labels()))?;
     pods.blind.extend(sets.blind);
     Ok(pods)
 }

@@ -3,7 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{OVS_FAULTS, namespace};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
-use crate::checks::net::{multus_daemon_sets, pod_label};
+use crate::checks::net::multus_daemon_sets;
 use crate::checks::node::{Boot, boots};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Log, LogLine, Settled, Unknown, both};
@@ -125,7 +125,7 @@ fn finding(ns: &str, suspect: &Suspect<'_>, line: &Evidence, multus: &[&DaemonSe
     .command(wait("ovs"))
     .command(wait("kube-ovn-cni"));
     if let Some(multus) = multus.first() {
-        let label = pod_label(multus);
+        let label = multus.pod_labels();
         remedy = remedy.command(format!(
             "kubectl -n {} get pods -l {label} -o wide --field-selector spec.nodeName={node}",
             multus.metadata.namespace
