@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(dropped(json!({"cephVersion": {"image": "x", "imagePullPolicy": "Always"}})), None);
         let fields = dropped(json!({"mgr": {"image": "y"}, "imageOverrides": {"osd": "z"}}));
         assert_eq!(fields, Some(vec!["spec.imageOverrides".to_owned(), "spec.mgr.image".to_owned()]));
-        let free = json!({"cephConfig": {"mgr": {"mgr/cephadm/container_image_nvmeof": "x"}}, "labels": {"image": "y"}});
+        let free =
+            json!({"cephConfig": {"mgr": {"mgr/cephadm/container_image_nvmeof": "x"}}, "labels": {"image": "y"}});
         assert_eq!(dropped(free), None);
         let nodes = dropped(json!({"storage": {"nodes": [{"name": "w1", "image": "z"}]}}));
         assert_eq!(nodes, Some(vec!["spec.storage.nodes[0].image".to_owned()]));

@@ -33,7 +33,8 @@ impl Lost<'_> {
         self.pods.as_ref().is_some_and(|pods| {
             let new = pods.rows.iter().any(|row| row.is_new() && row.restarts == 0);
             new && pods.rows.iter().all(|row| {
-                calm.contains(&row.status.as_str()) || row.status.strip_prefix("Init:").is_some_and(|at| at.contains('/'))
+                calm.contains(&row.status.as_str())
+                    || row.status.strip_prefix("Init:").is_some_and(|at| at.contains('/'))
             })
         })
     }
@@ -41,6 +42,11 @@ impl Lost<'_> {
     /// The process runs, and Ceph does not hear it.
     pub fn is_unheard(&self) -> bool {
         self.ceph.is_some() && !self.is_starting() && self.pods.as_ref().is_some_and(OsdPods::is_well)
+    }
+
+    /// Somebody's intention, or a matter of minutes: taken out of service, replaced, or just starting.
+    pub fn is_planned(&self) -> bool {
+        self.is_retired() || self.is_destroyed() || self.is_starting()
     }
 
     /// The states of its pods: `Pending, Terminating`.
@@ -116,7 +122,8 @@ impl<'s> Sight<'s> {
     /// How many OSDs a host has.
     pub fn count_on(&self, host: &str) -> usize {
         let pods = self.pods.values().filter(|pods| pods.node() == Some(host)).count();
-        let bucket = self.tree.and_then(|tree| tree.nodes.iter().find(|it| it.kind == "host" && it.name == crush_name(host)));
+        let bucket =
+            self.tree.and_then(|tree| tree.nodes.iter().find(|it| it.kind == "host" && it.name == crush_name(host)));
         pods.max(bucket.map_or(0, |bucket| bucket.children.len()))
     }
 }

@@ -137,13 +137,7 @@ fn is_rooks_own(facts: &Facts<'_>, bucket: &str) -> Result<bool, Gap> {
     Ok(value("draining-failure-domain") == bucket && value("set-no-out") == "true")
 }
 
-fn on_bucket(
-    cluster: &Cluster,
-    bucket: &str,
-    flags: &[String],
-    nodes: &[NodeRow],
-    tree: Option<&OsdTree>,
-) -> Finding {
+fn on_bucket(cluster: &Cluster, bucket: &str, flags: &[String], nodes: &[NodeRow], tree: Option<&OsdTree>) -> Finding {
     let node = nodes.iter().find(|node| crush_name(&node.name) == bucket);
     let list = flags.join(", ");
     let unset = ceph_command(cluster, &format!("osd unset-group {} {}", quoted(&flags.join(",")), quoted(bucket)));
@@ -154,12 +148,16 @@ fn on_bucket(
         (Some(node), _) if node.is_cordoned() => {
             (Severity::Info, say!("{} is set on {}, which is cordoned", list, bucket))
         }
-        (None, Some(kind)) if gone => (Severity::Warning, say!("{} is set on the {} {}, which has no OSD", list, kind, bucket)),
+        (None, Some(kind)) if gone => {
+            (Severity::Warning, say!("{} is set on the {} {}, which has no OSD", list, kind, bucket))
+        }
         (None, Some(kind)) => (Severity::Warning, say!("{} is set on the {} {}", list, kind, bucket)),
         _ => (Severity::Warning, say!("{} is set on {}", list, bucket)),
     };
     let found = match node {
-        Some(node) => finding(severity, ObjectRef::node(&node.name), summary, vec![unset]).at([Place::node(&node.name)]),
+        Some(node) => {
+            finding(severity, ObjectRef::node(&node.name), summary, vec![unset]).at([Place::node(&node.name)])
+        }
         None => finding(severity, ObjectRef::cluster(cluster), summary, vec![unset]).detail(bucket),
     };
     found.evidence([line])

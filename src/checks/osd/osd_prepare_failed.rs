@@ -49,9 +49,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let logs = facts.each(with_pod, |facts, (_, pod)| facts.log(&cluster.ns, &pod.name, "provision"))?;
     // A container that has just started again has not come to its fault; the one before it has.
     let silent = logs.seen.iter().filter(|((_, pod), log)| pod.restarts > 0 && reason(log).is_none());
-    let before = facts.each(silent.map(|(of, _)| *of), |facts, (_, pod)| {
-        facts.previous_log(&cluster.ns, &pod.name, "provision")
-    })?;
+    let before = facts
+        .each(silent.map(|(of, _)| *of), |facts, (_, pod)| facts.previous_log(&cluster.ns, &pod.name, "provision"))?;
     let severity = if osds.is_empty() { Severity::Critical } else { Severity::Warning };
     let findings = failed.iter().map(|(job, pod)| {
         let of_job = before.seen.iter().chain(&logs.seen).filter(|((of, _), _)| of.name == job.name);
@@ -70,13 +69,7 @@ fn failure<'r>(job: &'r JobRow, pods: &'r [PodRow]) -> Option<(&'r JobRow, Optio
     (job.status == "Failed" || unfinished).then_some((job, pod))
 }
 
-fn finding(
-    cluster: &Cluster,
-    job: &JobRow,
-    pod: Option<&PodRow>,
-    log: Option<&Log>,
-    severity: Severity,
-) -> Finding {
+fn finding(cluster: &Cluster, job: &JobRow, pod: Option<&PodRow>, log: Option<&Log>, severity: Severity) -> Finding {
     let ns = &cluster.ns;
     let object = ObjectRef::new(kinds::JOB, ns, &job.name);
     let reason = log.and_then(reason);

@@ -65,7 +65,8 @@ impl PrepareLog<'_> {
 /// Optical drives, loop devices and other things that look like disks and that nobody means.
 fn is_no_disk(name: &str) -> bool {
     let kinds = ["sr", "loop", "zram", "ram", "rbd", "nbd", "fd"];
-    let number = |kind: &&str| name.strip_prefix(*kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let number =
+        |kind: &&str| name.strip_prefix(*kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     kinds.iter().any(number)
 }
 
@@ -195,14 +196,10 @@ mod tests {
         ]);
         let read = parse(&log);
         let asked: Vec<_> = read.devices.iter().map(|device| (device.name.as_str(), read.is_asked(device))).collect();
-        assert_eq!(asked, [
-            ("sda2", false),
-            ("sdc", true),
-            ("nvme0n1", true),
-            ("sdf", false),
-            ("sr0", false),
-            ("loop3", false),
-        ]);
+        assert_eq!(
+            asked,
+            [("sda2", false), ("sdc", true), ("nvme0n1", true), ("sdf", false), ("sr0", false), ("loop3", false),]
+        );
         let reasons = ["LVM detected", "Insufficient space (<10 extents) on vgs"].map(str::to_owned).to_vec();
         assert_eq!(read.devices[2].verdict, Verdict::Rejected(reasons));
     }
