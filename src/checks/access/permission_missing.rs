@@ -58,7 +58,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 /// The CephClusters of all namespaces are not missed by one who asked for those of one namespace and got them.
 fn is_missed(facts: &Facts<'_>, fact: &Fact) -> bool {
     let is_everywhere = matches!(fact, Fact::List { kind, ns: None, .. } if *kind == kinds::CEPH_CLUSTER);
-    !(is_everywhere && matches!(facts.cluster(), Ok(_)))
+    match facts.cluster() {
+        Ok(_) => !is_everywhere,
+        Err(_) => true,
+    }
 }
 
 fn ask_for_cluster(facts: &Facts<'_>, asked: &mut Asked) {
