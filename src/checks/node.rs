@@ -11,6 +11,7 @@ pub mod memory_limit_too_small;
 pub mod node_clock_skew;
 pub mod node_not_ready;
 pub mod node_rebooted;
+mod quantity;
 mod scheduler;
 
 use std::collections::BTreeMap;

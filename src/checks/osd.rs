@@ -2,6 +2,7 @@
 
 pub mod device_skipped;
 mod lost;
+mod lost_told;
 pub mod osd_down;
 pub mod osd_flags_left;
 pub mod osd_missing;

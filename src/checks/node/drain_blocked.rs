@@ -120,7 +120,7 @@ fn cordoned(
     }
     let names: Vec<String> = held.iter().map(|(row, _)| name_of(row)).collect();
     said.extend(held.iter().filter_map(words));
-    let summary = say!("node {} is cordoned, and so {} finds no node", row.name, names.join(", "));
+    let summary = say!("node {} is cordoned, and there is no other node for {}", row.name, names.join(", "));
     let remedy = Remedy::guided(say!("ask whoever cordoned {}; if no maintenance is going on, uncordon it", row.name))
         .command(format!("kubectl uncordon {}", row.name));
     Finding::warning(object, summary, remedy).at(at).since(since).evidence(said)

@@ -44,6 +44,11 @@ impl Lost<'_> {
         self.ceph.is_some() && !self.is_starting() && self.pods.as_ref().is_some_and(OsdPods::is_well)
     }
 
+    /// Somebody's intention, or a matter of minutes: taken out of service, replaced, or just starting.
+    pub fn is_planned(&self) -> bool {
+        self.is_retired() || self.is_destroyed() || self.is_starting()
+    }
+
     /// The states of its pods: `Pending, Terminating`.
     pub fn states(&self) -> BTreeSet<&str> {
         self.pods.iter().flat_map(|pods| pods.rows.iter()).map(|row| row.status.as_str()).collect()
