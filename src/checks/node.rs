@@ -65,6 +65,9 @@ pub(crate) fn unplaced<'s>(facts: &Facts<'s>) -> Result<Each<&'s PodRow, &'s Pod
     Ok(opened)
 }
 
+/// The pods of the jobs that ask an image for its version.
+pub(crate) const VERSION_JOBS: &str = "app in (rook-ceph-detect-version,rook-ceph-csi-detect-version)";
+
 /// What the scheduler says of a pod that it cannot place.
 pub(crate) fn unschedulable(pod: &Pod) -> Option<&Condition> {
     condition(&pod.status.conditions, "PodScheduled").filter(|it| it.status == "False" && it.reason == "Unschedulable")
