@@ -5,12 +5,14 @@ pub mod detect_version_failing;
 pub mod do_not_reconcile_left;
 pub mod namespace_not_watched;
 pub mod operator_cannot_reach_mons;
+pub mod operator_config_ignored;
 pub mod operator_crashing;
 pub mod operator_down;
 pub mod operator_rights_or_crds_stale;
 pub mod reconcile_failing;
 pub mod reconcile_stalled;
 pub mod two_operators;
+pub mod version_unsupported;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -64,6 +66,12 @@ pub(crate) fn watches(facts: &Facts<'_>, operator: &Deployment, ns: &str) -> Res
 pub(crate) fn version_of(operator: &Deployment) -> Option<&str> {
     let image = operator.spec.template.spec.containers.first()?.image.split('@').next()?;
     Some(image.rsplit_once(':')?.1).filter(|tag| !tag.contains('/'))
+}
+
+/// The first two numbers of `v1.13.9` or `18.2.2-0`.
+pub(crate) fn minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// The operator's pod that counts: not the one that is on its way out, if there is another.

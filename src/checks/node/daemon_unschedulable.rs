@@ -28,7 +28,7 @@ check! {
     /// "Placement Configuration Settings".
     "NODE008" "daemon-unschedulable" Node,
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
-    explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node)],
+    explained_by: [(node::node_not_ready, Node), (node::node_pressure, Node), (node::drain_blocked, Node)],
 }
 
 /// The scheduler is given this long.

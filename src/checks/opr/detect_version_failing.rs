@@ -37,6 +37,7 @@ check! {
         (node::node_rebooted, Node), (node::cni_not_ready, Node), (net::multus_missing, Node),
         (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::sandbox_failing, Node),
         (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
+        (node::pods_not_created, Object),
     ],
 }
 

@@ -33,7 +33,7 @@ check! {
     explained_by: [
         (node::memory_limit_too_small, Object), (node::node_not_ready, Node), (node::cni_not_ready, Node),
         (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
-        (opr::operator_rights_or_crds_stale, Cluster),
+        (opr::operator_rights_or_crds_stale, Cluster), (node::service_proxy_down, Node),
     ],
 }
 
