@@ -30,8 +30,10 @@ check! {
     explained_by: [],
 }
 
+type Version = (u32, u32);
+
 /// A release of Rook, and the oldest Kubernetes and Ceph that it supports.
-const SUPPORTED: &[((u32, u32), (u32, u32), (u32, u32))] = &[
+const SUPPORTED: &[(Version, Version, Version)] = &[
     ((1, 12), (1, 22), (16, 2)),
     ((1, 13), (1, 23), (17, 2)),
     ((1, 14), (1, 25), (17, 2)),
@@ -66,7 +68,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings))
 }
 
-fn finding(cluster: &CephCluster, rook: &str, of: (&'static str, &str, (u32, u32)), evidence: Evidence) -> Finding {
+fn finding(cluster: &CephCluster, rook: &str, of: (&'static str, &str, Version), evidence: Evidence) -> Finding {
     let (what, running, (major, minor)) = of;
     let least = format!("{major}.{minor}");
     let summary = say!("Rook {} supports {} {} and later; {} runs here", rook, what, least, running);
