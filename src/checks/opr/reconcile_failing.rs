@@ -37,7 +37,7 @@ check! {
         (net::nad_default_route, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
         (net::multus_missing, Cluster), (opr::operator_crashing, Cluster), (opr::deletion_blocked, Object),
         (opr::operator_rights_or_crds_stale, Cluster), (opr::detect_version_failing, Cluster),
-        (access::webhook_dead, Cluster),
+        (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster),
     ],
 }
 
@@ -61,6 +61,8 @@ const MEANINGS: &[(&str, &str)] = &[
     ("failed the ceph version check", "the image's version could not be read or is not supported"),
     ("no matches for kind", "the CRDs are older than the operator"),
     ("is forbidden", "the operator's service account lacks a permission, often after an upgrade"),
+    ("no such host", "a name does not resolve: the cluster's DNS, or the object store's Service"),
+    ("server misbehaving", "a name does not resolve: the cluster's DNS"),
     ("failed to schedule", "there is no node for a pod"),
     ("timed out", "a Ceph command got no answer"),
     ("context deadline exceeded", "a request got no answer in time"),
