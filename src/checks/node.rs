@@ -6,13 +6,18 @@ pub mod cluster_dns_failing;
 pub mod cni_not_ready;
 pub mod daemon_unschedulable;
 pub mod drain_blocked;
+pub mod host_limits;
 pub mod image_pull_failing;
+pub mod kernel_too_old;
 pub mod memory_limit_too_small;
 pub mod node_clock_skew;
 pub mod node_not_ready;
+pub mod node_pressure;
 pub mod node_rebooted;
+pub mod pods_not_created;
 mod quantity;
 mod scheduler;
+pub mod service_proxy_down;
 
 use std::collections::BTreeMap;
 
@@ -48,7 +53,7 @@ pub(crate) fn rook_pods<'s>(facts: &Facts<'s>) -> Result<RookPods<'s>, Gap> {
 }
 
 /// The operator's namespace may hold other people's pods.
-fn is_of_rook(pod: &str) -> bool {
+pub(crate) fn is_of_rook(pod: &str) -> bool {
     ["rook-", "csi-", "ceph-csi-"].iter().any(|prefix| pod.starts_with(prefix)) || pod.contains(".csi.ceph.com-")
 }
 
@@ -68,6 +73,12 @@ pub(crate) fn unplaced<'s>(facts: &Facts<'s>) -> Result<Each<&'s PodRow, &'s Pod
     opened.blind.extend(pods.blind);
     Ok(opened)
 }
+
+/// kube-proxy, and what may stand in for it; in kube-system.
+pub(crate) const SERVICE_PROXIES: &str = "k8s-app in (kube-proxy,calico-node,cilium)";
+
+/// The pods of the jobs that ask an image for its version.
+pub(crate) const VERSION_JOBS: &str = "app in (rook-ceph-detect-version,rook-ceph-csi-detect-version)";
 
 /// What the scheduler says of a pod that it cannot place.
 pub(crate) fn unschedulable(pod: &Pod) -> Option<&Condition> {
@@ -133,7 +144,7 @@ pub(crate) fn boots(facts: &Facts<'_>, of: impl Fn(&str) -> bool) -> Result<Boot
 /// Pods that are on the host network of their node: CSI's node plugins (among others), kube-proxy or what
 /// replaces it, the control plane.
 fn host_pods<'s>(facts: &Facts<'s>) -> Result<Each<&'static str, PodRowTable<'s>>, Gap> {
-    facts.each(["", "k8s-app in (kube-proxy,calico-node,cilium)", "tier=control-plane"], |facts, label| match *label {
+    facts.each(["", SERVICE_PROXIES, "tier=control-plane"], |facts, label| match *label {
         "" => facts.csi_pods(),
         label => facts.pods_where("kube-system", label),
     })

@@ -112,6 +112,8 @@ reads! {
         |facts| operator_list(facts, kinds::EVENT, Select::field("type!=Normal"));
     /// events Rebooted of nodes
     RebootEvents: reboot_events -> list<kube::Event> = |_| Some(events("reason=Rebooted"));
+    /// events EvictionThresholdMet of nodes
+    PressureEvents: pressure_events -> list<kube::Event> = |_| Some(events("reason=EvictionThresholdMet"));
     /// events FailedCreatePodSandBox in all namespaces
     SandboxEvents: sandbox_events -> list<kube::Event> = |_| Some(events("reason=FailedCreatePodSandBox"));
     /// events FailedMount in all namespaces

@@ -497,6 +497,13 @@ pub struct DeploymentStatus {
 pub struct ReplicaSet {
     pub metadata: Meta,
     pub spec: ReplicaSetSpec,
+    pub status: ReplicaSetStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ReplicaSetStatus {
+    pub replicas: i32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -47,6 +47,7 @@ pub struct Network {
     pub provider: String,
     /// `public` and `cluster` to a Multus network selection.
     pub selectors: BTreeMap<String, String>,
+    pub connections: Connections,
     pub host_network: bool,
 }
 
@@ -55,6 +56,21 @@ impl Network {
     pub fn is_host(&self) -> bool {
         self.provider == "host" || (self.host_network && self.provider.is_empty())
     }
+}
+
+/// What is asked of each connection; each needs the second version of the protocol.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Connections {
+    pub require_msgr2: bool,
+    pub encryption: Enabled,
+    pub compression: Enabled,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Enabled {
+    pub enabled: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

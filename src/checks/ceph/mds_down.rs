@@ -41,6 +41,7 @@ check! {
         (node::node_rebooted, Node),
         (node::cni_not_ready, Node),
         (node::daemon_unschedulable, Daemon),
+        (node::pods_not_created, Daemon),
         (node::image_pull_failing, Node),
         (net::multus_init_crash, Node),
         (net::multus_daemon_down, Node),

@@ -31,7 +31,7 @@ check! {
     needs: [CsiDeployments, DaemonSets, CsiPods, Nodes, Objects],
     explained_by: [
         (csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object), (node::node_rebooted, Node),
-        (node::image_pull_failing, Object), (node::daemon_unschedulable, Object),
+        (node::image_pull_failing, Object), (node::daemon_unschedulable, Object), (node::pods_not_created, Object),
     ],
 }
 

@@ -29,7 +29,10 @@ check! {
     /// "Placement Configuration Settings".
     "NODE008" "daemon-unschedulable" Node,
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
-    explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node), (node::cni_not_ready, Node)],
+    explained_by: [
+        (node::node_not_ready, Node), (node::node_pressure, Node), (node::drain_blocked, Node),
+        (node::cni_not_ready, Node),
+    ],
 }
 
 /// The scheduler is given this long.

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{daemon_of, rook_pods};
+use super::{VERSION_JOBS, daemon_of, rook_pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::PodRow;
@@ -34,7 +34,6 @@ check! {
 }
 
 const STATUS: &[&str] = &["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
-const VERSION_JOBS: &str = "app in (rook-ceph-detect-version,rook-ceph-csi-detect-version)";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = &facts.cluster()?.ns;

@@ -26,6 +26,8 @@ check! {
     needs: [PrepareJobs, PreparePods, OsdPods, Logs],
     explained_by: [
         (node::node_not_ready, Node),
+        (node::host_limits, Node),
+        (node::pods_not_created, Object),
         (node::cni_not_ready, Node),
         (node::memory_limit_too_small, Node),
         (node::image_pull_failing, Node),

@@ -1,0 +1,177 @@
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{failed_webhook, webhook_object};
+use crate::check;
+use crate::check::{Answered, Evidence, Finding, Remedy};
+use crate::checks::opr::{OPERATOR, operator_log};
+use crate::facts::{Facts, Gap, both};
+use crate::objects::kube::{Event, Service};
+use crate::say;
+
+check! {
+    /// # What it looks at
+    /// `failed calling webhook "…"` at least twice in the last twenty minutes, in the events of the cluster's and the
+    /// operator's namespaces and in the operator's log. Only a webhook with `failurePolicy: Fail` refuses a write so. Its
+    /// Service, which the message names, is then looked at: gone, or without a Ready pod behind it. One that has its
+    /// Service and a Ready pod again is not reported for that reason.
+    ///
+    /// # Why it matters
+    /// A policy engine that is half removed, or whose certificate ran out, stops every write that its rules cover:
+    /// no pod of Rook starts, no resource is changed, and after a restart of all nodes it can hold up itself.
+    ///
+    /// # Confirm by hand
+    /// `kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o yaml | grep -B30 '<webhook>'` and
+    /// `kubectl -n <its namespace> get svc,endpointslices`.
+    ///
+    /// # Fix
+    /// Bring its pods back, or renew its certificate. Only if its namespace or Service is gone for good: save the
+    /// configuration, then delete it. Until then Rook's namespaces can be exempted by its `namespaceSelector`.
+    ///
+    /// # References
+    /// Kubernetes: Dynamic Admission Control, "Failure policy" and "Avoiding operating on the kube-system namespace".
+    "ACC006" "webhook-dead" Access,
+    needs: [Discovery, CephClusters, ClusterEvents, OperatorEvents, OperatorPods, Logs, Objects, PodTables],
+    explained_by: [],
+}
+
+const RECENT: SignedDuration = SignedDuration::from_mins(20);
+/// Of a backend that is Ready now, older failures may be over.
+const FRESH: SignedDuration = SignedDuration::from_mins(5);
+/// Once may be a restart of its backend.
+const TWICE: u32 = 2;
+
+/// What was said of one webhook.
+struct Failure<'s> {
+    times: u32,
+    at: Option<Timestamp>,
+    message: &'s str,
+    evidence: Evidence,
+}
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    // Without the list nobody knows whether there is a cluster; then this is unknown, not out of place.
+    facts.ceph_clusters()?;
+    let events = both(facts.cluster_events(), facts.operator_events());
+    let logs = facts.each([()], |facts, ()| operator_log(facts));
+    let ((ours, operators), logs) = both(events, logs)?;
+    let mut failures: BTreeMap<&str, Failure<'_>> = BTreeMap::new();
+    // Both namespaces may be one.
+    let events: BTreeMap<&str, &Event> =
+        ours.iter().chain(operators).map(|event| (event.metadata.name.as_str(), event)).collect();
+    for event in events.into_values() {
+        let times = event.count.max(event.series.as_ref().map_or(0, |series| series.count)).max(1);
+        add(facts, &mut failures, &event.message, event.last_seen(), times, || Evidence::event(event));
+    }
+    for (pod, log) in logs.seen.iter().filter_map(|((), log)| *log) {
+        for line in &log.lines {
+            add(facts, &mut failures, &line.text, line.at, 1, || Evidence::log(&pod.ns, &pod.name, OPERATOR, line));
+        }
+    }
+    let often = failures.into_iter().filter(|(_, failure)| failure.times >= TWICE);
+    let judged = facts.each(often, |facts, (_, failure)| backend(facts, failure))?;
+    let dead = judged.seen.into_iter().filter_map(|((name, failure), backend)| Some((name, failure, backend?)));
+    let findings = dead.map(|(name, failure, backend)| finding(name, failure, backend)).collect();
+    Ok(Answered::judged(findings).blind(judged.blind).blind(logs.blind))
+}
+
+fn add<'s>(
+    facts: &Facts<'_>,
+    failures: &mut BTreeMap<&'s str, Failure<'s>>,
+    message: &'s str,
+    at: Option<Timestamp>,
+    times: u32,
+    evidence: impl Fn() -> Evidence,
+) {
+    let Some(name) = failed_webhook(message) else { return };
+    if at.is_none_or(|at| facts.now().duration_since(at) > RECENT) {
+        return;
+    }
+    let known = failures.entry(name).or_insert_with(|| Failure { times: 0, at: None, message, evidence: evidence() });
+    known.times += times;
+    if known.at < at {
+        (known.at, known.message, known.evidence) = (at, message, evidence());
+    }
+}
+
+/// Why a webhook does not answer, and what would help.
+struct Backend {
+    why: String,
+    fix: &'static str,
+    command: String,
+}
+
+/// `https://<service>.<namespace>.svc:443/…`, as the API server calls it; none for a webhook by URL.
+fn service(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) = message.split_once("Post \"https://")?;
+    let host = rest.split(['/', ':', '?', '"']).next()?;
+    host.strip_suffix(".svc")?.split_once('.')
+}
+
+/// What is wrong with the webhook's backend now; none if it is well again.
+fn backend(facts: &Facts<'_>, failure: &Failure<'_>) -> Result<Option<Backend>, Gap> {
+    let message = failure.message;
+    let fresh = failure.at.is_some_and(|at| facts.now().duration_since(at) <= FRESH);
+    let Some((name, ns)) = service(message) else {
+        let why = "its URL does not answer".to_owned();
+        let (fix, command) = (
+            "bring the address that is named back",
+            "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
+        );
+        return Ok(Some(Backend { why, fix, command: command.to_owned() }));
+    };
+    let command = format!("kubectl -n {ns} get svc,endpointslices,pods");
+    let Some(service) = facts.object::<Service>(ns, name)? else {
+        let why = format!("its Service {ns}/{name} does not exist");
+        let fix = "install its backend again; if it is gone for good, save the webhook's configuration and delete it";
+        return Ok(Some(Backend { why, fix, command }));
+    };
+    if message.contains("x509") && fresh {
+        let why = format!("the certificate of its Service {ns}/{name} is not accepted");
+        let fix = "renew its certificate and the caBundle of its configuration";
+        return Ok(Some(Backend { why, fix, command }));
+    }
+    let selector: Vec<String> = service.spec.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let pods = facts.pods_where(ns, &selector.join(","))?;
+    // A message of what was absent is old news once it is there.
+    let absent = ["not found", "no endpoints available"].iter().any(|text| message.contains(text));
+    let ready = !selector.is_empty() && pods.iter().any(|pod| pod.status == "Running" && pod.is_well());
+    if ready && (absent || !fresh) {
+        return Ok(None);
+    }
+    let why = match ready {
+        true => format!("its Service {ns}/{name} does not answer, though a pod of it is Ready"),
+        false => format!("no pod of its Service {ns}/{name} is Ready"),
+    };
+    let fix = match ready {
+        true => "look at what lies between the API server and its pods: NetworkPolicy, firewall, the pod's port",
+        false => "bring its pods back; if they are gone for good, save the webhook's configuration and delete it",
+    };
+    Ok(Some(Backend { why, fix, command }))
+}
+
+fn finding(name: &str, failure: Failure<'_>, backend: Backend) -> Finding {
+    let summary = say!("admission webhook {} refuses writes: {}", name, backend.why);
+    let remedy = Remedy::guided(say!("{}", backend.fix)).command(backend.command).command(format!(
+        "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json | jq -r '.items[] | select(any(.webhooks[]; .name == \"{name}\")) | .kind + \"/\" + .metadata.name'"
+    ));
+    Finding::critical(webhook_object(name), summary, remedy).since(failure.at).evidence([failure.evidence])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::service;
+
+    #[test]
+    fn a_service_is_read_from_the_call() {
+        let call = |url: &str| format!(r#"failed calling webhook "a.b": failed to call webhook: Post "{url}": EOF"#);
+        for (url, expected) in [
+            ("https://kyverno-svc.kyverno.svc:443/mutate/fail?timeout=10s", Some(("kyverno-svc", "kyverno"))),
+            ("https://gate.ns.svc/v1?timeout=3s", Some(("gate", "ns"))),
+            ("https://hooks.example.org/v1", None),
+        ] {
+            assert_eq!(service(&call(url)), expected, "{url}");
+        }
+    }
+}

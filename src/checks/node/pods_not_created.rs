@@ -1,0 +1,200 @@
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::is_of_rook;
+use crate::check;
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::access::{failed_webhook, webhook_object};
+use crate::facts::{Facts, Gap, both, kinds};
+use crate::objects::kube::{DaemonSet, Event, Job, ReplicaSet};
+use crate::say;
+
+check! {
+    /// # What it looks at
+    /// Events `FailedCreate` of the last twenty minutes on Rook's ReplicaSets, DaemonSets and jobs, in the namespaces
+    /// of the cluster and of the operator, where the owner still has fewer pods than it wants.
+    ///
+    /// # Why it matters
+    /// There is no pod to look at: nothing is Pending, nothing crashes, no log is written. The Deployment just stays
+    /// at 0 of 1. The API server refused the pod, and only an event on its owner, kept for an hour, says why.
+    ///
+    /// # Confirm by hand
+    /// `kubectl -n <ns> get events --field-selector reason=FailedCreate --sort-by=.lastTimestamp`.
+    ///
+    /// # Fix
+    /// By reason: let the namespace run privileged pods (Pod Security, SCC), raise the quota, create the
+    /// ServiceAccount or PriorityClass, repair or exempt the namespace from the webhook or policy. The controller
+    /// tries again by itself, within a quarter of an hour.
+    ///
+    /// # References
+    /// Kubernetes: Security, "Pod Security Admission"; Policies, "Resource Quotas". Rook: Getting-Started/ceph-openshift;
+    /// issues 17644 and 18040, on absent ServiceAccounts of CSI.
+    "NODE013" "pods-not-created" Node,
+    needs: [ClusterEvents, OperatorEvents, Objects],
+    explained_by: [(access::webhook_dead, Object)],
+}
+
+/// A controller's pauses between two tries grow to a quarter of an hour.
+const REPEATED: SignedDuration = SignedDuration::from_mins(20);
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (ours, operators) = both(facts.cluster_events(), facts.operator_events())?;
+    let mut newest: BTreeMap<(&str, &str, &str), &Event> = BTreeMap::new();
+    for event in ours.iter().chain(operators) {
+        let about = &event.involved_object;
+        let recent = event.last_seen().is_some_and(|at| facts.now().duration_since(at) <= REPEATED);
+        if event.reason == "FailedCreate" && recent && is_of_rook(&about.name) {
+            let known = newest.entry((&about.kind, &about.namespace, &about.name)).or_insert(event);
+            if known.last_seen() < event.last_seen() {
+                *known = event;
+            }
+        }
+    }
+    let owners = facts.each(newest.into_values(), |facts, event| pods_of(facts, event))?;
+    let lacking = owners.seen.iter().filter_map(|(event, pods)| Some((*event, (*pods)?)));
+    let findings = lacking.filter(|(_, (have, want))| have < want).map(|(event, pods)| finding(event, pods));
+    Ok(Answered::judged(findings.collect()).blind(owners.blind))
+}
+
+/// How many pods the owner has, and how many it wants; none if it is gone.
+fn pods_of(facts: &Facts<'_>, event: &Event) -> Result<Option<(i32, i32)>, Gap> {
+    let (ns, name) = (&event.involved_object.namespace, &event.involved_object.name);
+    Ok(match event.involved_object.kind.as_str() {
+        "ReplicaSet" => {
+            let set = facts.object::<ReplicaSet>(ns, name)?;
+            set.map(|set| (set.status.replicas, set.spec.replicas.unwrap_or(1)))
+        }
+        "DaemonSet" => {
+            let status = facts.object::<DaemonSet>(ns, name)?.map(|set| &set.status);
+            status.map(|status| (status.current_number_scheduled, status.desired_number_scheduled))
+        }
+        "Job" => facts.object::<Job>(ns, name)?.map(|job| (job.status.active + job.status.succeeded, 1)),
+        _ => None,
+    })
+}
+
+fn finding(event: &Event, (have, want): (i32, i32)) -> Finding {
+    let object = owner(event);
+    let (ns, name) = (object.namespace.clone(), object.name.clone());
+    let reason = decode(&event.message);
+    let summary = say!("{} {} has {} of {} pods: {}", object.kind, name, have, want, reason.why);
+    let remedy = Remedy::guided(say!("{}", reason.fix))
+        .command(reason.command.replace("{}", &ns))
+        .command(format!("kubectl -n {ns} get events --field-selector reason=FailedCreate --sort-by=.lastTimestamp"));
+    let severity = if have > 0 || is_minor(&name) { Severity::Warning } else { Severity::Critical };
+    Finding::new(severity, object, summary, remedy)
+        .also(failed_webhook(&event.message).map(webhook_object))
+        .at(daemon(&name))
+        .since(event.first_seen())
+        .evidence([Evidence::event(event)])
+}
+
+/// What a person knows the owner by: a ReplicaSet is a Deployment's.
+fn owner(event: &Event) -> ObjectRef {
+    let about = &event.involved_object;
+    match about.kind.as_str() {
+        "ReplicaSet" => {
+            let name = about.name.rsplit_once('-').map_or(about.name.as_str(), |(name, _)| name);
+            ObjectRef::new(kinds::DEPLOYMENT, &about.namespace, name)
+        }
+        "DaemonSet" => ObjectRef::new(kinds::DAEMON_SET, &about.namespace, &about.name),
+        _ => ObjectRef::new(kinds::JOB, &about.namespace, &about.name),
+    }
+}
+
+/// Storage serves without these.
+fn is_minor(name: &str) -> bool {
+    ["rook-ceph-crashcollector-", "rook-ceph-exporter", "rook-ceph-tools", "rook-discover"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// The daemon that a Deployment of this name runs.
+fn daemon(name: &str) -> Option<Place> {
+    ["mon", "mgr", "osd", "mds"].iter().find_map(|kind| {
+        let id = name.strip_prefix(&format!("rook-ceph-{kind}-"))?;
+        (!id.starts_with("prepare") && !id.ends_with("-canary")).then(|| Place::daemon(kind, id))
+    })
+}
+
+/// A part of the API server's words, what it means, what would help, and the command for it.
+struct Reason {
+    texts: &'static [&'static str],
+    why: &'static str,
+    fix: &'static str,
+    /// `{}` stands for the namespace.
+    command: &'static str,
+}
+
+const WEBHOOKS: &str = "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations";
+
+const REASONS: &[Reason] = &[
+    Reason {
+        texts: &["violates PodSecurity"],
+        why: "the namespace's Pod Security level refuses it",
+        fix: "let the namespace run privileged pods, as Ceph's daemons and CSI need",
+        command: "kubectl label ns {} pod-security.kubernetes.io/enforce=privileged --overwrite",
+    },
+    Reason {
+        texts: &["security context constraint"],
+        why: "no security context constraint admits it",
+        fix: "apply the SCCs of Rook's operator-openshift.yaml, and look at which ServiceAccounts they name",
+        command: "kubectl get scc rook-ceph rook-ceph-csi -o yaml",
+    },
+    Reason {
+        texts: &["exceeded quota", "failed quota"],
+        why: "it would exceed a quota of the namespace",
+        fix: "raise the quota, or give the daemon smaller requests in the CephCluster's resources",
+        command: "kubectl -n {} describe resourcequota",
+    },
+    Reason {
+        texts: &["failed calling webhook"],
+        why: "an admission webhook does not answer",
+        fix: "bring the webhook's backend back; if it is gone for good, save its configuration and delete it",
+        command: WEBHOOKS,
+    },
+    Reason {
+        texts: &["denied the request"],
+        why: "an admission policy refuses it",
+        fix: "exempt Rook's namespace from the policy that is named",
+        command: WEBHOOKS,
+    },
+    Reason {
+        texts: &["serviceaccount \"", "service account "],
+        why: "its ServiceAccount does not exist",
+        fix: "create it: by Rook's common.yaml, or by the chart ceph-csi-drivers for CSI since Rook 1.20",
+        command: "kubectl -n {} get serviceaccounts",
+    },
+    Reason {
+        texts: &["PriorityClass"],
+        why: "its PriorityClass does not exist",
+        fix: "create it, or correct spec.priorityClassNames of the CephCluster",
+        command: "kubectl get priorityclasses",
+    },
+    Reason {
+        texts: &["maximum memory usage", "maximum cpu usage", "minimum memory usage", "minimum cpu usage"],
+        why: "a LimitRange of the namespace refuses its resources",
+        fix: "widen the LimitRange, or change the CephCluster's resources",
+        command: "kubectl -n {} describe limitrange",
+    },
+    Reason {
+        texts: &["being terminated"],
+        why: "its namespace is being deleted",
+        fix: "find out who deletes the namespace; what Rook protects by finalizers is still there",
+        command: "kubectl get ns {} -o yaml",
+    },
+];
+
+/// Where none of the known reasons is told.
+const OTHER: Reason = Reason {
+    texts: &[],
+    why: "the API server refuses its pods",
+    fix: "repair what the event names",
+    command: "kubectl get ns {} -o yaml",
+};
+
+fn decode(message: &str) -> &'static Reason {
+    let tells = |reason: &&Reason| reason.texts.iter().any(|text| message.contains(text));
+    REASONS.iter().find(tells).unwrap_or(&OTHER)
+}
