@@ -125,6 +125,8 @@ reads! {
 
     /// StorageClasses
     StorageClasses: storage_classes -> list<kube::StorageClass> = |_| Some(everywhere(kinds::STORAGE_CLASS));
+    /// CSIDrivers
+    CsiDrivers: csi_driver_objects -> list<kube::CsiDriver> = |_| Some(everywhere(kinds::CSI_DRIVER));
     /// PersistentVolumeClaims, as a table
     Claims: claims -> rows<ClaimRow> = |_| Some(table(kinds::CLAIM, "", ""));
     /// PersistentVolumes, as a table

@@ -604,6 +604,27 @@ pub struct DisruptionBudgetStatus {
     pub expected_pods: i32,
 }
 
+/// Only its being there counts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiDriver {
+    pub metadata: Meta,
+}
+
+/// What kubelet knows of the drivers on its node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiNode {
+    pub metadata: Meta,
+    pub spec: CsiNodeSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiNodeSpec {
+    pub drivers: Vec<NameRef>,
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StorageClass {
