@@ -78,17 +78,21 @@ pub static ALL: &[&Check] = &[
     &csi::node_plugin_unhealthy::CHECK,
     &csi::csi_addons_port_conflict::CHECK,
     &csi::host_port_conflict::CHECK,
+    &csi::driver_not_registered::CHECK,
     &csi::driver_name_mismatch::CHECK,
+    &csi::secret_reference_broken::CHECK,
     &csi::cluster_config_stale::CHECK,
     &csi::provisioning_failing::CHECK,
     &csi::mount_failing::CHECK,
     &csi::volume_stuck_attached::CHECK,
+    &csi::backend_missing::CHECK,
     &csi::two_layouts::CHECK,
     &csi::csi_operator_down::CHECK,
     &img::ceph_versions_mixed::CHECK,
     &img::image_overridden::CHECK,
     &ext::external_not_connected::CHECK,
     &ext::external_unreachable::CHECK,
+    &ext::external_endpoints_stale::CHECK,
 ];
 
 /// Codes that existed once and are never reused, each with the check that took over.

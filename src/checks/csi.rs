@@ -1,5 +1,6 @@
 //! CSI.
 
+pub mod backend_missing;
 pub(crate) mod clash;
 pub mod cluster_config_stale;
 pub mod controller_unhealthy;
@@ -7,12 +8,14 @@ pub mod csi_addons_port_conflict;
 pub mod csi_operator_down;
 pub mod driver_missing;
 pub mod driver_name_mismatch;
+pub mod driver_not_registered;
 pub(crate) mod errors;
 pub mod host_port_conflict;
 pub mod mount_failing;
 pub mod node_plugin_unhealthy;
 pub(crate) mod ports;
 pub mod provisioning_failing;
+pub mod secret_reference_broken;
 pub mod two_layouts;
 pub mod volume_stuck_attached;
 

@@ -114,6 +114,8 @@ reads! {
     RebootEvents: reboot_events -> list<kube::Event> = |_| Some(events("reason=Rebooted"));
     /// events FailedCreatePodSandBox in all namespaces
     SandboxEvents: sandbox_events -> list<kube::Event> = |_| Some(events("reason=FailedCreatePodSandBox"));
+    /// events ProvisioningFailed in all namespaces
+    ProvisionEvents: provision_events -> list<kube::Event> = |_| Some(events("reason=ProvisioningFailed"));
     /// events FailedMount in all namespaces
     MountEvents: mount_events -> list<kube::Event> = |_| Some(events("reason=FailedMount"));
     /// events FailedAttachVolume in all namespaces

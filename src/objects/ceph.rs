@@ -195,6 +195,17 @@ pub struct Address {
     pub nonce: u64,
 }
 
+impl Address {
+    pub fn host(&self) -> &str {
+        host(&self.addr)
+    }
+}
+
+/// The address of `10.0.0.1:6789` or `[fd00::1]:3300`, without its port.
+pub fn host(endpoint: &str) -> &str {
+    endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host).trim_matches(['[', ']'])
+}
+
 /// `mon_status` of a monitor's admin socket; it answers without a quorum.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -340,4 +351,18 @@ pub struct Mds {
     /// `up:active`, `up:replay`, `up:standby`
     pub state: String,
     pub laggy_since: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_compared_without_ports() {
+        for (endpoint, address) in
+            [("10.0.0.1:6789", "10.0.0.1"), ("[fd00::1]:3300", "fd00::1"), ("10.0.0.1", "10.0.0.1")]
+        {
+            assert_eq!(host(endpoint), address);
+        }
+    }
 }

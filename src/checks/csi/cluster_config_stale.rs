@@ -6,6 +6,7 @@ use super::{Plugin, ceph_classes, class_objects, driver_object, listed, plugins}
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::objects::ceph::host;
 use crate::objects::ceph_csi::CephConnection;
 use crate::objects::kube::{ConfigMap, StorageClass};
 use crate::say;
@@ -38,7 +39,7 @@ check! {
     /// name CephConnection and ClientProfile after the namespace of the CephCluster (rook pull request 16269).
     "CSI009" "cluster-config-stale" Csi,
     needs: [Discovery, CsiDeployments, DaemonSets, StorageClasses, Objects],
-    explained_by: [(opr::operator_down, Cluster), (csi::csi_operator_down, Cluster)],
+    explained_by: [(opr::operator_down, Cluster), (csi::csi_operator_down, Cluster), (ext::external_endpoints_stale, Cluster)],
 }
 
 /// An entry of the file, by the `clusterID`.
@@ -101,11 +102,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         }
     }
     Ok(Answered::judged(findings))
-}
-
-/// The address of `10.0.0.1:6789` or `[fd00::1]:3300`.
-fn host(endpoint: &str) -> &str {
-    endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host).trim_matches(['[', ']'])
 }
 
 fn entries(config: Option<&ConfigMap>, key: &str) -> Result<Vec<Entry>, String> {
@@ -213,18 +209,4 @@ fn listed_objects(objects: &[ObjectRef]) -> String {
 
 fn restart(remedy: Remedy, ns: &str, writer: &str) -> Remedy {
     remedy.command(format!("kubectl -n {ns} rollout restart deployment {writer}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_compared_without_ports() {
-        for (endpoint, address) in
-            [("10.0.0.1:6789", "10.0.0.1"), ("[fd00::1]:3300", "fd00::1"), ("10.0.0.1", "10.0.0.1")]
-        {
-            assert_eq!(host(endpoint), address);
-        }
-    }
 }
