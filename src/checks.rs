@@ -85,6 +85,7 @@ pub static ALL: &[&Check] = &[
     &csi::provisioning_failing::CHECK,
     &csi::mount_failing::CHECK,
     &csi::volume_stuck_attached::CHECK,
+    &csi::client_fenced::CHECK,
     &csi::backend_missing::CHECK,
     &csi::two_layouts::CHECK,
     &csi::csi_operator_down::CHECK,
@@ -92,6 +93,7 @@ pub static ALL: &[&Check] = &[
     &img::image_overridden::CHECK,
     &ext::external_not_connected::CHECK,
     &ext::external_unreachable::CHECK,
+    &ext::external_credentials_wrong::CHECK,
     &ext::external_endpoints_stale::CHECK,
 ];
 

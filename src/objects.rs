@@ -3,6 +3,7 @@
 
 pub mod ceph;
 pub mod ceph_csi;
+pub mod csi_addons;
 pub mod kube;
 pub mod kube_ovn;
 pub mod multus;

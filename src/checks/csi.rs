@@ -2,6 +2,7 @@
 
 pub mod backend_missing;
 pub(crate) mod clash;
+pub mod client_fenced;
 pub mod cluster_config_stale;
 pub mod controller_unhealthy;
 pub mod csi_addons_port_conflict;
@@ -102,7 +103,12 @@ pub(crate) fn plugins<'s>(facts: &Facts<'s>) -> Result<Vec<Plugin<'s>>, Gap> {
         ready: node_plugin.status.number_ready,
     });
     let is_ours = |plugin: &Plugin<'_>| plugin.metadata.namespace == *ns && is_plugin(&plugin.metadata.name);
-    Ok(controllers.chain(node_plugins).filter(is_ours).collect())
+    let found: Vec<Plugin<'s>> = controllers.chain(node_plugins).filter(is_ours).collect();
+    if found.is_empty() {
+        // Where the operators cannot be read their namespace is only guessed, and nothing can be said of it.
+        facts.operators()?;
+    }
+    Ok(found)
 }
 
 /// Rook's own names, and those that the ceph-csi-operator makes from the name of the driver.

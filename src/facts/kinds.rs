@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
-use crate::objects::{ceph_csi, kube, kube_ovn, multus, rook};
+use crate::objects::{ceph_csi, csi_addons, kube, kube_ovn, multus, rook};
 
 type Parsed = Box<dyn Any + Send + Sync>;
 
@@ -144,6 +144,7 @@ kinds! {
     OBJECT_STORE: rook::ObjectStore = "ceph.rook.io" "v1" "cephobjectstores" "CephObjectStore" true;
     CEPH_CONNECTION: ceph_csi::CephConnection = "csi.ceph.io" "v1" "cephconnections" "CephConnection" true;
     CLIENT_PROFILE: ceph_csi::ClientProfile = "csi.ceph.io" "v1" "clientprofiles" "ClientProfile" true;
+    NETWORK_FENCE: csi_addons::NetworkFence = "csiaddons.openshift.io" "v1alpha1" "networkfences" "NetworkFence" false;
     NETWORK_ATTACHMENT: multus::NetworkAttachment = "k8s.cni.cncf.io" "v1" "network-attachment-definitions" "NetworkAttachmentDefinition" true;
     SUBNET: kube_ovn::Subnet = "kubeovn.io" "v1" "subnets" "Subnet" false;
 }

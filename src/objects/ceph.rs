@@ -278,6 +278,10 @@ pub struct OsdDump {
     /// Flags on hosts and other buckets: name to the flags.
     pub crush_node_flags: BTreeMap<String, Vec<String>>,
     pub device_class_flags: BTreeMap<String, Vec<String>>,
+    /// `10.0.0.1:0/0` (nonce 0 is the whole host) to the time when the entry ends.
+    pub blocklist: BTreeMap<String, String>,
+    /// `10.0.0.0:0/24` to the time when the entry ends.
+    pub range_blocklist: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

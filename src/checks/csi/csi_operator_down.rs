@@ -31,7 +31,7 @@ check! {
     /// # References
     /// ceph-csi-operator: deploy/all-in-one/install.yaml (limits), api/v1 ClientProfile status.
     "CSI019" "csi-operator-down" Csi,
-    needs: [Discovery, CsiDeployments, CsiPods, Objects],
+    needs: [Discovery, Operators, CsiDeployments, CsiPods, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::image_pull_failing, Object), (node::daemon_unschedulable, Object),
         (node::memory_limit_too_small, Object), (node::node_rebooted, Node), (node::cni_not_ready, Node),
@@ -42,6 +42,8 @@ check! {
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (deployments, pods) = both(facts.csi_deployments(), facts.csi_pods())?;
     let Some(manager) = deployments.iter().find(|deployment| deployment.metadata.name == MANAGER) else {
+        // Where the operators cannot be read their namespace is only guessed.
+        facts.operators()?;
         return Ok(Answered::NotApplicable("the ceph-csi-operator is not deployed"));
     };
     let of_it: Vec<&PodRow> = pods.iter().filter(|row| row.is_of_deployment(MANAGER)).collect();

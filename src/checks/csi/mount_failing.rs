@@ -39,7 +39,7 @@ check! {
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster),
         (ceph::mds_down, Object), (csi::node_plugin_unhealthy, Node), (csi::driver_missing, Object),
         (csi::driver_name_mismatch, Object), (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object),
-        (csi::driver_not_registered, Node), (node::node_not_ready, Node),
+        (csi::driver_not_registered, Node), (csi::client_fenced, Node), (node::node_not_ready, Node),
         (ext::external_unreachable, Cluster),
     ],
 }

@@ -1,3 +1,4 @@
+use super::refuses;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::facts::{Facts, Gap, Settled, Unknown, Why};
@@ -40,6 +41,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Ok(_) => return Ok(Answered::passed()),
         Err(unknown) => unknown,
     };
+    if refuses(&unknown) {
+        // EXT003 judges that.
+        return Err(Gap::Unknown(unknown));
+    }
     let error = cluster.status.ceph.details.get("error");
     if error.is_none() && !says_unreachable(&unknown) {
         return Err(Gap::Unknown(unknown));
