@@ -89,6 +89,7 @@ pub static ALL: &[&Check] = &[
     &csi::backend_missing::CHECK,
     &csi::two_layouts::CHECK,
     &csi::csi_operator_down::CHECK,
+    &csi::volume_operation_failing::CHECK,
     &img::ceph_versions_mixed::CHECK,
     &img::image_overridden::CHECK,
     &ext::external_not_connected::CHECK,

@@ -18,6 +18,7 @@ pub(crate) mod ports;
 pub mod provisioning_failing;
 pub mod secret_reference_broken;
 pub mod two_layouts;
+pub mod volume_operation_failing;
 pub mod volume_stuck_attached;
 
 use std::collections::{BTreeMap, BTreeSet};

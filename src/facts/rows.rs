@@ -116,6 +116,10 @@ reads! {
     SandboxEvents: sandbox_events -> list<kube::Event> = |_| Some(events("reason=FailedCreatePodSandBox"));
     /// events ProvisioningFailed in all namespaces
     ProvisionEvents: provision_events -> list<kube::Event> = |_| Some(events("reason=ProvisioningFailed"));
+    /// events VolumeFailedDelete in all namespaces
+    DeleteEvents: delete_events -> list<kube::Event> = |_| Some(events("reason=VolumeFailedDelete"));
+    /// events VolumeResizeFailed in all namespaces
+    ResizeEvents: resize_events -> list<kube::Event> = |_| Some(events("reason=VolumeResizeFailed"));
     /// events FailedMount in all namespaces
     MountEvents: mount_events -> list<kube::Event> = |_| Some(events("reason=FailedMount"));
     /// events FailedAttachVolume in all namespaces

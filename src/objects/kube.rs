@@ -648,12 +648,15 @@ pub struct ClaimSpec {
     pub storage_class_name: String,
     pub volume_name: String,
     pub access_modes: Vec<String>,
+    pub resources: Resources,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ClaimStatus {
     pub phase: String,
+    /// What it has by now, `storage` among it.
+    pub capacity: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
