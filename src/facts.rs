@@ -310,6 +310,13 @@ impl<'s> Facts<'s> {
         self.store.knows(fact)
     }
 
+    /// Every read of this run that was refused, whichever check wanted it.
+    pub fn refused(&self) -> Vec<Unknown> {
+        let known = self.store.known.iter().filter_map(|(fact, answer)| Some((fact, answer.as_ref().err()?)));
+        let refused = known.filter(|(_, why)| matches!(why, Why::Forbidden(_)));
+        refused.map(|(fact, why)| Unknown { fact: fact.clone(), why: why.clone() }).collect()
+    }
+
     /// The source's clock.
     pub fn now(&self) -> Timestamp {
         self.now

@@ -2,11 +2,13 @@
 
 pub mod health_code;
 pub mod mds_down;
+mod mds_trouble;
 mod meanings;
 pub mod mgr_down;
 pub mod pgs_degraded;
 pub mod pgs_unavailable;
 pub mod pool_application_missing;
+mod pool_users;
 
 use std::collections::BTreeMap;
 
@@ -30,7 +32,7 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         "PG_AVAILABILITY" => "CEPH003",
         "PG_DEGRADED" => "CEPH004",
         "POOL_APP_NOT_ENABLED" => "CEPH002",
-        code if mds_down::CODES.contains(&code) => "CEPH011",
+        code if mds_trouble::CODES.contains(&code) => "CEPH011",
         code if is_osd_down(code) => "OSD007",
         _ => return None,
     })
@@ -64,8 +66,8 @@ pub(crate) fn ceph_command(cluster: &Cluster, words: &str) -> String {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-,/:".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {

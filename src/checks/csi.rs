@@ -25,10 +25,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::check::ObjectRef;
+use crate::check::{ObjectRef, Remedy};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Kind, Settled, both, kinds};
 use crate::objects::kube::{Container, ContainerStatus, Meta, Pod, StorageClass, Template, condition};
+use crate::say;
 
 /// A Deployment or DaemonSet that serves a Ceph CSI driver: the controller, or the node plugin.
 #[derive(Clone, Copy)]
@@ -147,7 +148,7 @@ pub(crate) fn filesystem(ns: &str, class: &StorageClass) -> Option<ObjectRef> {
 }
 
 pub(crate) fn is_ceph_driver(driver: &str) -> bool {
-    driver.ends_with("rbd.csi.ceph.com") || driver.ends_with("cephfs.csi.ceph.com")
+    ["rbd.csi.ceph.com", "cephfs.csi.ceph.com", "nfs.csi.ceph.com"].iter().any(|kind| driver.ends_with(kind))
 }
 
 /// The containers that should run and are not ready; all of them while the pod has not started.
@@ -212,6 +213,24 @@ fn version(image: &str) -> Option<Version> {
 /// The command that sets keys of the operator's ConfigMap: `"CSI_ENABLE_CSIADDONS":"false"`.
 pub(crate) fn configure(ns: &str, data: &str) -> String {
     format!("kubectl -n {ns} patch configmap rook-ceph-operator-config --type merge -p '{{\"data\":{{{data}}}}}'")
+}
+
+/// What ends a clash of metrics ports in the layout of the ceph-csi-operator, where a Driver has one port for both
+/// its plugins.
+pub(crate) fn without_liveness(ns: &str, version: Option<Version>) -> Remedy {
+    let summary = match version {
+        Some(version) if version >= (1, 20, 0) => say!(
+            "take `liveness` out of the Drivers and the OperatorConfig, or take the controller plugins off the host network: a Driver has one metrics port for both its plugins"
+        ),
+        Some(version) if version >= (1, 18, 3) => say!(
+            "take `liveness` out of the Drivers: Rook v1.18.3 and later does not set it, so what is there was left or set by hand"
+        ),
+        _ => say!(
+            "upgrade Rook to v1.18.3 or later, which no longer sets `liveness` on the Drivers; until then only taking the controller plugins off the host network helps (ROOK_ENFORCE_HOST_NETWORK, which moves every other pod of Rook as well, so only where monitors and OSDs are reachable from the pod network); editing a Driver does not last, Rook writes it again"
+        ),
+    };
+    Remedy::guided(summary)
+        .command(format!("kubectl -n {ns} get drivers.csi.ceph.io,operatorconfigs.csi.ceph.io -o yaml"))
 }
 
 /// `Pod apps/a and 3 more`: some of these objects, and how many more there are.

@@ -5,9 +5,9 @@ pub mod external_endpoints_stale;
 pub mod external_not_connected;
 pub mod external_unreachable;
 
-use crate::facts::{Unknown, Why};
-
-/// Ceph answered the command, and refused its user: that is not out of reach.
-pub(crate) fn refuses(unknown: &Unknown) -> bool {
-    matches!(&unknown.why, Why::Failed { stderr, .. } if stderr.to_lowercase().contains("permission denied"))
+/// Ceph was reached, and said no: that is a matter of credentials.
+pub(crate) fn is_refusal(error: &str) -> bool {
+    ["ermission denied", "EACCES", "EPERM", "not permitted", "handle_auth_bad_method", "keyring"]
+        .iter()
+        .any(|words| error.contains(words))
 }

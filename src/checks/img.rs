@@ -39,7 +39,7 @@ fn others<'r>(rows: &'r [DeploymentRow], cluster: &CephCluster) -> Vec<Other<'r>
 }
 
 /// Whether the operator is at work: progressing, and heard of within the hour.
-fn is_rolling(cluster: &CephCluster, now: Timestamp) -> bool {
+pub(crate) fn is_rolling(cluster: &CephCluster, now: Timestamp) -> bool {
     let progressing = condition(&cluster.status.conditions, "Progressing").filter(|it| it.status == "True");
     let heard = progressing.and_then(|it| it.last_heartbeat_time.max(it.last_transition_time));
     let recent = heard.is_some_and(|at| now.duration_since(at) < SignedDuration::from_hours(1));

@@ -26,7 +26,7 @@ pub(crate) const EXTERNAL: &str = "the monitors of an external cluster live else
 /// A monitor that has pods here.
 pub(crate) struct Mon<'s> {
     pub id: &'s str,
-    /// The pod that counts: not the one that is on its way out, if there is another.
+    /// The pod that counts: not one that was replaced, if there is another.
     pub pod: &'s PodRow,
     /// Where one of its pods is or was; none if none was ever placed.
     pub node: Option<&'s str>,
@@ -48,7 +48,7 @@ pub(crate) fn mons<'s>(facts: &Facts<'s>) -> Result<Vec<Mon<'s>>, Gap> {
         }
     }
     let mon = |(id, mut pods): (&'s str, Vec<&'s PodRow>)| {
-        pods.sort_by_key(|pod| pod.status == "Terminating");
+        pods.sort_by_key(|pod| pod.is_replaced());
         let node = pods.iter().map(|pod| pod.node.as_str()).find(|node| !node.is_empty());
         Some(Mon { id, pod: pods.first()?, node })
     };

@@ -81,22 +81,17 @@ fn is_multus(daemon_set: &DaemonSet) -> bool {
 pub(crate) fn multus_pods<'s>(facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
     let mut pods = Vec::new();
     let each = facts.each(multus_daemon_sets(facts)?, |facts, daemon_set| {
-        facts.pods_where(&daemon_set.metadata.namespace, &pod_label(daemon_set))
+        facts.pods_where(&daemon_set.metadata.namespace, &daemon_set.pod_labels())
     })?;
     // Without one of the tables it is not known which nodes have the daemon.
     if let Some(unknown) = each.blind.into_iter().next() {
         return Err(Gap::Unknown(unknown));
     }
-    for (_, rows) in each.seen {
-        pods.extend(rows);
+    for (daemon_set, rows) in each.seen {
+        // A selector may be written in expressions, which the label does not hold; then other pods answer to it.
+        pods.extend(rows.iter().filter(|row| row.is_of_daemon_set(&daemon_set.metadata.name)));
     }
     Ok(pods)
-}
-
-/// The label selector of a DaemonSet's pods, as the command line writes it.
-pub(crate) fn pod_label(daemon_set: &DaemonSet) -> String {
-    let labels = daemon_set.spec.selector.match_labels.iter();
-    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 /// A daemon that was restarted a moment ago is not down yet.
@@ -119,6 +114,12 @@ pub(crate) fn down<'s>(
 fn is_down(pod: &Pod, now: Timestamp) -> bool {
     let long = pod.unready_since().is_some_and(|since| now.duration_since(since) >= STARTING);
     !pod.is_ready() && pod.metadata.deletion_timestamp.is_none() && (long || crashing(pod).is_some())
+}
+
+/// Made or restarted a moment ago, and not Ready yet.
+pub(crate) fn is_starting(pod: &Pod, now: Timestamp) -> bool {
+    let lately = pod.unready_since().is_some_and(|since| now.duration_since(since) < STARTING);
+    !pod.is_ready() && lately && crashing(pod).is_none()
 }
 
 /// The container that keeps this pod from running, by its own end and not because it waits for another.

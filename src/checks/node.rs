@@ -1,5 +1,7 @@
 //! The ground: nodes, clocks, DNS.
 
+mod budgets;
+mod clocks;
 pub mod cluster_dns_failing;
 pub mod cni_not_ready;
 pub mod daemon_unschedulable;
@@ -9,6 +11,8 @@ pub mod memory_limit_too_small;
 pub mod node_clock_skew;
 pub mod node_not_ready;
 pub mod node_rebooted;
+mod quantity;
+mod scheduler;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +21,7 @@ use jiff::Timestamp;
 use crate::check::{Evidence, ObjectRef, Place};
 use crate::facts::tables::PodRow;
 use crate::facts::{Each, Facts, Gap, PodRowTable, Settled, Unknown, both};
-use crate::objects::kube::{Condition, DaemonSet, Event, Pod, Terminated, condition};
+use crate::objects::kube::{Condition, Event, Pod, Terminated, condition};
 
 /// Rook's own pods as rows: the daemons, the operator and CSI.
 pub(crate) struct RookPods<'s> {
@@ -73,12 +77,6 @@ pub(crate) fn unschedulable(pod: &Pod) -> Option<&Condition> {
 /// The one node that a pod may run on, as Rook binds the daemons that keep their data on a host.
 pub(crate) fn bound_to(pod: &Pod) -> Option<&str> {
     pod.spec.node_selector.get("kubernetes.io/hostname").map(String::as_str)
-}
-
-/// The label selector of a DaemonSet's pods.
-pub(crate) fn selector(set: &DaemonSet) -> String {
-    let labels = set.spec.selector.match_labels.iter();
-    labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 /// Restarted within two days: the printer counts longer times in days and years.

@@ -29,10 +29,10 @@ pub(crate) fn operator_object(facts: &Facts<'_>) -> Result<ObjectRef, Gap> {
     Ok(ObjectRef::new(kinds::DEPLOYMENT, &facts.cluster()?.operator_ns, OPERATOR))
 }
 
-/// The operator's pod that counts: not the one that is on its way out, if there is another.
+/// The operator's pod that counts: not one that was replaced, if there is another.
 pub(crate) fn operator_pod<'s>(facts: &Facts<'s>) -> Result<Option<&'s PodRow>, Gap> {
     let pods = facts.operator_pods()?;
-    Ok(pods.iter().find(|pod| pod.status != "Terminating").or(pods.first()))
+    Ok(pods.iter().find(|pod| !pod.is_replaced()).or(pods.first()))
 }
 
 /// The operator's log and the pod that writes it.

@@ -2,6 +2,7 @@
 
 pub mod device_skipped;
 mod lost;
+mod lost_told;
 pub mod osd_down;
 pub mod osd_flags_left;
 pub mod osd_missing;
@@ -52,6 +53,11 @@ pub(crate) fn by_osd(rows: &[PodRow]) -> BTreeMap<i64, OsdPods<'_>> {
 /// The Deployment that Rook makes for an OSD.
 pub(crate) fn deployment(ns: &str, osd: i64) -> ObjectRef {
     ObjectRef::new(kinds::DEPLOYMENT, ns, &format!("rook-ceph-osd-{osd}"))
+}
+
+/// The name that Rook gives a node's bucket in the CRUSH map, where dots are not allowed.
+pub(crate) fn crush_name(node: &str) -> String {
+    node.replace('.', "-")
 }
 
 /// The OSD that a Deployment of this name runs.

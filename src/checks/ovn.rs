@@ -37,3 +37,6 @@ const OVS_FAULTS: &[&str] = &[
     "br-int.mgmt: connection failed",
     "db.sock: database connection failed",
 ];
+
+/// Errors in the log of a Kube-OVN component: klog writes the letter, then month and day.
+const LOG_ERRORS: &[&str] = &["E0", "E1", "F0", "F1", "panic"];

@@ -171,7 +171,7 @@ async fn open(target: Target, at_most: Duration) -> Result<Opened, Failed> {
             namespace: Some(live.default_namespace().to_owned()),
             source: Arc::new(live),
         },
-        Ok(Err(error)) => unconnected(Why::Unreachable(format!("{error}; {}", error.next_step()))),
+        Ok(Err(error)) => unconnected(Why::Unreachable(format!("{}: {error}; {}", error.stage(), error.next_step()))),
         Err(_) => unconnected(Why::Timeout),
     })
 }

@@ -88,11 +88,28 @@ impl PodRow {
         self.status == "Completed"
     }
 
+    /// Whether another pod stands in its place: it is on its way out, or it failed for good and was only left
+    /// behind, as evictions and shutdowns of nodes leave them.
+    pub fn is_replaced(&self) -> bool {
+        const LEFT: &[&str] = &["Evicted", "ContainerStatusUnknown", "NodeShutdown", "Shutdown", "Terminated"];
+        const REFUSED: &[&str] = &["NodeAffinity", "NodePorts", "UnexpectedAdmissionError", "Preempting"];
+        let status = self.status.as_str();
+        status == "Terminating" || LEFT.contains(&status) || REFUSED.contains(&status) || status.starts_with("OutOf")
+    }
+
     /// Made within the last three days, as far as a rounded age can tell.
     pub fn is_young(&self) -> bool {
         match self.age.split_once('d') {
             Some((days, _)) => days.parse().is_ok_and(|days: u32| days < 3),
             None => !self.age.contains('y'),
+        }
+    }
+
+    /// Made within the last five minutes, as far as a rounded age can tell.
+    pub fn is_new(&self) -> bool {
+        match self.age.split_once('m') {
+            Some((minutes, _)) => minutes.parse().is_ok_and(|minutes: u32| minutes < 5),
+            None => self.age.ends_with('s'),
         }
     }
 
@@ -348,6 +365,8 @@ mod tests {
         assert!(rows[0].node.is_empty() && !rows[0].is_well() && !rows[0].is_young());
         assert!(["12s", "7h59m", "2d23h"].iter().all(|age| PodRow { age: (*age).into(), ..pod("x") }.is_young()));
         assert!(!PodRow { age: "3d1h".into(), ..pod("x") }.is_young());
+        assert!(["0s", "119s", "4m59s"].iter().all(|age| PodRow { age: (*age).into(), ..pod("x") }.is_new()));
+        assert!(["5m", "3h4m", "2d", ""].iter().all(|age| !PodRow { age: (*age).into(), ..pod("x") }.is_new()));
         let missing = Table { columns: vec!["Name".into()], cells: vec![vec![json!("x")]] };
         assert!(super::rows::<PodRow>(&missing).unwrap_err().contains("no column"));
     }

@@ -31,19 +31,12 @@ pub struct MonMapSummary {
 pub struct OsdMapSummary {
     pub num_osds: u32,
     pub num_up_osds: u32,
-    pub num_in_osds: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PgMap {
     pub pgs_by_state: Vec<PgState>,
-    pub num_pgs: u32,
-    pub num_pools: u32,
-    pub degraded_objects: u64,
-    pub degraded_total: u64,
-    pub degraded_ratio: f64,
-    pub recovering_bytes_per_sec: f64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,12 +58,7 @@ pub struct MgrMap {
 #[serde(default)]
 pub struct FsMapSummary {
     pub up: u32,
-    #[serde(rename = "in")]
-    pub within: u32,
-    pub max: u32,
     pub by_rank: Vec<FsRank>,
-    #[serde(rename = "up:standby")]
-    pub standby: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -159,7 +147,6 @@ pub fn version_number(text: &str) -> &str {
 pub struct QuorumStatus {
     pub quorum: Vec<i32>,
     pub quorum_names: Vec<String>,
-    pub quorum_leader_name: String,
     pub monmap: MonMap,
 }
 
@@ -192,7 +179,6 @@ pub struct Address {
     #[serde(rename = "type")]
     pub kind: String,
     pub addr: String,
-    pub nonce: u64,
 }
 
 impl Address {
@@ -215,7 +201,6 @@ pub struct MonStatus {
     /// `leader`, `peon`, `probing`, `electing`, `synchronizing`
     pub state: String,
     pub quorum: Vec<i32>,
-    pub outside_quorum: Vec<String>,
     pub monmap: MonMap,
 }
 
@@ -247,6 +232,12 @@ impl OsdTree {
         None
     }
 
+    /// The OSDs anywhere below a bucket.
+    pub fn osds_below(&self, bucket: &str) -> impl Iterator<Item = &TreeNode> {
+        let kind = self.nodes.iter().find(|node| node.name == bucket).map_or("", |node| node.kind.as_str());
+        self.osds().filter(move |osd| self.bucket_of(osd.id, kind) == Some(bucket))
+    }
+
     pub fn osds(&self) -> impl Iterator<Item = &TreeNode> {
         self.nodes.iter().filter(|node| node.kind == "osd")
     }
@@ -260,10 +251,16 @@ pub struct TreeNode {
     #[serde(rename = "type")]
     pub kind: String,
     pub children: Vec<i64>,
-    /// `up` or `down`; only OSDs have it.
+    /// `up`, `down` or `destroyed`; only OSDs have it.
     pub status: String,
+    /// 0 for an OSD that is out.
     pub reweight: f64,
-    pub exists: i64,
+}
+
+impl TreeNode {
+    pub fn is_down(&self) -> bool {
+        self.status == "down" || self.status == "destroyed"
+    }
 }
 
 /// `ceph osd dump`
@@ -272,9 +269,7 @@ pub struct TreeNode {
 pub struct OsdDump {
     pub epoch: u64,
     pub fsid: String,
-    pub flags_set: Vec<String>,
     pub osds: Vec<Osd>,
-    pub pools: Vec<Pool>,
     /// Flags on hosts and other buckets: name to the flags.
     pub crush_node_flags: BTreeMap<String, Vec<String>>,
     pub device_class_flags: BTreeMap<String, Vec<String>>,
@@ -289,15 +284,9 @@ pub struct OsdDump {
 pub struct Osd {
     pub osd: i64,
     pub up: i64,
-    #[serde(rename = "in")]
-    pub within: i64,
-    pub uuid: String,
-    pub down_at: u64,
     pub state: Vec<String>,
     pub public_addrs: Addresses,
     pub cluster_addrs: Addresses,
-    pub heartbeat_front_addrs: Addresses,
-    pub heartbeat_back_addrs: Addresses,
 }
 
 /// A pool, from `osd dump` or `osd pool ls detail`.
@@ -307,19 +296,12 @@ pub struct Pool {
     #[serde(alias = "pool_id")]
     pub pool: i64,
     pub pool_name: String,
-    pub size: u32,
-    pub min_size: u32,
-    pub crush_rule: i64,
-    pub flags_names: String,
-    /// `rbd`, `cephfs`, `rgw` and the like; empty if none was enabled.
-    pub application_metadata: BTreeMap<String, Value>,
 }
 
 /// `ceph fs dump`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct FsDump {
-    pub standbys: Vec<Mds>,
     pub filesystems: Vec<FsEntry>,
 }
 
@@ -335,16 +317,13 @@ pub struct FsEntry {
 pub struct MdsMap {
     pub fs_name: String,
     pub max_mds: u32,
-    #[serde(rename = "in")]
-    pub within: Vec<i64>,
     /// `mds_0` to gid
     pub up: BTreeMap<String, Value>,
     pub failed: Vec<i64>,
     pub damaged: Vec<i64>,
     pub info: BTreeMap<String, Mds>,
-    pub data_pools: Vec<i64>,
-    pub metadata_pool: i64,
-    pub standby_count_wanted: i64,
+    /// `joinable` is false after `ceph fs fail`.
+    pub flags_state: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -354,7 +333,6 @@ pub struct Mds {
     pub rank: i64,
     /// `up:active`, `up:replay`, `up:standby`
     pub state: String,
-    pub laggy_since: Option<String>,
 }
 
 #[cfg(test)]

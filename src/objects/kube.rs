@@ -514,6 +514,14 @@ pub struct DaemonSet {
     pub status: DaemonSetStatus,
 }
 
+impl DaemonSet {
+    /// The label selector of its pods, as the command line writes it.
+    pub fn pod_labels(&self) -> String {
+        let labels = self.spec.selector.match_labels.iter();
+        labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct DaemonSetSpec {

@@ -45,9 +45,20 @@ impl NetworkAttachment {
             .into_iter()
             .map(|mut plugin| {
                 strip(&mut plugin);
+                plugin.get_mut("ipam").into_iter().for_each(forget_foreign);
                 serde_json::from_value(plugin).map_err(|error| error.to_string())
             })
             .collect()
+    }
+}
+
+/// The keys of an IPAM that is not known here may have the same names and other shapes.
+fn forget_foreign(ipam: &mut Value) {
+    let kind = ipam.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let known = ["", "host-local", "whereabouts", "static", "dhcp", "kube-ovn"].contains(&kind.as_str());
+    if !known && let Value::Object(map) = ipam {
+        let routes: Option<Vec<Route>> = map.get("routes").and_then(|it| serde_json::from_value(it.clone()).ok());
+        map.retain(|key, _| key == "type" || (key == "routes" && routes.is_some()));
     }
 }
 
@@ -64,10 +75,7 @@ fn strip(value: &mut Value) {
 pub struct Plugin {
     #[serde(rename = "type")]
     pub kind: String,
-    pub master: String,
     pub mode: String,
-    pub mtu: Option<i64>,
-    pub is_gateway: bool,
     pub is_default_gateway: bool,
     pub ipam: Ipam,
 }
@@ -81,17 +89,12 @@ pub struct Ipam {
     pub routes: Vec<Route>,
     pub gateway: String,
     pub subnet: String,
-    #[serde(rename = "rangeStart")]
-    pub range_start: String,
-    #[serde(rename = "rangeEnd")]
-    pub range_end: String,
     /// host-local: a list of range sets, each a list of ranges.
     pub ranges: Vec<Vec<Range>>,
     /// whereabouts
     pub range: String,
     #[serde(rename = "ipRanges")]
     pub ip_ranges: Vec<WhereaboutsRange>,
-    pub exclude: Vec<String>,
     /// static
     pub addresses: Vec<StaticAddress>,
 }
@@ -138,8 +141,6 @@ impl Route {
 #[serde(default, rename_all = "camelCase")]
 pub struct Range {
     pub subnet: String,
-    pub range_start: String,
-    pub range_end: String,
     pub gateway: String,
 }
 
@@ -202,9 +203,7 @@ pub struct Interface {
     pub name: String,
     pub interface: String,
     pub ips: Vec<String>,
-    pub default: bool,
     pub gateway: Vec<String>,
-    pub mtu: Option<i64>,
 }
 
 impl Interface {

@@ -19,23 +19,19 @@ pub struct CephCluster {
 #[serde(default, rename_all = "camelCase")]
 pub struct ClusterSpec {
     pub ceph_version: CephVersion,
-    pub data_dir_host_path: String,
     pub external: External,
     pub network: Network,
     pub mon: MonSpec,
     pub mgr: MgrSpec,
     pub storage: Storage,
-    pub skip_upgrade_checks: bool,
     pub health_check: HealthCheck,
     pub resources: BTreeMap<String, Value>,
-    pub crash_collector: Disable,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CephVersion {
     pub image: String,
-    pub allow_unsupported: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -45,23 +41,13 @@ pub struct External {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Disable {
-    pub disable: bool,
-    pub disabled: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Network {
     /// Empty, `host` or `multus`.
     pub provider: String,
     /// `public` and `cluster` to a Multus network selection.
     pub selectors: BTreeMap<String, String>,
-    pub address_ranges: BTreeMap<String, Vec<String>>,
-    pub connections: Connections,
     pub host_network: bool,
-    pub ip_family: String,
 }
 
 impl Network {
@@ -73,26 +59,10 @@ impl Network {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Connections {
-    pub require_msgr2: bool,
-    pub encryption: Enabled,
-    pub compression: Enabled,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Enabled {
-    pub enabled: bool,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
 pub struct MonSpec {
     /// 0 means Rook's default of 3.
     pub count: usize,
     pub allow_multiple_per_node: bool,
-    pub stretch_cluster: Option<Value>,
-    pub volume_claim_template: Option<Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -111,13 +81,15 @@ pub struct Storage {
     pub devices: Vec<Device>,
     pub nodes: Vec<StorageNode>,
     pub storage_class_device_sets: Vec<DeviceSet>,
+    /// `osdsPerDevice`, `metadataDevice` and the like.
+    pub config: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Device {
     pub name: String,
-    pub fullpath: String,
+    pub config: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -128,6 +100,15 @@ pub struct StorageNode {
     pub device_filter: String,
     pub device_path_filter: String,
     pub devices: Vec<Device>,
+    pub config: BTreeMap<String, Value>,
+}
+
+impl StorageNode {
+    /// Whether it says itself which devices to use.
+    pub fn selects(&self) -> bool {
+        self.use_all_devices == Some(true)
+            || !(self.devices.is_empty() && self.device_filter.is_empty() && self.device_path_filter.is_empty())
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -135,7 +116,6 @@ pub struct StorageNode {
 pub struct DeviceSet {
     pub name: String,
     pub count: usize,
-    pub portable: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -178,7 +158,6 @@ pub struct CephStatus {
     pub health: String,
     pub details: BTreeMap<String, Detail>,
     pub last_checked: String,
-    pub last_changed: String,
     pub fsid: String,
     /// Daemon type (and `overall`) to version text to count.
     pub versions: BTreeMap<String, BTreeMap<String, u32>>,
@@ -211,14 +190,7 @@ pub struct BlockPool {
 pub struct PoolSpec {
     /// The pool's name in Ceph, if it differs from the object's.
     pub name: String,
-    pub replicated: Replicated,
     pub application: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Replicated {
-    pub size: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -238,15 +210,7 @@ pub struct Filesystem {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct FilesystemSpec {
-    pub metadata_server: MetadataServer,
     pub data_pools: Vec<PoolSpec>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct MetadataServer {
-    pub active_count: u32,
-    pub active_standby: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

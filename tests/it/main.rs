@@ -5,6 +5,7 @@
 
 mod api;
 mod cli;
+mod cost;
 mod double;
 mod engine;
 mod live;

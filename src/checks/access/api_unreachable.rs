@@ -54,12 +54,27 @@ fn finding(first: &Unknown, all: &[Unknown]) -> Finding {
 /// The stage at which it ended, by the words of the client.
 fn stage(text: &str) -> (&'static str, &'static str) {
     let any = |words: &[&str]| words.iter().any(|word| text.to_lowercase().contains(word));
-    if any(&["dns", "no such host", "failed to lookup", "name resolution"]) {
+    // What ended before a connection is told by the client's own name of the stage.
+    if text.contains("unreachable: kubeconfig:") {
+        (
+            "there is no usable kubeconfig",
+            "name one with --kubeconfig or KUBECONFIG, and look at what kubectl makes of it",
+        )
+    } else if text.contains("unreachable: credentials plugin:") {
+        ("the credentials plugin fails", "log in again with the plugin's own tool")
+    } else if text.contains("unreachable: API:") {
+        ("what answers there is no Kubernetes API server", "correct the server's address in the kubeconfig")
+    } else if any(&["dns", "no such host", "failed to lookup", "name resolution"]) {
         ("its name does not resolve", "correct the server's address in the kubeconfig, or DNS")
     } else if any(&["certificate", "x509", "tls", "handshake"]) {
         ("TLS fails", "check the certificate authority in the kubeconfig and the clocks")
     } else if any(&["401", "unauthorized", "credential", "exec plugin"]) {
         ("it does not accept the credentials", "log in again, or renew the client certificate or token")
+    } else if any(&["unreachable: 5", "unreachable: 429"]) {
+        (
+            "it answers with an error",
+            "look at the health of the API server and of its etcd, and at what stands before it",
+        )
     } else if any(&["refused", "no route", "network is unreachable", "reset"]) {
         ("it cannot be connected to", "check that the API server runs, and VPN, firewall and proxy")
     } else {
@@ -74,10 +89,12 @@ mod tests {
     #[test]
     fn stages_are_told_apart() {
         for (text, expected) in [
+            ("unreachable: kubeconfig: no kubeconfig was found; name one", "there is no usable kubeconfig"),
             ("unreachable: dns error: failed to lookup address information", "its name does not resolve"),
             ("unreachable: invalid peer certificate: UnknownIssuer", "TLS fails"),
             ("unreachable: 401 Unauthorized", "it does not accept the credentials"),
             ("unreachable: tcp connect error: Connection refused (os error 111)", "it cannot be connected to"),
+            ("unreachable: 503: apiserver not ready", "it answers with an error"),
             ("no answer in time", "no answer in time"),
         ] {
             assert_eq!(stage(text).0, expected, "{text}");

@@ -1,5 +1,8 @@
+use jiff::SignedDuration;
+
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::checks::mon::existed;
 use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, Why};
 use crate::say;
 
@@ -22,7 +25,7 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-toolbox; Troubleshooting/ceph-common-issues, "Cluster failing to service requests".
     "ACC005" "ceph-command-unavailable" Access,
-    needs: [CephStatus],
+    needs: [Discovery, CephClusters, CephStatus],
     explained_by: [
         (access::api_unreachable, Cluster),
         (access::permission_missing, Cluster),
@@ -36,23 +39,34 @@ check! {
     about_sight,
 }
 
+/// A new cluster is given this long to its first quorum.
+const STARTING: SignedDuration = SignedDuration::from_mins(10);
+
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
     Ok(match facts.ceph_status().settled()? {
         Ok(_) => Answered::passed(),
         Err(unknown) => match decode(&unknown.why) {
-            Some((why, fix)) => Answered::judged(vec![finding(cluster, &unknown, why, fix)]),
+            Some((why, fix)) => Answered::judged(vec![finding(cluster, severity(facts)?, &unknown, why, fix)]),
             None => Answered::passed().blind([unknown]),
         },
     })
 }
 
-fn finding(cluster: &Cluster, unknown: &Unknown, why: &'static str, fix: &'static str) -> Finding {
+/// Before the first quorum there is nothing to ask, and a new cluster takes some minutes to it.
+fn severity(facts: &Facts<'_>) -> Result<Severity, Gap> {
+    let Ok(object) = facts.ceph_cluster().settled()? else { return Ok(Severity::Warning) };
+    let age = object.metadata.creation_timestamp.map(|made| facts.now().duration_since(made));
+    let starts = !existed(object) && age.is_some_and(|age| age < STARTING);
+    Ok(if starts { Severity::Info } else { Severity::Warning })
+}
+
+fn finding(cluster: &Cluster, severity: Severity, unknown: &Unknown, why: &'static str, fix: &'static str) -> Finding {
     let summary = say!("Ceph cannot be asked: {}", why);
     let remedy = Remedy::advice(say!("{}", fix))
         .command(format!("kubectl -n {} get pods -l 'app in (rook-ceph-tools,rook-ceph-mon)' -o wide", cluster.ns))
         .command(format!("kubectl -n {} exec deploy/rook-ceph-tools -- ceph status --connect-timeout 5", cluster.ns));
-    Finding::warning(ObjectRef::cluster(cluster), summary, remedy).evidence([Evidence::unknown(unknown)])
+    Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy).evidence([Evidence::unknown(unknown)])
 }
 
 /// Why, and what to do; none if no command was tried.

@@ -1,5 +1,7 @@
+use jiff::SignedDuration;
+
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::facts::{Facts, Gap, Select, both};
 use crate::objects::kube::Deployment;
 use crate::objects::rook::CephCluster;
@@ -26,6 +28,9 @@ check! {
     explained_by: [],
 }
 
+/// The operator is installed first, and what it shall build a little later.
+const INSTALLING: SignedDuration = SignedDuration::from_mins(15);
+
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (clusters, operators) = both(facts.ceph_clusters(), facts.operators())?;
     if !clusters.is_empty() {
@@ -46,5 +51,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         .command("kubectl get cephclusters -A")
         .command(format!("kubectl -n {ns} logs deployment/{} --tail=20", operator.metadata.name));
     let evidence = Evidence::field(&object, "metadata.name", "an operator, and no CephCluster");
-    Ok(Answered::judged(vec![Finding::warning(object, summary, remedy).evidence([evidence])]))
+    let young = operator.metadata.creation_timestamp.is_some_and(|made| facts.now().duration_since(made) < INSTALLING);
+    let severity = if young { Severity::Info } else { Severity::Warning };
+    Ok(Answered::judged(vec![Finding::new(severity, object, summary, remedy).evidence([evidence])]))
 }

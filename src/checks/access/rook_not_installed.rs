@@ -8,14 +8,14 @@ use crate::say;
 check! {
     /// # What it looks at
     /// Whether the API server serves `cephclusters.ceph.rook.io`, and whether any namespace has a Deployment of
-    /// the operator (`app=rook-ceph-operator`). Where a CephCluster exists, an absent operator is OPR001's.
+    /// that name, `rook-ceph-operator`: manifests and charts label it differently. Where a CephCluster exists, an absent operator is OPR001's.
     ///
     /// # Why it matters
     /// Without both there is nothing here that this tool could diagnose: most often the context is the wrong one.
     ///
     /// # Confirm by hand
     /// `kubectl get crd cephclusters.ceph.rook.io` and
-    /// `kubectl get deployments -A -l app=rook-ceph-operator`.
+    /// `kubectl get deployments -A --field-selector metadata.name=rook-ceph-operator`.
     ///
     /// # Fix
     /// Choose the right context, or install Rook.
@@ -39,7 +39,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed());
     }
     let summary = say!("Rook's CRDs are there, but neither an operator nor a CephCluster is, in any namespace");
-    Ok(Answered::judged(vec![finding(summary, "no Deployment with app=rook-ceph-operator, no CephCluster")]))
+    Ok(Answered::judged(vec![finding(summary, "no Deployment rook-ceph-operator, no CephCluster")]))
 }
 
 fn finding(summary: Text, excerpt: &str) -> Finding {
@@ -47,7 +47,7 @@ fn finding(summary: Text, excerpt: &str) -> Finding {
     let remedy = Remedy::advice(say!("check that this is the right cluster; if it is, install Rook"))
         .command("kubectl config current-context")
         .command("kubectl get crd cephclusters.ceph.rook.io")
-        .command("kubectl get deployments -A -l app=rook-ceph-operator");
+        .command("kubectl get deployments -A --field-selector metadata.name=rook-ceph-operator");
     let evidence = Evidence::field(&object, "discovery", excerpt);
     Finding::warning(object, summary, remedy).evidence([evidence])
 }

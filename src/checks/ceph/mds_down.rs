@@ -1,11 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::{ceph_command, toned};
+use serde_json::Value;
+
+use super::mds_trouble::{Trouble, by_pods, join_unnamed, laggy, raised};
+use super::{ceph_command, quoted, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::tables::PodRow;
-use crate::facts::{Cluster, Facts, Gap, Settled, both, kinds};
-use crate::objects::ceph::{FsDump, Health, HealthCheck};
+use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, both, kinds};
+use crate::objects::ceph::{FsDump, HealthCheck};
 use crate::objects::rook::Filesystem;
 use crate::say;
 
@@ -13,12 +15,14 @@ check! {
     /// # What it looks at
     /// The health codes of filesystems (MDS_ALL_DOWN, FS_DEGRADED, FS_WITH_FAILED_MDS, MDS_DAMAGE,
     /// MDS_UP_LESS_THAN_MAX, MDS_INSUFFICIENT_STANDBY) with the ranks of `ceph fs dump`, and the MDS pods of
-    /// every CephFilesystem. Where Ceph cannot be asked the pods alone are reported.
+    /// every CephFilesystem. Where Ceph cannot be asked the pods alone are reported. An active MDS that is "laggy
+    /// or crashed" in `ceph status` is reported before any health code comes.
     ///
     /// # Why it matters
     /// Without an active MDS every access to the filesystem hangs. A rank that failed stops its part of the
     /// tree. A missing standby stops nothing now, and makes the next failure an outage. A killed MDS shows in
-    /// Ceph only after half a minute.
+    /// Ceph only after half a minute, and without a standby only as "laggy or crashed" in the status, with no
+    /// health code at all.
     ///
     /// # Confirm by hand
     /// `ceph fs status`, `ceph health detail`, `kubectl -n <ns> get pods -l app=rook-ceph-mds`.
@@ -31,7 +35,7 @@ check! {
     /// # References
     /// Ceph: "CephFS health messages". Rook: CRDs/CephFilesystem, `activeCount` and `activeStandby`.
     "CEPH011" "mds-down" Ceph,
-    needs: [Discovery, CephHealth, MdsPods, Filesystems, FsDump],
+    needs: [Discovery, CephHealth, CephStatus, MdsPods, Filesystems, FsDump],
     explained_by: [
         (node::node_not_ready, Node),
         (node::node_rebooted, Node),
@@ -50,89 +54,38 @@ check! {
     ],
 }
 
-/// The codes that this check reports.
-pub(super) const CODES: &[&str] = &[
-    "MDS_ALL_DOWN",
-    "MDS_DAMAGE",
-    "FS_WITH_FAILED_MDS",
-    "FS_DEGRADED",
-    "MDS_UP_LESS_THAN_MAX",
-    "MDS_INSUFFICIENT_STANDBY",
-];
-
-/// What is wrong with one filesystem.
-#[derive(Default)]
-struct Trouble<'s> {
-    codes: Vec<(&'static str, &'s HealthCheck, String)>,
-    pods: Vec<&'s PodRow>,
-    /// Whether one of its MDS pods runs.
-    serves: bool,
-}
-
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
-    let ((pods, filesystems), health) =
-        both(both(facts.mds_pods(), facts.filesystems()), facts.ceph_health().settled())?;
-    let mut troubles: BTreeMap<String, Trouble<'_>> = BTreeMap::new();
-    for (fs, rows) in by_filesystem(pods, filesystems) {
-        let serves = |daemon: &str| rows.iter().any(|(id, row)| *id == daemon && row.is_well());
-        let lost: Vec<_> = rows.iter().filter(|(id, _)| !serves(id)).map(|(_, row)| *row).collect();
-        if !lost.is_empty() {
-            let serves = rows.iter().any(|(_, row)| row.is_well());
-            troubles.insert(fs.to_owned(), Trouble { codes: Vec::new(), pods: lost, serves });
-        }
-    }
-    let mut blind = Vec::new();
-    let mut by_ceph = false;
-    match health {
-        Ok(health) => {
-            by_ceph = true;
-            for (fs, code) in raised(health) {
-                troubles.entry(fs).or_default().codes.push(code);
-            }
-        }
-        Err(unknown) => blind.push(unknown),
-    }
-    if troubles.is_empty() {
+    let kubernetes = both(facts.mds_pods().settled(), facts.filesystems().settled());
+    let ceph = both(facts.ceph_health().settled(), facts.ceph_status().settled());
+    let ((pods, filesystems), (health, status)) = both(kubernetes, ceph)?;
+    // A code that Ceph raises is told, whatever cannot be read beside it.
+    let mut blind: Vec<Unknown> = Vec::new();
+    let pods = known(pods, &mut blind).unwrap_or_default();
+    let filesystems = known(filesystems, &mut blind).unwrap_or_default();
+    let health = known(health, &mut blind);
+    let status = known(status, &mut blind);
+    let mut troubles = by_pods(pods, filesystems);
+    health.into_iter().flat_map(raised).for_each(|(fs, code)| troubles.entry(fs).or_default().codes.push(code));
+    let lags = status.into_iter().flat_map(laggy).next().is_some();
+    if troubles.is_empty() && !lags {
         return Ok(Answered::passed().blind(blind));
     }
-    let ranks = facts.fs_dump().settled()?;
-    let dump = ranks.map_err(|unknown| blind.push(unknown)).ok();
+    let dump = known(facts.fs_dump().settled()?, &mut blind);
+    for (id, mds) in status.into_iter().flat_map(laggy) {
+        let fs = dump.and_then(|dump| dump.filesystems.iter().find(|fs| fs.id == id));
+        let fs = fs.map(|fs| fs.mdsmap.fs_name.clone()).unwrap_or_default();
+        troubles.entry(fs).or_default().laggy.push(mds);
+    }
+    join_unnamed(&mut troubles);
+    let by_ceph = health.is_some();
     let findings = troubles.iter().map(|(fs, trouble)| finding(cluster, fs, trouble, dump, by_ceph, filesystems));
     Ok(Answered::judged(findings.collect()).blind(blind))
 }
 
-/// MDS pods by the CephFilesystem they serve, with the daemon's id (`myfs-a`).
-fn by_filesystem<'s>(
-    pods: &'s [PodRow],
-    filesystems: &'s [Filesystem],
-) -> BTreeMap<&'s str, Vec<(&'s str, &'s PodRow)>> {
-    let mut found: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-    for row in pods {
-        let Some(id) = row.daemon_id("rook-ceph-mds-") else { continue };
-        let Some((name, _)) = id.rsplit_once('-') else { continue };
-        if let Some(fs) = filesystems.iter().find(|fs| fs.metadata.name == name) {
-            found.entry(&fs.metadata.name).or_default().push((id, row));
-        }
-    }
-    found
-}
-
-/// The raised codes, each by the filesystem that its detail names; none named is an empty name.
-fn raised(health: &Health) -> Vec<(String, (&'static str, &HealthCheck, String))> {
-    let mut found = Vec::new();
-    for code in CODES {
-        let Some(check) = health.checks.get(*code) else { continue };
-        let named = check.details().filter_map(|detail| {
-            let fs = detail.strip_prefix("fs ")?.split_whitespace().next()?;
-            Some((fs.to_owned(), (*code, check, detail.trim_end_matches('.').to_owned())))
-        });
-        let named: Vec<_> = named.collect();
-        let message = check.details().next().unwrap_or(&check.summary.message).to_owned();
-        let unnamed = named.is_empty().then(|| (String::new(), (*code, check, message)));
-        found.extend(named.into_iter().chain(unnamed));
-    }
-    found
+/// What was read; what was not is a blind spot.
+fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
+    fact.map_err(|unknown| blind.push(unknown)).ok()
 }
 
 fn severity(trouble: &Trouble<'_>, by_ceph: bool) -> Severity {
@@ -145,7 +98,8 @@ fn severity(trouble: &Trouble<'_>, by_ceph: bool) -> Severity {
         (false, true) => Severity::Warning,
         (false, false) => Severity::Critical,
     };
-    trouble.codes.iter().map(of).max().unwrap_or(Severity::Info).max(pods)
+    let laggy = if trouble.laggy.is_empty() { Severity::Info } else { Severity::Critical };
+    trouble.codes.iter().map(of).max().unwrap_or(Severity::Info).max(pods).max(laggy)
 }
 
 fn finding(
@@ -162,18 +116,27 @@ fn finding(
     let daemons: BTreeSet<&str> = trouble.pods.iter().filter_map(|row| row.daemon_id("rook-ceph-mds-")).collect();
     let list = daemons.iter().map(|id| format!("mds.{id}")).collect::<Vec<_>>().join(", ");
     let whose = if fs.is_empty() { "CephFS".to_owned() } else { format!("filesystem {fs}") };
-    let summary = match trouble.codes.first() {
+    let worst = trouble.codes.first().filter(|(code, ..)| trouble.laggy.is_empty() || *code == "MDS_ALL_DOWN");
+    let failed = dump.into_iter().flat_map(|dump| &dump.filesystems).any(|entry| {
+        entry.mdsmap.fs_name == fs && entry.mdsmap.flags_state.get("joinable") == Some(&Value::Bool(false))
+    });
+    let summary = match worst {
+        Some((_, _, message)) if failed => say!("{}: {}; it was failed by a command (not joinable)", whose, message),
         Some((_, _, message)) => say!("{}: {}", whose, message),
+        None if !trouble.laggy.is_empty() => {
+            say!("{}: {} is laggy or crashed, and no standby took over", whose, trouble.laggy.join(", "))
+        }
         None if by_ceph => say!("{}: not Ready: {}, though Ceph reports no fault", whose, list),
         None => say!("{}: not Ready: {}", whose, list),
     };
     let remedy = match trouble.pods.first() {
         Some(row) => Remedy::guided(say!("bring the MDS pods back: their events and logs say what is missing"))
             .command(format!("kubectl -n {ns} describe pod {}", row.name)),
-        None => Remedy::guided(say!(
-            "see which rank has no MDS; if the filesystem was failed on purpose, set it joinable again"
-        ))
-        .command(ceph_command(cluster, "fs status")),
+        None if failed => Remedy::guided(say!("when what it was failed for is over, let the MDS join again"))
+            .command(ceph_command(cluster, &format!("fs set {} joinable true", quoted(fs)))),
+        None => Remedy::guided(say!("see which rank has no MDS, and the log of the MDS that held it"))
+            .command(ceph_command(cluster, "fs dump"))
+            .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mds -o wide")),
     };
     let ranks = dump.into_iter().flat_map(|dump| dump.filesystems.iter()).filter(|entry| entry.mdsmap.fs_name == fs);
     let ranks = ranks.map(|entry| {
@@ -190,10 +153,12 @@ fn finding(
     });
     let finding = Finding::new(severity(trouble, by_ceph), object, summary, remedy)
         .at(daemons.iter().map(|id| Place::daemon("mds", id)))
+        .at(trouble.laggy.iter().filter_map(|mds| Some(Place::Daemon(mds.split(' ').next()?.to_owned()))))
         .at(trouble.pods.iter().filter(|row| !row.node.is_empty()).map(|row| Place::node(&row.node)))
         .evidence(
             trouble.codes.iter().map(|(code, _, text)| Evidence::ceph("health detail", format!("{code}: {text}"))),
         )
+        .evidence(trouble.laggy.iter().map(|mds| Evidence::ceph("status", format!("{mds} laggy or crashed"))))
         .evidence(ranks)
         .evidence(trouble.pods.iter().map(|row| Evidence::pod_row(row, ns)));
     if known { finding } else { finding.detail(if fs.is_empty() { "cephfs" } else { fs }) }

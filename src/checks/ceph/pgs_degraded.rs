@@ -43,11 +43,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Err(unknown) => (Default::default(), Some(unknown)),
     };
     let which = pool_names(&pools);
-    let recovers = status
-        .pgmap
-        .pgs_by_state
-        .iter()
-        .any(|state| state.state_name.contains("recover") || state.state_name.contains("backfill"));
+    let recovers = status.pgmap.pgs_by_state.iter().any(|state| is_recovering(&state.state_name));
     let summary = if recovers {
         say!("data of {} has fewer copies than wanted and is recovering: {}", which, code.summary.message)
     } else {
@@ -66,4 +62,23 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         .evidence([Evidence::ceph("health detail", &code.summary.message)])
         .evidence(code.details().take(3).map(|detail| Evidence::ceph("health detail", detail)));
     Ok(Answered::judged(vec![finding]).blind(blind))
+}
+
+/// Copies are made, or wait their turn; `backfill_toofull` and `recovery_unfound` wait for a person.
+fn is_recovering(state: &str) -> bool {
+    let words = ["recovering", "recovery_wait", "backfilling", "backfill_wait", "backfill"];
+    state.split('+').any(|word| words.contains(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stuck_does_not_recover() {
+        assert!(is_recovering("active+undersized+degraded+remapped+backfill_wait"));
+        assert!(is_recovering("active+recovering+degraded"));
+        assert!(!is_recovering("active+undersized+degraded+remapped+backfill_toofull"));
+        assert!(!is_recovering("active+recovery_unfound+degraded"));
+    }
 }

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
+use super::pool_users::users;
 use super::{ceph_command, quoted, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::{Cluster, Facts, Gap, Select, Settled, Unknown, both};
-use crate::objects::kube::StorageClass;
-use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
+use crate::facts::{Cluster, Facts, Gap};
+use crate::objects::ceph::HealthCheck;
 use crate::say;
 
 check! {
@@ -39,102 +39,52 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
     let mut blind = Vec::new();
     let users = users(facts, &mut blind)?;
-    let pools = code
-        .details()
-        .filter_map(|detail| detail.split("application not enabled on pool '").nth(1)?.strip_suffix('\''));
+    let named = |detail: &'_ str| -> Option<String> {
+        Some(detail.split("application not enabled on pool '").nth(1)?.strip_suffix('\'')?.to_owned())
+    };
+    let pools: Vec<String> = code.details().filter_map(named).collect();
     let severity = toned(code, Severity::Warning);
-    let findings = pools.map(|pool| {
-        // What could not be read might prove another application.
-        let proofs = if blind.is_empty() { users.of(pool) } else { BTreeMap::new() };
-        finding(cluster, pool, &proofs, severity)
-    });
-    Ok(Answered::judged(findings.collect()).blind(blind.iter().cloned()))
-}
-
-/// Who may use a pool.
-#[derive(Default)]
-struct Users<'s> {
-    classes: &'s [StorageClass],
-    block_pools: &'s [BlockPool],
-    filesystems: &'s [Filesystem],
-    stores: &'s [ObjectStore],
-}
-
-/// Asked only when a pool is named, so these lists are no cost to a healthy cluster.
-fn users<'s>(facts: &Facts<'s>, blind: &mut Vec<Unknown>) -> Result<Users<'s>, Gap> {
-    let ns = Some(facts.cluster()?.ns.as_str());
-    let one = both(
-        facts.list::<StorageClass>(None, Select::all()).settled(),
-        facts.list::<BlockPool>(ns, Select::all()).settled(),
-    );
-    let two = both(
-        facts.list::<Filesystem>(ns, Select::all()).settled(),
-        facts.list::<ObjectStore>(ns, Select::all()).settled(),
-    );
-    let ((classes, block_pools), (filesystems, stores)) = both(one, two)?;
-    fn known<'s, T>(list: Result<&'s [T], Unknown>, blind: &mut Vec<Unknown>) -> &'s [T] {
-        list.unwrap_or_else(|unknown| {
-            blind.push(unknown);
-            &[]
-        })
+    if pools.is_empty() {
+        return Ok(Answered::judged(vec![unnamed(cluster, code, severity)]).blind(blind));
     }
-    Ok(Users {
-        classes: known(classes, blind),
-        block_pools: known(block_pools, blind),
-        filesystems: known(filesystems, blind),
-        stores: known(stores, blind),
-    })
+    // What could not be read might prove another application.
+    let sees_all = blind.is_empty();
+    let proofs = |pool: &str| if sees_all { users.of(pool, &cluster.ns) } else { BTreeMap::new() };
+    let findings = pools.iter().map(|pool| finding(cluster, pool, &proofs(pool), severity, sees_all));
+    Ok(Answered::judged(findings.collect()).blind(blind))
 }
 
-impl Users<'_> {
-    /// Every application that something proves, and what does.
-    fn of(&self, pool: &str) -> BTreeMap<&'static str, Vec<String>> {
-        let mut proofs: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
-        for class in self.classes {
-            let uses =
-                ["pool", "dataPool"].iter().any(|key| class.parameters.get(*key).is_some_and(|used| used == pool));
-            let proof = || format!("StorageClass {}", class.metadata.name);
-            if uses && class.provisioner.ends_with("rbd.csi.ceph.com") {
-                proofs.entry("rbd").or_default().push(proof());
-            } else if uses && class.provisioner.ends_with("cephfs.csi.ceph.com") {
-                proofs.entry("cephfs").or_default().push(proof());
-            }
-        }
-        for block in self.block_pools.iter().filter(|block| pool_name(block) == pool) {
-            proofs.entry("rbd").or_default().push(format!("CephBlockPool {}", block.metadata.name));
-        }
-        for fs in self.filesystems.iter().map(|fs| &fs.metadata.name) {
-            if pool == format!("{fs}-metadata")
-                || pool.starts_with(&format!("{fs}-data"))
-                || pool == format!("{fs}-replicated")
-            {
-                proofs.entry("cephfs").or_default().push(format!("CephFilesystem {fs}"));
-            }
-        }
-        for store in self.stores.iter().map(|store| &store.metadata.name) {
-            if pool == ".rgw.root" || pool.starts_with(&format!("{store}.rgw.")) {
-                proofs.entry("rgw").or_default().push(format!("CephObjectStore {store}"));
-            }
-        }
-        proofs
-    }
+/// The code with no detail that could be read.
+fn unnamed(cluster: &Cluster, code: &HealthCheck, severity: Severity) -> Finding {
+    let remedy = Remedy::guided(say!("find the pools without an application, and who uses them"))
+        .command(ceph_command(cluster, "osd pool ls detail"));
+    let summary = say!("{}, and Ceph does not name them", code.summary.message);
+    Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy)
+        .evidence([Evidence::ceph("health detail", &code.summary.message)])
 }
 
-fn pool_name(block: &BlockPool) -> &str {
-    if block.spec.name.is_empty() { &block.metadata.name } else { &block.spec.name }
-}
-
-fn finding(cluster: &Cluster, pool: &str, proofs: &BTreeMap<&'static str, Vec<String>>, severity: Severity) -> Finding {
+fn finding(
+    cluster: &Cluster,
+    pool: &str,
+    proofs: &BTreeMap<String, Vec<String>>,
+    severity: Severity,
+    sees_all: bool,
+) -> Finding {
     let object = ObjectRef::cluster(cluster);
     let enable = |application: &str| {
         ceph_command(cluster, &format!("osd pool application enable {} {application}", quoted(pool)))
     };
     let all: Vec<_> = proofs.iter().collect();
     let (summary, remedy) = match all.as_slice() {
+        [] if !sees_all => (
+            say!("pool {} has no application, and not all that might use it could be read", pool),
+            Remedy::guided(say!("find out who uses the pool before an application is enabled"))
+                .command(ceph_command(cluster, &format!("osd pool application get {}", quoted(pool)))),
+        ),
         [(application, by)] => (
             say!("pool {} has no application; {} uses it as {}", pool, by.join(", "), application),
             Remedy::guided(say!("enable the application {} on pool {}", application, pool))
-                .command(enable(application)),
+                .command(enable(&quoted(application))),
         ),
         [] => (
             say!("pool {} has no application, and nothing here says what it is for", pool),
@@ -145,10 +95,10 @@ fn finding(cluster: &Cluster, pool: &str, proofs: &BTreeMap<&'static str, Vec<St
             say!(
                 "pool {} has no application, and it is used as {}",
                 pool,
-                several.iter().map(|(a, _)| **a).collect::<Vec<_>>().join(" and ")
+                several.iter().map(|(application, _)| application.as_str()).collect::<Vec<_>>().join(" and ")
             ),
             Remedy::guided(say!("decide which application the pool belongs to; a pool should serve one"))
-                .command(enable("<application>")),
+                .command(ceph_command(cluster, &format!("osd pool application get {}", quoted(pool)))),
         ),
     };
     let proofs = all.iter().flat_map(|(application, by)| by.iter().map(move |by| format!("{by}: {application}")));
@@ -162,24 +112,4 @@ fn finding(cluster: &Cluster, pool: &str, proofs: &BTreeMap<&'static str, Vec<St
             at: None,
             excerpt: format!("pool {pool}"),
         }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_users_of_two_kinds_prove_nothing() {
-        let class = |provisioner: &str, pool: &str| StorageClass {
-            provisioner: provisioner.into(),
-            parameters: BTreeMap::from([("pool".to_owned(), pool.to_owned())]),
-            ..StorageClass::default()
-        };
-        let classes = [class("rook-ceph.rbd.csi.ceph.com", "kube"), class("rook-ceph.cephfs.csi.ceph.com", "kube")];
-        let users = Users { classes: &classes, ..Users::default() };
-        assert_eq!(users.of("kube").len(), 2);
-        assert_eq!(users.of("other").len(), 0);
-        let users = Users { classes: &classes[..1], ..Users::default() };
-        assert_eq!(users.of("kube").keys().collect::<Vec<_>>(), [&"rbd"]);
-    }
 }

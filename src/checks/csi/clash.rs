@@ -37,6 +37,11 @@ impl Clash<'_> {
         self.plugins().any(|plugin| plugin.is_of_csi_operator())
     }
 
+    /// Whether either side serves metrics, which can be switched off.
+    pub fn has_metrics(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.container == "liveness-prometheus")
+    }
+
     /// Whether something else than the drivers' workloads is part of it.
     pub fn is_foreign(&self) -> bool {
         self.listeners.len() == 1 || self.listeners.iter().any(|listener| listener.plugin.is_none())
@@ -57,7 +62,12 @@ impl Clash<'_> {
 
     pub fn finding(&self, remedy: Remedy) -> Option<Finding> {
         let loss = self.listeners.iter().map(loss).min().unwrap_or(Loss::Nothing);
-        let severity = if loss <= Loss::Volumes { Severity::Critical } else { Severity::Warning };
+        let severity = match loss {
+            Loss::Mounts | Loss::Volumes => Severity::Critical,
+            // Listeners that all run have different addresses, or do not open what they declare.
+            Loss::Nothing if self.listeners.iter().all(Listener::is_well) => Severity::Info,
+            _ => Severity::Warning,
+        };
         let objects: Vec<ObjectRef> = self.listeners.iter().map(Listener::object).collect();
         let (first, rest) = objects.split_first()?;
         let pods = self.victims().filter_map(|(listener, victim)| Some(listener.plugin?.pod_object(victim.row)));

@@ -1,16 +1,17 @@
 use super::{Plugin, driver_object, is_auxiliary, may_pass, not_ready, not_ready_since, plugins};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
-use crate::facts::{Facts, Gap, both};
-use crate::objects::kube::Pod;
+use crate::facts::{Facts, Gap, Settled, both};
+use crate::objects::kube::{Lease, Pod};
 use crate::say;
 
 check! {
     /// # What it looks at
     /// The Deployments that create, delete, resize and attach volumes: `csi-*plugin-provisioner` of Rook's own
     /// layout, `<driver>-ctrlplugin` of the ceph-csi-operator; how many of their pods are ready, on which
-    /// nodes the others are, and which containers of those are not ready. Two minutes are left to a roll-out.
+    /// nodes the others are, and which containers of those are not ready; with it, who leads by the Lease of
+    /// csi-provisioner. Two minutes are left to a roll-out.
     ///
     /// # Why it matters
     /// With no controller nothing is created, deleted, resized, attached or detached; what is mounted goes on
@@ -49,13 +50,27 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let of_it: Vec<&PodRow> = rows.iter().filter(|row| controller.owns(row)).collect();
         let bad: Vec<&PodRow> = of_it.iter().copied().filter(|row| !row.is_well() || is_lost(row, nodes)).collect();
         let pods = facts.each(bad.clone(), |facts, row| facts.pod(&controller.metadata.namespace, &row.name))?;
-        let lasts = bad.is_empty() || pods.seen.iter().any(|(_, pod)| !may_pass(facts, pod));
+        // The pods may be read a moment after the Deployment, and be well by then.
+        let lacks_pods = bad.is_empty() && (of_it.is_empty() || of_it.len() < controller.wanted.max(0) as usize);
+        let lasts = lacks_pods || pods.seen.iter().any(|(_, pod)| !may_pass(facts, pod));
         if lasts {
-            findings.push(finding(controller, of_it.len() - bad.len(), &bad, &pods.seen, nodes));
+            let finding = finding(controller, of_it.len() - bad.len(), &bad, &pods.seen, nodes);
+            findings.push(finding.evidence(leader(facts, controller)?));
         }
         blind.extend(pods.blind);
     }
     Ok(Answered::judged(findings).blind(blind))
+}
+
+/// Who leads, or led last: external-provisioner names its Lease after the driver. The fault is known without it.
+fn leader(facts: &Facts<'_>, controller: &Plugin<'_>) -> Result<Option<Evidence>, Gap> {
+    let name = controller.driver().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let Ok(Some(lease)) = facts.object::<Lease>(&controller.metadata.namespace, &name).settled()? else {
+        return Ok(None);
+    };
+    let excerpt = format!("leader of csi-provisioner: {}", lease.spec.holder_identity);
+    let field = Evidence::field(&ObjectRef::of::<Lease>(&lease.metadata), "spec.holderIdentity", excerpt);
+    Ok(Some(field.at(lease.spec.renew_time)))
 }
 
 /// The row of a pod on a lost node still says Running.

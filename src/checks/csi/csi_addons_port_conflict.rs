@@ -1,6 +1,6 @@
 use super::clash::Clash;
 use super::ports::{Clashes, clashes};
-use super::{Version, configure, rook_version};
+use super::{Version, configure, rook_version, without_liveness};
 use crate::check;
 use crate::check::{Answered, Remedy};
 use crate::facts::{Facts, Gap};
@@ -28,7 +28,8 @@ check! {
     /// # Fix
     /// From Rook v1.16.5 and v1.17.0 on, `CSIADDONS_RBD_PROVISIONER_PORT` and
     /// `CSIADDONS_CEPHFS_PROVISIONER_PORT` in `rook-ceph-operator-config` move the provisioners; their default
-    /// is still 9070, so an upgrade alone does not help. Older versions do not know these keys. With the
+    /// is still 9070, so an upgrade alone does not help. Older versions do not know these keys; Rook 1.20 has
+    /// given this layout up. With the
     /// ceph-csi-operator of Rook 1.18 and later the ports are constants that differ by themselves.
     ///
     /// # References
@@ -60,6 +61,10 @@ fn remedy(facts: &Facts<'_>, clash: &Clash<'_>, found: &Clashes<'_>) -> Result<R
     let set_ports_again = configure(ns, &format!(r#"{ports},"CSI_ENABLE_CSIADDONS":"true""#));
     let switch_off = configure(ns, SWITCH_OFF);
     Ok(match version {
+        Some(version) if version >= (1, 20, 0) => Remedy::guided(say!(
+            "remove this layout's Deployments and DaemonSets once the ceph-csi-operator serves their drivers: from v1.20 on Rook neither manages them nor reads the CSI keys of rook-ceph-operator-config"
+        ))
+        .command(format!("kubectl -n {ns} get drivers.csi.ceph.io,deployments,daemonsets")),
         Some(version) if knows_ports(version) => Remedy::guided(say!(
             "give the provisioners' CSI-Addons ports of their own, {} and {}, which no template on the host network takes; their default is 9070 in every version",
             rbd,
@@ -104,8 +109,11 @@ fn of_csi_operator(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Rem
         ))
         .command(shown);
     }
+    if clash.has_metrics() {
+        return without_liveness(ns, version);
+    }
     Remedy::guided(say!(
-        "take `liveness` out of the Drivers and the OperatorConfig if its port is {}, or take the controller plugins off the host network (controllerPlugin.hostNetwork: false): the ports of CSI-Addons are constants of the ceph-csi-operator",
+        "take the controller plugins off the host network (controllerPlugin.hostNetwork: false) if Ceph is reachable from the pod network, or keep them on other nodes than what else wants port {}: the ports of CSI-Addons are constants of the ceph-csi-operator",
         clash.port
     ))
     .command(shown)

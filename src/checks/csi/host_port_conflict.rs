@@ -1,6 +1,6 @@
 use super::clash::Clash;
 use super::ports::clashes;
-use super::{Version, configure, rook_version};
+use super::{Version, configure, rook_version, without_liveness};
 use crate::check;
 use crate::check::{Answered, Remedy};
 use crate::facts::{Facts, Gap};
@@ -45,7 +45,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 fn remedy(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Remedy {
-    let drivers = format!("kubectl -n {ns} get drivers.csi.ceph.io,operatorconfigs.csi.ceph.io -o yaml");
     if clash.is_foreign() {
         let remedy = Remedy::guided(say!(
             "find who holds port {} (`ss -ltnp` on the node names the process), and give one side another port",
@@ -54,22 +53,11 @@ fn remedy(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Remedy {
         let look = |node: String| format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}");
         return clash.nodes().into_iter().take(1).fold(remedy, |remedy, node| remedy.command(look(node)));
     }
-    match version {
-        _ if !clash.is_of_csi_operator() => Remedy::guided(say!(
-            "switch the liveness metrics off: in this layout a driver's node plugin and provisioner share one port, which cannot be on one host twice"
-        ))
-        .command(configure(ns, r#""CSI_ENABLE_LIVENESS":"false""#)),
-        Some(version) if version >= (1, 20, 0) => Remedy::guided(say!(
-            "take `liveness` out of the Drivers and the OperatorConfig, or take the controller plugins off the host network: a Driver has one metrics port for both its plugins"
-        ))
-        .command(drivers),
-        Some(version) if version >= (1, 18, 3) => Remedy::guided(say!(
-            "take `liveness` out of the Drivers: Rook v1.18.3 and later does not set it, so what is there was left or set by hand"
-        ))
-        .command(drivers),
-        _ => Remedy::guided(say!(
-            "upgrade Rook to v1.18.3 or later, which no longer sets `liveness` on the Drivers; until then only taking the controller plugins off the host network helps, if monitors and OSDs are reachable from the pod network (editing a Driver does not last, Rook writes it again)"
-        ))
-        .command(configure(ns, r#""ROOK_ENFORCE_HOST_NETWORK":"false""#)),
+    if clash.is_of_csi_operator() {
+        return without_liveness(ns, version);
     }
+    Remedy::guided(say!(
+        "switch the liveness metrics off: in this layout a driver's node plugin and provisioner share one port, which cannot be on one host twice"
+    ))
+    .command(configure(ns, r#""CSI_ENABLE_LIVENESS":"false""#))
 }

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 
 use super::errors::Cause;
-use super::{ceph_classes, class_objects, driver_object, filesystem, is_ceph_driver, name_some};
+use super::{ceph_classes, class_objects, driver_object, filesystem, is_ceph_driver, is_young, name_some};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::VolumeRow;
@@ -68,6 +68,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let mut groups: BTreeMap<(&str, Cause), Vec<Failing<'_>>> = BTreeMap::new();
     for ((_, events), pod) in pods.seen {
         let Some(pod) = pod.filter(|pod| waits(pod)) else { continue };
+        // While the driver's plugin starts, after a boot or in a roll-out, the first tries fail.
+        if is_young(facts, events.iter().filter_map(|event| event.first_seen()).min()) {
+            continue;
+        }
         let cause = events.iter().map(|event| Cause::of(&event.message)).min().unwrap_or(Cause::Other);
         let volumes = events.iter().filter_map(|event| volume(event, volumes)).collect();
         groups.entry((&pod.spec.node_name, cause)).or_default().push(Failing { pod, events, volumes });

@@ -211,14 +211,10 @@ fn clash(port: u16, listeners: Vec<Listener<'_>>) -> Option<Clash<'_>> {
 
 impl<'s> Listener<'s> {
     fn rows(&self, facts: &Facts<'s>) -> Result<Vec<&'s PodRow>, Gap> {
-        let DaemonSet { spec, .. } = match facts.daemon_sets()?.iter().find(|set| set.metadata.uid == self.metadata.uid)
-        {
-            Some(set) => set,
-            None => return Ok(Vec::new()),
+        let Some(set) = facts.daemon_sets()?.iter().find(|set| set.metadata.uid == self.metadata.uid) else {
+            return Ok(Vec::new());
         };
-        let labels: Vec<String> =
-            spec.selector.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let rows = facts.pods_where(&self.metadata.namespace, &labels.join(","))?;
+        let rows = facts.pods_where(&self.metadata.namespace, &set.pod_labels())?;
         Ok(rows.iter().filter(|row| row.is_of_daemon_set(&self.metadata.name)).collect())
     }
 
@@ -230,6 +226,11 @@ impl<'s> Listener<'s> {
 
     pub fn is_refused(&self) -> bool {
         self.victims.iter().any(Victim::is_refused)
+    }
+
+    /// Whether all its pods that hold the port are Ready.
+    pub fn is_well(&self) -> bool {
+        self.pods.iter().all(|row| row.is_well() || row.node.is_empty())
     }
 
     pub fn is_csi_addons(&self) -> bool {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{driver_object, is_ceph_driver};
+use super::{driver_object, is_ceph_driver, is_young};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{AttachmentRow, NodeRow, VolumeRow};
@@ -28,8 +28,9 @@ check! {
     /// `kubectl get volumeattachments | grep <node>`, `kubectl get pods -A -o wide | grep Terminating`
     ///
     /// # Fix
-    /// Bring the node back, or prove that it is powered off and taint it `out-of-service`: its pods are then
-    /// removed and its volumes detached. With the node still running that taint lets two nodes write to one
+    /// Bring the node back, or prove that it is powered off and taint it
+    /// `node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`: its pods are then removed and its volumes
+    /// detached. With the node still running that taint lets two nodes write to one
     /// volume. Where both pods live it is the workload that asks twice: `Recreate`, or a second claim.
     ///
     /// # References
@@ -72,7 +73,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let is_old = since.is_none_or(|since| facts.now().duration_since(since) >= LOST);
         let held = by_node.remove(node).unwrap_or_default();
         if is_old || held.iter().any(|held| held.event.is_some()) {
-            findings.extend(on_lost_node(node, *since, &held));
+            let is_gone = nodes.iter().all(|row| row.name != *node);
+            findings.extend(on_lost_node(node, is_gone, *since, &held));
         }
     }
     blind.extend(lost.blind);
@@ -99,7 +101,8 @@ fn held<'s>(
     let (claim, pod) = both(facts.object::<Claim>(ns, name), event.map(waiting).transpose())?;
     let waits =
         pod.flatten().is_some_and(|pod| pod.status.phase == "Pending" && pod.metadata.deletion_timestamp.is_none());
-    let event = event.filter(|_| waits);
+    // A volume that moves to another node is asked for a moment before it is free.
+    let event = event.filter(|event| waits && !is_young(facts, event.first_seen()));
     let single = |claim: &&Claim| claim.spec.access_modes.iter().all(|mode| mode.starts_with("ReadWriteOnce"));
     Ok(claim.filter(single).map(|claim| Held { attachment, claim, event }))
 }
@@ -114,20 +117,13 @@ fn since(facts: &Facts<'_>, node: &str, nodes: &[NodeRow]) -> Result<Option<Time
     Ok(ready.and_then(|ready| ready.last_transition_time))
 }
 
-fn on_lost_node(node: &str, since: Option<Timestamp>, held: &[Held<'_>]) -> Option<Finding> {
+fn on_lost_node(node: &str, is_gone: bool, since: Option<Timestamp>, held: &[Held<'_>]) -> Option<Finding> {
     let claims: BTreeSet<String> = held.iter().map(Held::name).collect();
     let names = super::listed(&claims.iter().cloned().collect::<Vec<_>>());
     let waiting = held.iter().any(|held| held.event.is_some());
     let severity = if waiting { Severity::Critical } else { Severity::Warning };
     let summary = say!("{} stays attached to {}, which is lost: no other node can use it", names, node);
-    let remedy = Remedy::guided(say!(
-        "bring {} back; only if it is proven to be powered off, and stays so, taint it out-of-service: its pods are then removed and its volumes detached; take the taint away before it boots again",
-        node
-    ))
-    .command(format!("kubectl get volumeattachments | grep {node}"))
-    .command(format!(
-        "kubectl taint nodes {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
-    ));
+    let remedy = if is_gone { of_gone_node(node, held) } else { of_dark_node(node) };
     (!held.is_empty()).then(|| {
         Finding::new(severity, ObjectRef::node(node), summary, remedy)
             .also(held.iter().map(|held| ObjectRef::of::<Claim>(&held.claim.metadata)))
@@ -137,6 +133,31 @@ fn on_lost_node(node: &str, since: Option<Timestamp>, held: &[Held<'_>]) -> Opti
             .since(since)
             .evidence(held.iter().take(4).map(Held::evidence))
             .evidence(held.iter().filter_map(|held| held.event).take(4).map(Evidence::event))
+    })
+}
+
+/// The taint is only tried out: applied to a node that still runs it lets two nodes write to one volume.
+fn of_dark_node(node: &str) -> Remedy {
+    Remedy::guided(say!(
+        "bring {} back; only if it is proven to be powered off, and stays so, taint it out-of-service (the last command without --dry-run=server): its pods are then removed and its volumes detached; take the taint away before it boots again",
+        node
+    ))
+    .command(format!("kubectl get volumeattachments | grep {node}"))
+    .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"))
+    .command(format!(
+        "kubectl taint nodes {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute --dry-run=server"
+    ))
+}
+
+/// A node that does not exist cannot be tainted. The controller detaches its volumes after some minutes.
+fn of_gone_node(node: &str, held: &[Held<'_>]) -> Remedy {
+    let remedy = Remedy::guided(say!(
+        "the node object of {} is gone, so Kubernetes detaches its volumes within ten minutes by itself; if one stays, prove that the machine is powered off, then delete that VolumeAttachment: while the machine runs, two nodes could write to one volume",
+        node
+    ))
+    .command(format!("kubectl get volumeattachments | grep {node}"));
+    held.iter().take(4).fold(remedy, |remedy, held| {
+        remedy.command(format!("kubectl describe volumeattachment {}", held.attachment.name))
     })
 }
 

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::refuses;
+use super::is_refusal;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::checks::csi::errors::Cause;
 use crate::checks::csi::{Version, ceph_classes, class_objects, driver_object, rook_version};
-use crate::facts::{Facts, Gap, Settled, both};
+use crate::facts::{Facts, Gap, Settled, Unknown, Why, both};
 use crate::objects::kube::{Event, StorageClass};
 use crate::objects::rook::CephCluster;
 use crate::say;
@@ -56,7 +56,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Ok(_) => {}
         Err(unknown) => {
             let error = cluster.status.ceph.details.get("error").map(|error| error.message.as_str());
-            match error.filter(|error| refuses(&unknown) && error.to_lowercase().contains("permission denied")) {
+            match error.filter(|error| is_refusal(error) && refuses(&unknown)) {
                 Some(error) => findings.push(operator_refused(cluster, error, Evidence::unknown(&unknown))),
                 None => blind.push(unknown),
             }
@@ -75,6 +75,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     findings.extend(by_class.values().map(|(class, event)| csi_refused(class, event, version)));
     Ok(Answered::judged(findings).blind(blind))
+}
+
+/// The command ran, and Ceph refused its user.
+fn refuses(unknown: &Unknown) -> bool {
+    matches!(&unknown.why, Why::Failed { stderr, .. } if is_refusal(stderr))
 }
 
 fn import_again(remedy: Remedy, ns: &str) -> Remedy {

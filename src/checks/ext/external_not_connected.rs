@@ -45,7 +45,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let connecting = condition(&cluster.status.conditions, "Connecting").and_then(|c| c.last_transition_time);
     let since = connecting.or(cluster.metadata.creation_timestamp);
     let waits_long = since.is_none_or(|since| facts.now().duration_since(since) >= PATIENCE);
-    if phase == "Connected" || !waits_long {
+    let is_leaving = cluster.metadata.deletion_timestamp.is_some();
+    if phase == "Connected" || is_leaving || !waits_long {
         return Ok(Answered::passed());
     }
     let ns = &cluster.metadata.namespace;
@@ -54,7 +55,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let logs = facts.each(operator.iter().filter(|pod| pod.is_well()), |facts, pod| {
         facts.log(&pod.ns, &pod.name, "rook-ceph-operator")
     })?;
-    let words = ["waiting for connection info of the external cluster", "invalid user health checker key"];
+    let words = [
+        "waiting for connection info of the external cluster",
+        "invalid user health checker key",
+        "unsupported external ceph version",
+        "this must never happen",
+    ];
     let said = logs.seen.iter().filter_map(|(pod, log)| quote(&pod.ns, &pod.name, "rook-ceph-operator", log, &words));
     let missing = endpoints.is_none_or(|map| map.data.get("data").is_none_or(String::is_empty));
     let summary = if missing {

@@ -1,4 +1,4 @@
-use super::refuses;
+use super::is_refusal;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::facts::{Facts, Gap, Settled, Unknown, Why};
@@ -41,20 +41,18 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Ok(_) => return Ok(Answered::passed()),
         Err(unknown) => unknown,
     };
-    if refuses(&unknown) {
-        // EXT003 judges that.
-        return Err(Gap::Unknown(unknown));
-    }
-    let error = cluster.status.ceph.details.get("error");
+    let error = cluster.status.ceph.details.get("error").filter(|error| !is_refusal(&error.message));
     if error.is_none() && !says_unreachable(&unknown) {
         return Err(Gap::Unknown(unknown));
     }
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     let ns = &cluster.metadata.namespace;
-    let summary = say!(
-        "the Ceph of the external cluster does not answer, though its phase is {}: no volume operation can succeed",
-        cluster.status.phase
-    );
+    let summary = match cluster.status.phase.as_str() {
+        "Connected" => say!(
+            "the Ceph of the external cluster does not answer, though its phase is Connected: no volume operation can succeed"
+        ),
+        _ => say!("the Ceph of the external cluster does not answer: no volume operation can succeed"),
+    };
     let remedy = Remedy::guided(say!(
         "ask the provider's side first (`ceph -s` on a monitor's host); if it is well, open the way from operator and CSI pods to the monitors (3300, 6789) and OSDs (6800-7568)"
     ))
@@ -69,6 +67,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn says_unreachable(unknown: &Unknown) -> bool {
     match &unknown.why {
         Why::Timeout => true,
+        Why::Failed { stderr, .. } if is_refusal(stderr) => false,
         Why::Failed { stderr, .. } => ["timed out", "error connecting", "TimedOut"].iter().any(|w| stderr.contains(w)),
         _ => false,
     }

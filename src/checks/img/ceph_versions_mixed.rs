@@ -45,7 +45,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (object, (versions, health)) = both(facts.ceph_cluster(), both(facts.ceph_versions(), facts.ceph_health()))?;
     let old = health.checks.get("DAEMON_OLD_VERSION");
     let mixed = numbers(versions).len() > 1 && !cluster.external;
-    if (!mixed && old.is_none()) || is_rolling(object, facts.now()) {
+    let rolls = is_rolling(object, facts.now());
+    // A code that Ceph raises is never dropped; while an upgrade goes on it is information.
+    if old.is_none() && (!mixed || rolls) {
         return Ok(Answered::passed());
     }
     let (rows, blind) = match facts.daemon_deployments().settled()? {
@@ -54,13 +56,18 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     let muted = is_muted(health, "DAEMON_OLD_VERSION");
     let severity = match old {
-        _ if muted => Severity::Info,
+        _ if muted || rolls => Severity::Info,
         Some(old) if old.severity == "HEALTH_ERR" => Severity::Critical,
         _ => Severity::Warning,
     };
     let behind = others(rows, object);
     let named = named(old);
-    let summary = say!("daemons run {} and no upgrade is going on{}", counts(versions), who(&behind, &named));
+    let who = who(&behind, &named);
+    let summary = if rolls {
+        say!("daemons run {} while the operator upgrades them{}", counts(versions), who)
+    } else {
+        say!("daemons run {} and no upgrade is going on{}", counts(versions), who)
+    };
     let ns = &cluster.ns;
     let remedy = Remedy::guided(say!(
         "remove what keeps these daemons back (a do-not-reconcile label, an image edited by hand, OSDs that are not ok to stop), one at a time with clean placement groups between them"
@@ -70,7 +77,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let finding = Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy)
         .also(behind.iter().map(|other| ObjectRef::new(kinds::DEPLOYMENT, ns, other.deployment)))
         .at(places.chain(named.iter().map(|name| Place::Daemon(name.clone()))))
-        .evidence([Evidence::ceph("versions", counts(versions))])
+        .evidence(by_kind(versions).map(|line| Evidence::ceph("versions", line)))
         .evidence(
             old.into_iter().flat_map(HealthCheck::details).take(6).map(|line| Evidence::ceph("health detail", line)),
         )
@@ -90,6 +97,14 @@ fn numbers(versions: &Versions) -> BTreeMap<&str, u32> {
         *numbers.entry(version_number(text)).or_default() += count;
     }
     numbers
+}
+
+/// `osd: 19.2.1 (1), 19.2.3 (28)` of each type of daemon.
+fn by_kind(versions: &Versions) -> impl Iterator<Item = String> {
+    versions.0.iter().filter(|(kind, texts)| *kind != "overall" && !texts.is_empty()).map(|(kind, texts)| {
+        let counts = texts.iter().map(|(text, count)| format!("{} ({count})", version_number(text)));
+        format!("{kind}: {}", counts.collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// `19.2.1 (1), 19.2.3 (28)`

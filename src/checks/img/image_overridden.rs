@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{Other, others};
@@ -42,14 +44,24 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::NotApplicable("the daemons of an external cluster live elsewhere"));
     }
     let (object, rows) = both(facts.ceph_cluster(), facts.daemon_deployments())?;
-    let each =
-        facts.each(others(rows, object), |facts, other| facts.object::<Deployment>(&cluster.ns, other.deployment))?;
+    let others = rarest_first(others(rows, object));
+    let each = facts.each(others, |facts, other| facts.object::<Deployment>(&cluster.ns, other.deployment))?;
     let edited = each.seen.iter().filter_map(|(other, deployment)| {
         let by = editor((*deployment)?, other.kind)?;
         Some(finding(object, other, by))
     });
     let dropped = dropped(object).map(|fields| pruned(object, &fields));
     Ok(Answered::judged(edited.chain(dropped).collect()).blind(each.blind))
+}
+
+/// An image edited by hand is rare; one that is shared by many is the last upgrade's. Not all can be opened.
+fn rarest_first(mut others: Vec<Other<'_>>) -> Vec<Other<'_>> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for other in &others {
+        *counts.entry(other.image).or_default() += 1;
+    }
+    others.sort_by_key(|other| counts.get(other.image).copied());
+    others
 }
 
 /// Who wrote the image last, if it was not the operator.
@@ -75,6 +87,7 @@ fn finding(cluster: &CephCluster, other: &Other<'_>, by: &ManagedFields) -> Find
         "ask why it was needed and whether {} has it; then take the label away, and the operator puts its image back",
         wanted
     ))
+    .command(format!("kubectl -n {ns} get deployment {} -o yaml --show-managed-fields", other.deployment))
     .command(format!("kubectl -n {ns} label deployment {} ceph.rook.io/do-not-reconcile-", other.deployment));
     let excerpt = format!("{} by {} ({})", other.image, by.manager, by.operation);
     Finding::warning(object.clone(), summary, remedy).at([Place::daemon(other.kind, other.id)]).since(by.time).evidence(
@@ -93,21 +106,35 @@ fn dropped(cluster: &CephCluster) -> Option<Vec<String>> {
     (!found.is_empty()).then_some(found)
 }
 
+/// Fields whose content is free, at any depth: what is named there is no field of Rook's.
+const FREE: &[&str] = &[
+    "cephVersion",
+    "cephConfig",
+    "cephConfigFromSecret",
+    "config",
+    "connectionDetails",
+    "placement",
+    "metadata",
+    "annotations",
+    "labels",
+];
+
 fn collect(path: &str, value: &Value, found: &mut Vec<String>) {
-    let Value::Object(fields) = value else { return };
-    for (key, value) in fields {
-        let path = format!("{path}.{key}");
-        if path.starts_with("spec.cephVersion")
-            || path.starts_with("spec.placement")
-            || path.starts_with("spec.annotations")
-        {
-            continue;
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields.iter().filter(|(key, _)| !FREE.contains(&key.as_str())) {
+                let path = format!("{path}.{key}");
+                if key.to_lowercase().contains("image") {
+                    found.push(path);
+                } else {
+                    collect(&path, value, found);
+                }
+            }
         }
-        if key.to_lowercase().contains("image") {
-            found.push(path);
-        } else {
-            collect(&path, value, found);
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| collect(&format!("{path}[{at}]"), item, found));
         }
+        _ => {}
     }
 }
 
@@ -139,5 +166,10 @@ mod tests {
         assert_eq!(dropped(json!({"cephVersion": {"image": "x", "imagePullPolicy": "Always"}})), None);
         let fields = dropped(json!({"mgr": {"image": "y"}, "imageOverrides": {"osd": "z"}}));
         assert_eq!(fields, Some(vec!["spec.imageOverrides".to_owned(), "spec.mgr.image".to_owned()]));
+        let free =
+            json!({"cephConfig": {"mgr": {"mgr/cephadm/container_image_nvmeof": "x"}}, "labels": {"image": "y"}});
+        assert_eq!(dropped(free), None);
+        let nodes = dropped(json!({"storage": {"nodes": [{"name": "w1", "image": "z"}]}}));
+        assert_eq!(nodes, Some(vec!["spec.storage.nodes[0].image".to_owned()]));
     }
 }

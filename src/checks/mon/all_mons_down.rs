@@ -1,16 +1,15 @@
-use std::collections::BTreeSet;
-
 use super::{EXTERNAL, Mon, assigned_nodes, daemon, existed, list, mons};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
-use crate::facts::{Facts, Gap, both};
+use crate::facts::tables::NodeRow;
+use crate::facts::{Facts, Gap, Settled, both};
 use crate::objects::rook::CephCluster;
 use crate::say;
 
 check! {
     /// # What it looks at
     /// Whether any monitor runs at all in a cluster that existed before: pods `app=rook-ceph-mon` that are Running
-    /// on a node that is Ready. A cluster that is only being made is not judged here.
+    /// on a node that is Ready. A cluster that is only being made, or being deleted, is not judged here.
     ///
     /// # Why it matters
     /// Everything waits for the monitors: no daemon starts, no client gets a map, and the operator cannot act. What
@@ -31,7 +30,7 @@ check! {
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Node), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
-        (net::multus_missing, Cluster), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (net::multus_missing, Cluster), (net::sandbox_failing, Node),
         (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
         (ovn::stale_after_reboot, Node), (mon::mon_not_running, Daemon), (mon::mon_unschedulable, Daemon),
     ],
@@ -41,14 +40,27 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if facts.cluster()?.external {
         return Ok(Answered::NotApplicable(EXTERNAL));
     }
-    let (mons, nodes) = both(mons(facts), facts.nodes())?;
-    let gone: BTreeSet<&str> = nodes.iter().filter(|node| !node.is_ready()).map(|node| node.name.as_str()).collect();
+    let (mons, nodes) = both(mons(facts), facts.nodes().settled())?;
     let cluster = facts.ceph_cluster()?;
-    let alive = |mon: &Mon<'_>| mon.runs() && !mon.node.is_some_and(|node| gone.contains(node));
-    if mons.iter().any(alive) || !existed(cluster) {
+    if cluster.metadata.deletion_timestamp.is_some() {
+        return Ok(Answered::NotApplicable("the CephCluster is being deleted"));
+    }
+    let running = || mons.iter().filter(|mon| mon.runs());
+    if !existed(cluster) {
         return Ok(Answered::passed());
     }
-    Ok(Answered::judged(vec![finding(facts, cluster, &mons)?]))
+    let alive = match nodes {
+        Ok(nodes) => running().any(|mon| !mon.node.is_some_and(|node| is_gone(nodes, node))),
+        // Pods that do not run prove it without the nodes.
+        Err(_) if running().next().is_none() => false,
+        Err(unknown) => return Ok(Answered::passed().blind([unknown])),
+    };
+    Ok(Answered::judged(if alive { Vec::new() } else { vec![finding(facts, cluster, &mons)?] }))
+}
+
+/// The row of a pod on a node that is lost still says Running.
+fn is_gone(nodes: &[NodeRow], name: &str) -> bool {
+    nodes.iter().any(|node| node.name == name && !node.is_ready())
 }
 
 fn finding(facts: &Facts<'_>, cluster: &CephCluster, mons: &[Mon<'_>]) -> Result<Finding, Gap> {

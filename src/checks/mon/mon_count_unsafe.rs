@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{EXTERNAL, daemon, list, majority, mons};
+use super::{EXTERNAL, Mon, daemon, list, majority, mons};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::NodeRow;
@@ -29,7 +29,9 @@ check! {
     /// Rook: CRDs/Cluster/ceph-cluster-crd, "Mon Settings"; cluster-test.yaml wants one by design.
     "MON008" "mon-count-unsafe" Mon,
     needs: [Discovery, CephClusters, MonPods, Nodes],
-    explained_by: [(node::node_not_ready, Node)],
+    explained_by: [
+        (node::node_not_ready, Node), (mon::mon_not_running, Cluster), (mon::mon_unschedulable, Cluster),
+    ],
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -39,7 +41,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (mons, nodes) = both(mons(facts), facts.nodes())?;
     let cluster = facts.ceph_cluster()?;
     let wanted = if cluster.spec.mon.count == 0 { 3 } else { cluster.spec.mon.count };
-    let small = nodes.iter().filter(|node| serves(node)).count() < 3;
+    let small = serving(nodes, &mons) < 3;
     let severity = if small { Severity::Info } else { Severity::Warning };
     let mut per_node: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for mon in &mons {
@@ -56,9 +58,16 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings))
 }
 
-/// Whether ordinary pods may run there.
-fn serves(node: &NodeRow) -> bool {
-    !node.roles.split(',').any(|role| role == "control-plane" || role == "master")
+/// How many nodes take ordinary pods. A row shows no taints: a control plane takes them if it is a worker too, if a
+/// monitor is there, or if there is nothing else (compact clusters, k3s, Talos).
+fn serving(nodes: &[NodeRow], mons: &[Mon<'_>]) -> usize {
+    let has = |node: &NodeRow, wanted: &[&str]| node.roles.split(',').any(|role| wanted.contains(&role));
+    let is_control = |node: &NodeRow| has(node, &["control-plane", "master"]) && !has(node, &["worker"]);
+    if nodes.iter().all(is_control) {
+        return nodes.len();
+    }
+    let hosts = |node: &NodeRow| mons.iter().any(|mon| mon.node == Some(node.name.as_str()));
+    nodes.iter().filter(|node| !is_control(node) || hosts(node)).count()
 }
 
 fn number(cluster: &CephCluster, wanted: usize, severity: Severity) -> Option<Finding> {

@@ -11,7 +11,7 @@ use crate::say;
 check! {
     /// # What it looks at
     /// Monitors whose pod has a node and does not run: the reason from the container statuses, the end of the run
-    /// before and the events of its pod; and monitors scaled to 0 with no maintenance Deployment in their place. A pod
+    /// before, its log and the events of its pod; and monitors scaled to 0 with no maintenance Deployment in their place. A pod
     /// younger than two minutes that has not failed yet is only starting. A pod without a node is MON006.
     ///
     /// # Why it matters
@@ -30,25 +30,27 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-common-issues; Ceph: rados/troubleshooting/troubleshooting-mon.
     "MON004" "mon-not-running" Mon,
-    needs: [MonPods, MonDeployments, ClusterEvents, Objects],
+    needs: [MonPods, MonDeployments, ClusterEvents, Objects, Logs],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Daemon), (node::memory_limit_too_small, Daemon), (net::nad_missing, Cluster),
-        (net::nad_invalid, Cluster), (net::multus_missing, Cluster), (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
+        (net::nad_invalid, Cluster), (net::multus_missing, Cluster), (net::sandbox_failing, Node), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
         (ovn::stale_after_reboot, Node),
     ],
 }
 
 const STARTING: SignedDuration = SignedDuration::from_mins(2);
+/// So many restarts are no accident.
+const OFTEN: u32 = 4;
 
-/// What the end of a monitor's run says, by a part of its text.
+/// What the end of a monitor's run says, by a part of its text or of the log that it left.
 const MEANINGS: &[(&str, &str)] = &[
     ("keyring does not match the existing keyring", "its data directory holds another cluster's monitor"),
     ("unable to bind", "its address is not on its interface"),
     ("Cannot assign requested address", "its address is not on its interface"),
     ("No space left on device", "its disk is full"),
+    ("levels of available", "its disk is full"),
     ("Corruption", "its store is damaged"),
     ("Input/output error", "its disk fails"),
 ];
@@ -72,17 +74,29 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 /// Not one that only starts: it has ended before, or had its time.
 fn has_failed(facts: &Facts<'_>, pod: &Pod) -> bool {
-    let crashes = pod.statuses().any(|status| !status.ready && status.restart_count > 0);
+    let crashes = pod.statuses().any(|status| !status.ready && status.restart_count > 0 && !is_back(facts, status));
     let created = pod.metadata.deletion_timestamp.or(pod.metadata.creation_timestamp);
-    (crashes && pod.metadata.deletion_timestamp.is_none()) || older(facts, created, STARTING)
+    let had_its_time = older(facts, created, STARTING) && !pod.statuses().any(|status| is_back(facts, status));
+    (crashes && pod.metadata.deletion_timestamp.is_none()) || had_its_time
+}
+
+/// Started again moments ago, and not time after time: so it is after a boot or one failed probe.
+fn is_back(facts: &Facts<'_>, status: &ContainerStatus) -> bool {
+    let started = status.state.running.as_ref().and_then(|running| running.started_at);
+    !status.ready && (1..OFTEN).contains(&status.restart_count) && started.is_some() && !older(facts, started, STARTING)
 }
 
 fn finding(facts: &Facts<'_>, ns: &str, mon: &Mon<'_>, pod: &Pod) -> Result<Finding, Gap> {
-    let ended = pod.statuses().filter(|status| !status.ready).find_map(ContainerStatus::terminated);
-    let meaning = ended.and_then(|end| MEANINGS.iter().find(|(text, _)| end.message.contains(text)));
+    let ended = pod.statuses().filter(|status| !status.ready).find_map(|it| Some((it, it.terminated()?)));
+    let message = ended.map_or("", |(_, end)| end.message.as_str());
+    let mut meaning = MEANINGS.iter().find(|(text, _)| message.contains(text)).map(|(_, meaning)| *meaning);
+    let mut quoted = None;
+    if let Some((status, _)) = ended.filter(|_| meaning.is_none()) {
+        (meaning, quoted) = last_words(facts, ns, &mon.pod.name, status)?.unzip();
+    }
     let event = complaint(facts, ns, &mon.pod.name)?;
     let reason = match (meaning, event) {
-        (Some((_, meaning)), _) => format!("{}, {meaning}", mon.pod.status),
+        (Some(meaning), _) => format!("{}, {meaning}", mon.pod.status),
         (None, Some(event)) => format!("{}, {}", mon.pod.status, event.reason),
         (None, None) => mon.pod.status.clone(),
     };
@@ -92,13 +106,29 @@ fn finding(facts: &Facts<'_>, ns: &str, mon: &Mon<'_>, pod: &Pod) -> Result<Find
     let crashes = mon.pod.status.contains("CrashLoopBackOff") || mon.pod.status.contains("Error");
     let previous = format!("kubectl -n {ns} logs {} -c mon --previous --tail=50", mon.pod.name);
     let object = deployment(ns, mon.id);
-    let end = ended.filter(|end| !end.message.is_empty());
-    let end = end.map(|end| Evidence::field(&object, "lastState.terminated.message", &end.message).at(end.finished_at));
+    let end = ended.filter(|(_, end)| !end.message.is_empty());
+    let end =
+        end.map(|(_, end)| Evidence::field(&object, "state.terminated.message", &end.message).at(end.finished_at));
     Ok(Finding::warning(object, summary, if crashes { remedy.command(previous) } else { remedy })
         .at([daemon(mon.id), Place::node(&mon.pod.node)])
         .evidence([Evidence::pod_row(mon.pod, ns)])
         .evidence(end)
+        .evidence(quoted)
         .evidence(event.map(Evidence::event)))
+}
+
+/// What the log of the run that failed says. Further evidence only: without it the finding stands.
+fn last_words(
+    facts: &Facts<'_>,
+    ns: &str,
+    pod: &str,
+    status: &ContainerStatus,
+) -> Result<Option<(&'static str, Evidence)>, Gap> {
+    let over = status.state.terminated.is_some();
+    let log = if over { facts.log(ns, pod, &status.name) } else { facts.previous_log(ns, pod, &status.name) };
+    let Ok(log) = log.settled()? else { return Ok(None) };
+    let said = MEANINGS.iter().find_map(|(text, meaning)| Some((*meaning, log.last(text)?)));
+    Ok(said.map(|(meaning, line)| (meaning, Evidence::log(ns, pod, &status.name, line))))
 }
 
 /// The newest complaint about this pod. Further evidence only: without it the finding stands.

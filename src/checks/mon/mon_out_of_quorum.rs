@@ -1,15 +1,19 @@
+use jiff::SignedDuration;
+
 use super::{EXTERNAL, Mon, Quorum, assigned_nodes, daemon, deployment, list, majority, mons, quorum};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Place, Remedy};
-use crate::checks::opr::{OPERATOR, operator_log};
+use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
+use crate::checks::opr::{OPERATOR, older, operator_log};
 use crate::facts::{Facts, Gap, Settled};
+use crate::objects::kube::ContainerStatus;
 use crate::say;
 
 check! {
     /// # What it looks at
     /// The quorum holds, and monitors of the monmap are not in it: `ceph status` and `ceph quorum_status`, or the
     /// socket of a monitor that is a member. The operator's log tells how long until Rook replaces one: ten minutes
-    /// out of quorum, twice as long while its pod has no node, never with `timeout: "0"`.
+    /// out of quorum, twice as long while its pod has no node, never with `timeout: "0"`. One that was started
+    /// less than two minutes ago is only mentioned.
     ///
     /// # Why it matters
     /// The cluster serves with fewer monitors than it was built for: one or two more, and everything stops.
@@ -29,10 +33,13 @@ check! {
         (mon::mon_unschedulable, Daemon), (mon::mon_not_running, Daemon), (mon::mons_start_slowly, Cluster),
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
-        (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::attachment_missing, Daemon),
+        (net::sandbox_failing, Node), (net::attachment_missing, Daemon),
         (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
     ],
 }
+
+/// A monitor that starts is given this long to join.
+const JOINING: SignedDuration = SignedDuration::from_mins(2);
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if facts.cluster()?.external {
@@ -78,11 +85,22 @@ fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[M
     let remedy = Remedy::guided(say!("bring the pod of mon.{} (or its node) back: it rejoins by itself; if its timer runs out first, Rook makes a new monitor, which needs a free node; delete no monitor by hand", id))
         .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mon,mon={id} -o wide"))
         .command(format!("kubectl -n {ns} describe pod -l app=rook-ceph-mon,mon={id}"));
-    Ok(Finding::warning(deployment(ns, id), summary, remedy)
+    let severity = if just_started(facts, ns, mon)? { Severity::Info } else { Severity::Warning };
+    Ok(Finding::new(severity, deployment(ns, id), summary, remedy)
         .at([daemon(id)].into_iter().chain(node.map(Place::node)))
         .evidence(health(facts, id)?)
         .evidence(mon.map(|mon| Evidence::pod_row(mon.pod, ns)))
         .evidence(timer(facts, id)?))
+}
+
+/// An upgrade or a new cluster starts its monitors one by one, and each takes a moment to join.
+fn just_started(facts: &Facts<'_>, ns: &str, mon: Option<&Mon<'_>>) -> Result<bool, Gap> {
+    let Some(mon) = mon.filter(|mon| mon.runs()) else { return Ok(false) };
+    let Ok(pod) = facts.pod(ns, &mon.pod.name).settled()? else { return Ok(false) };
+    let once = |status: &&ContainerStatus| status.name == "mon" && status.restart_count < 2;
+    let running = pod.status.container_statuses.iter().find(once).and_then(|status| status.state.running.as_ref());
+    let started = running.and_then(|running| running.started_at);
+    Ok(started.is_some() && !older(facts, started, JOINING))
 }
 
 /// What Ceph says of this monitor. Further evidence only: without it the finding stands.

@@ -1,8 +1,9 @@
 use super::{daemon_place, daemon_rows, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::ceph::ceph_command;
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, both};
+use crate::facts::{Cluster, Facts, Gap, both};
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NETWORK_STATUS, NETWORKS, Selection, interfaces, wanted_networks};
 use crate::say;
@@ -40,7 +41,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let is_lost = |row: &PodRow| nodes.iter().any(|node| node.name == row.node && !node.is_ready());
     let suspects = rows.into_iter().filter(|row| is_suspect(row) && !is_lost(row));
     let opened = facts.each(suspects, |facts, row| facts.pod(&row.ns, &row.name))?;
-    let findings = opened.seen.iter().filter_map(|(_, pod)| Some(finding(pod, &lacking(pod)?))).collect();
+    let cluster = facts.cluster()?;
+    let findings = opened.seen.iter().filter_map(|(_, pod)| Some(finding(cluster, pod, &lacking(pod)?))).collect();
     Ok(Answered::judged(findings).blind(opened.blind))
 }
 
@@ -57,12 +59,14 @@ fn lacking(pod: &Pod) -> Option<Vec<Selection>> {
     // An annotation that cannot be read is NET005's to report.
     let wanted = wanted_networks(pod).ok().filter(|_| runs)?;
     let got = interfaces(pod).ok()?.unwrap_or_default();
-    let has = |selection: &Selection| got.iter().any(|interface| interface.name == selection.full_name());
+    // Multus before 3.5 wrote the bare name.
+    let is_it = |name: &str, selection: &Selection| name == selection.full_name() || name == selection.name;
+    let has = |selection: &Selection| got.iter().any(|interface| is_it(&interface.name, selection));
     let lacking: Vec<Selection> = wanted.into_iter().filter(|selection| !has(selection)).collect();
     (!lacking.is_empty()).then_some(lacking)
 }
 
-fn finding(pod: &Pod, lacking: &[Selection]) -> Finding {
+fn finding(cluster: &Cluster, pod: &Pod, lacking: &[Selection]) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
     let list = lacking.iter().map(Selection::full_name).collect::<Vec<_>>().join(", ");
     let severity = if pod.is_ready() { Severity::Warning } else { Severity::Critical };
@@ -72,8 +76,17 @@ fn finding(pod: &Pod, lacking: &[Selection]) -> Finding {
         node,
         list
     );
-    let remedy = Remedy::guided(say!("see that Multus is Ready on {}, then delete the pod; one at a time", node))
-        .command(format!("kubectl -n {ns} delete pod {name}"));
+    let remedy = Remedy::guided(say!(
+        "see that Multus is Ready on {}, then delete the pod; one at a time: a monitor only while the others hold the quorum, an OSD only when ceph osd ok-to-stop agrees",
+        node
+    ));
+    let ask = daemon_place(pod).and_then(|place| match place {
+        Place::Daemon(name) => {
+            name.strip_prefix("osd.").map(|id| ceph_command(cluster, &format!("osd ok-to-stop {id}")))
+        }
+        _ => None,
+    });
+    let remedy = ask.into_iter().fold(remedy, Remedy::command).command(format!("kubectl -n {ns} delete pod {name}"));
     let object = ObjectRef::pod(pod);
     let annotation = |key: &str| pod.metadata.annotations.get(key).map_or("absent", String::as_str).to_owned();
     Finding::new(severity, object.clone(), summary, remedy)

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::multus_init_crash::init_crash;
-use super::sandbox::{Blame, Failure, failures};
+use super::sandbox::{Blame, Failure, failures, is_settled};
 use super::{down, multus_pods, status_evidence, trouble};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::node::memory_limit_too_small::more_memory;
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::{ContainerStatus, Pod};
@@ -18,21 +19,23 @@ check! {
     /// # Why it matters
     /// Thick Multus serves every pod of its node through `/run/multus/multus.sock`. While the daemon is down
     /// no pod there starts or stops; those that run go on running. After a reboot all pods ask at once, and
-    /// the limit of 50Mi that the upstream manifest sets may be too small for that.
+    /// the limit of 50Mi that the upstream manifest sets may be too small for that. Thin Multus is only a plugin
+    /// on disk: while its pod is down pods go on to start, until the token that it keeps fresh ends.
     ///
     /// # Confirm by hand
     /// `kubectl -n kube-system get pods -l name=multus -o wide`, and
     /// `kubectl get events -A --field-selector reason=FailedCreatePodSandBox`.
     ///
     /// # Fix
-    /// Delete the Multus pod of that node. If it was out of memory, raise its limit to 256Mi or more first.
+    /// Delete the Multus pod of that node. If it was out of memory, raise its limit first, to 256Mi or more.
     ///
     /// # References
     /// multus-cni #1346, #1349, #1383, #1416 (memory), #1331, #1361 (socket).
     "NET003" "multus-daemon-down" Net,
     needs: [DaemonSets, PodTables, Objects, SandboxEvents],
     explained_by: [
-        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node), (net::multus_missing, Node),
+        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node), (node::memory_limit_too_small, Object),
+        (net::multus_missing, Node),
         (net::multus_init_crash, Node), (ovn::stale_after_reboot, Node),
     ],
 }
@@ -57,11 +60,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             findings.push(stopped(pod, refused.as_ref()));
         }
     }
-    for (node, failure) in &refused {
-        // A pod that is down and could not be read may be NET002's.
-        let well = pods.iter().find(|pod| pod.node == *node && pod.is_well());
-        findings.extend(well.map(|pod| unreached(pod, failure)));
-    }
+    // A pod that is down and could not be read may be NET002's.
+    let well = refused
+        .iter()
+        .filter_map(|(node, failure)| Some((*pods.iter().find(|pod| pod.node == *node && pod.is_well())?, failure)));
+    let opened = facts.each(well, |facts, (row, _)| facts.pod(&row.ns, &row.name))?;
+    blind.extend(opened.blind);
+    let unserved = opened.seen.iter().filter(|(_, pod)| is_settled(pod, facts.now()));
+    findings.extend(unserved.map(|((row, failure), _)| unreached(row, failure)));
     Ok(Answered::judged(findings).blind(blind))
 }
 
@@ -73,23 +79,34 @@ fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
     let mut remedy =
         Remedy::guided(say!("delete the Multus pod on {}; pods of that node then start by themselves", node));
     if container.is_some_and(out_of_memory) {
-        let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
         let name = container.map_or("kube-multus", |status| status.name.as_str());
-        remedy = Remedy::guided(say!("give Multus more memory; its pods are replaced node by node")).command(format!(
-            "kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory=256Mi",
-            pod.metadata.namespace
-        ));
+        remedy = Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
+            .command(more_memory(pod, name));
     }
     let remedy = remedy.command(delete(&pod.metadata.namespace, &pod.metadata.name));
-    Finding::critical(
-        ObjectRef::pod(pod),
-        say!("the Multus daemon on {} {}: no pod of that node gets a network", node, how),
-        remedy,
-    )
-    .at([Place::node(node)])
-    .since(pod.unready_since())
-    .evidence(container.map(|status| status_evidence(pod, status)))
-    .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
+    let (severity, summary) = if is_thin(pod) && refused.is_none() {
+        (
+            Severity::Warning,
+            say!(
+                "the thin Multus on {} {}: pods still get their networks by the plugin on disk, until its token ends",
+                node,
+                how
+            ),
+        )
+    } else {
+        (Severity::Critical, say!("the Multus daemon on {} {}: no pod of that node gets a network", node, how))
+    };
+    Finding::new(severity, ObjectRef::pod(pod), summary, remedy)
+        .at([Place::node(node)])
+        .since(pod.unready_since())
+        .evidence(container.map(|status| status_evidence(pod, status)))
+        .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
+}
+
+/// Thin Multus is a plugin that the runtime calls; its pod only keeps configuration and token fresh.
+fn is_thin(pod: &Pod) -> bool {
+    let words = pod.spec.containers.iter().flat_map(|container| container.command.iter().chain(&container.args));
+    words.into_iter().any(|word| word.ends_with("/thin_entrypoint") || word.ends_with("/entrypoint.sh"))
 }
 
 /// The pod looks well, and the shim does not reach it all the same.

@@ -65,6 +65,9 @@ fn without_daemon_set(
     cluster: ObjectRef,
     provider: Evidence,
 ) -> Result<Answered, Gap> {
+    // One that has not started shows nothing.
+    let mut daemons = daemons.to_vec();
+    daemons.sort_by_key(|row| !row.is_well());
     let opened = facts.each(daemons.iter().take(3), |facts, row| facts.pod(&row.ns, &row.name))?;
     let attached = |pod: &Pod| interfaces(pod).is_ok_and(|interfaces| interfaces.is_some());
     if opened.seen.iter().any(|(_, pod)| attached(pod)) {

@@ -10,7 +10,8 @@ use crate::say;
 check! {
     /// # What it looks at
     /// The routes of the NetworkAttachmentDefinitions that `spec.network.selectors` of the CephCluster names:
-    /// `0.0.0.0/0`, `::/0`, or the halves that together make one (`0.0.0.0/1` with `128.0.0.0/1`).
+    /// `0.0.0.0/0`, `::/0`, or the halves that together make one (`0.0.0.0/1` with `128.0.0.0/1`). Where the
+    /// plugin `sbr` follows in the chain, the routes serve only answers from the interface's own address.
     ///
     /// # Why it matters
     /// CNI installs the route inside every Ceph pod. Answers to the operator and everything to Service
@@ -63,7 +64,15 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn default_routes(attachment: &NetworkAttachment) -> Vec<Route> {
     // A configuration that cannot be read is NET006's to report.
     let plugins: Vec<Plugin> = attachment.plugins().unwrap_or_default();
+    if is_by_source(&plugins) {
+        return Vec::new();
+    }
     plugins.into_iter().flat_map(|plugin| plugin.ipam.routes).filter(Route::is_default).collect()
+}
+
+/// `sbr` in the chain takes the interface's routes into a table of their own, for answers from its address only.
+pub(crate) fn is_by_source(plugins: &[Plugin]) -> bool {
+    plugins.iter().skip(1).any(|plugin| plugin.kind == "sbr")
 }
 
 /// Critical unless the daemons are seen to reach each other.

@@ -42,7 +42,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     for network in &networks {
         // A configuration that cannot be read is NET006's to report.
         let plugins = network.attachment.and_then(|nad| nad.plugins().ok()).unwrap_or_default();
-        if plugins.iter().any(|plugin| plugin.kind == "bridge" && plugin.is_default_gateway) {
+        let is_default = |plugin: &Plugin| plugin.kind == "bridge" && plugin.is_default_gateway;
+        if plugins.iter().any(is_default) && !nad_default_route::is_by_source(&plugins) {
             findings.push(default_gateway(network, nad_default_route::severity(facts)?));
         }
         findings.extend(plugins.iter().flat_map(outside).map(|(gateway, subnets)| {
@@ -73,6 +74,8 @@ fn outside(plugin: &Plugin) -> Vec<(String, String)> {
     let subnets = plugin.ipam.subnets();
     let beyond = |gateway: &&str| {
         let address = gateway.parse::<IpAddr>().ok();
+        // Every interface has a link-local address, and routers of IPv6 are known by theirs.
+        let address = address.filter(|it| !matches!(it, IpAddr::V6(it) if it.is_unicast_link_local()));
         address.is_some_and(|address| !subnets.is_empty() && !subnets.iter().any(|subnet| subnet.contains(&address)))
     };
     let written = subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -112,6 +115,7 @@ mod tests {
         assert_eq!(outside(r#"{"subnet":"10.0.0.0/24","gateway":"10.0.0.1"}"#), 0);
         assert_eq!(outside(r#"{"range":"10.0.0.0/24","gateway":"10.0.1.1"}"#), 1);
         assert_eq!(outside(r#"{"type":"kube-ovn","gateway":"10.0.1.1"}"#), 0);
+        assert_eq!(outside(r#"{"range":"fd00::/64","gateway":"fe80::1"}"#), 0);
         assert_eq!(
             outside(
                 r#"{"ranges":[[{"subnet":"10.0.0.0/24","gateway":"10.9.0.1"}],[{"subnet":"fd00::/64","gateway":"fd00::1"}]]}"#

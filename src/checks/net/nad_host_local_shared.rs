@@ -51,8 +51,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed());
     }
     let (mut rows, dump) = both(daemon_rows(facts), facts.osd_dump().settled())?;
-    let nodes: BTreeSet<&str> = rows.iter().map(|row| row.node.as_str()).filter(|node| !node.is_empty()).collect();
-    if nodes.len() < 2 {
+    let local: Vec<_> = local.into_iter().map(|network| (network, nodes_on(network, &rows))).collect();
+    let local: Vec<_> = local.into_iter().filter(|(_, nodes)| nodes.len() > 1).collect();
+    if local.is_empty() {
         return Ok(Answered::passed());
     }
     // Ceph's own map may be older than the pods; it says which of them to open first.
@@ -64,8 +65,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     rows.sort_by_key(|row| !row.daemon_id("rook-ceph-osd-").is_some_and(|id| suspects.contains(id)));
     let opened =
         facts.each(rows.into_iter().filter(|row| row.is_well()), |facts, row| facts.pod(&row.ns, &row.name))?;
-    let findings =
-        local.iter().map(|network| finding(network, &nodes, &doubles(network, &opened.seen), osds)).collect();
+    let findings = local.iter().map(|(network, nodes)| finding(network, nodes, &doubles(network, &opened.seen), osds));
+    let findings = findings.collect();
     Ok(Answered::judged(findings).blind(opened.blind))
 }
 
@@ -73,6 +74,12 @@ fn is_host_local(network: &StorageNetwork<'_>) -> bool {
     // A configuration that cannot be read is NET006's to report.
     let plugins = network.attachment.and_then(|nad| nad.plugins().ok()).unwrap_or_default();
     plugins.first().is_some_and(|plugin| plugin.ipam.kind == "host-local")
+}
+
+/// The nodes on which the daemons of this network run: only OSDs are put on the cluster network.
+fn nodes_on<'s>(network: &StorageNetwork<'_>, rows: &[&'s PodRow]) -> BTreeSet<&'s str> {
+    let is_on = |row: &&&PodRow| network.role == "public" || row.name.starts_with("rook-ceph-osd-");
+    rows.iter().filter(is_on).map(|row| row.node.as_str()).filter(|node| !node.is_empty()).collect()
 }
 
 /// OSDs whose address another OSD has as well.

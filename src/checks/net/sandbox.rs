@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
+use super::STARTING;
 use crate::facts::{Fact, Facts, Gap, OPEN_AT_MOST, Unknown, Why, kinds};
-use crate::objects::kube::{Event, Pod};
+use crate::objects::kube::{Event, Pod, condition};
 
 /// The kubelet's own events stop when the sandbox is made, and its spam filter holds them back for minutes.
 const FRESH: SignedDuration = SignedDuration::from_mins(15);
@@ -47,6 +48,13 @@ impl<'s> Failures<'s> {
     }
 }
 
+/// Whether the daemon that an error blames had time to serve. Until then the errors are from before its start,
+/// and the kubelet tries again by itself.
+pub(crate) fn is_settled(daemon: &Pod, now: Timestamp) -> bool {
+    let changed = condition(&daemon.status.conditions, "Ready").and_then(|ready| ready.last_transition_time);
+    changed.is_none_or(|changed| now.duration_since(changed) >= STARTING)
+}
+
 /// Sandbox failures of the last minutes, by node and innermost error. An event is old news once the pod has
 /// its sandbox, so a few pods of each group are opened.
 pub(crate) fn failures<'s>(facts: &Facts<'s>) -> Result<Failures<'s>, Gap> {
@@ -60,7 +68,8 @@ pub(crate) fn failures<'s>(facts: &Facts<'s>) -> Result<Failures<'s>, Gap> {
         let about = &event.involved_object;
         facts.object::<Pod>(&about.namespace, &about.name)
     })?;
-    let stuck = |at: usize| opened.seen.iter().any(|((of, event), pod)| *of == at && is_stuck(event, *pod));
+    let stuck =
+        |at: usize| opened.seen.iter().any(|((of, event), pod)| *of == at && is_stuck(event, *pod, facts.now()));
     let mut blind = opened.blind;
     if unopened > 0 {
         blind.push(Unknown { fact: pod_fact(groups[OPEN_AT_MOST].events[0]), why: Why::OverBudget });
@@ -75,17 +84,20 @@ fn pod_fact(event: &Event) -> Fact {
 }
 
 /// A pod of the same name made since (of a StatefulSet) is another pod.
-fn is_stuck(event: &Event, pod: Option<&Pod>) -> bool {
+/// A failure that a second try mends is not one.
+fn is_stuck(event: &Event, pod: Option<&Pod>, now: Timestamp) -> bool {
     let uid = &event.involved_object.uid;
+    let waits = |pod: &Pod| pod.unready_since().is_none_or(|since| now.duration_since(since) >= STARTING);
     pod.is_some_and(|pod| {
-        (uid.is_empty() || pod.metadata.uid == *uid)
+        waits(pod)
+            && (uid.is_empty() || pod.metadata.uid == *uid)
             && pod.metadata.deletion_timestamp.is_none()
             && !pod.is_ready()
             && !pod.has_sandbox()
     })
 }
 
-fn group(events: &[Event], now: jiff::Timestamp) -> Vec<Failure<'_>> {
+fn group(events: &[Event], now: Timestamp) -> Vec<Failure<'_>> {
     let fresh = |event: &&Event| event.last_seen().is_some_and(|seen| now.duration_since(seen) <= FRESH);
     let mut events: Vec<&Event> = events.iter().filter(fresh).collect();
     events.sort_by_key(|event| std::cmp::Reverse(event.last_seen()));

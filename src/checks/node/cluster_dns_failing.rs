@@ -1,14 +1,16 @@
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, quote};
+use crate::checks::opr::{OPERATOR, operator_log};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, kinds};
+use crate::facts::{Facts, Gap, Select, Settled, kinds};
+use crate::objects::kube::Deployment;
 use crate::say;
 
 check! {
     /// # What it looks at
-    /// The pods of the cluster's DNS: CoreDNS or kube-dns in kube-system (`k8s-app=kube-dns`), or OpenShift's
-    /// `dns-default`. None Ready is critical, some not Ready is information. Without DNS the operator's log is
-    /// searched for `no such host`.
+    /// The pods of the cluster's DNS: CoreDNS or kube-dns in kube-system (`k8s-app=kube-dns` or `coredns`), or
+    /// OpenShift's `dns-default`. None Ready on a node that is Ready is critical, and so is a Deployment without
+    /// any pod; some not Ready is information. Without DNS the operator's log is searched for `no such host`.
     ///
     /// # Why it matters
     /// Rook's operator and the CSI drivers find the API server, the object store and webhooks by name. The
@@ -25,13 +27,11 @@ check! {
     /// # References
     /// Kubernetes: Administer a cluster, "Debugging DNS Resolution".
     "NODE006" "cluster-dns-failing" Node,
-    needs: [PodTables, OperatorPods, Logs],
+    needs: [PodTables, Nodes, OperatorPods, Logs, Objects],
     explained_by: [
         (node::node_not_ready, Node),
         (node::cni_not_ready, Node),
         (node::node_rebooted, Node),
-        (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node),
         (net::sandbox_failing, Node),
         (ovn::ovn_central_down, Cluster),
         (ovn::stale_after_reboot, Node),
@@ -40,30 +40,58 @@ check! {
 }
 
 const OPENSHIFT: &str = "dns.operator.openshift.io/daemonset-dns=default";
+/// CoreDNS is called kube-dns almost everywhere (kubeadm, k3s, RKE2, clouds), and coredns by its own chart.
+const KUBE_DNS: &str = "k8s-app in (kube-dns,coredns)";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let mut pods = facts.pods_where("kube-system", "k8s-app=kube-dns")?;
+    let (pods, label) = dns_pods(facts)?;
     if pods.is_empty() {
-        pods = facts.pods_where("openshift-dns", OPENSHIFT)?;
+        return nobody(facts);
     }
-    // A pod that is on its way out was replaced.
-    let pods: Vec<&PodRow> = pods.iter().filter(|row| row.status != "Terminating").collect();
     let down: Vec<&PodRow> = pods.iter().copied().filter(|row| !row.is_well()).collect();
+    if down.len() == pods.len() {
+        return Ok(Answered::judged(vec![all_down(&down, label).evidence(unresolved(facts)?)]));
+    }
+    // The row of a pod on a node that is lost still says Running.
+    let nodes = facts.nodes()?;
+    let lost = |row: &PodRow| nodes.iter().any(|node| node.name == row.node && !node.is_ready());
+    let down: Vec<&PodRow> = pods.iter().copied().filter(|row| !row.is_well() || lost(row)).collect();
+    if down.len() == pods.len() {
+        return Ok(Answered::judged(vec![all_down(&down, label).evidence(unresolved(facts)?)]));
+    }
+    Ok(Answered::judged(down.iter().map(|row| one_down(row, pods.len() - down.len())).collect()))
+}
+
+/// The pods that count, and the label that finds them.
+fn dns_pods<'s>(facts: &Facts<'s>) -> Result<(Vec<&'s PodRow>, &'static str), Gap> {
+    let (mut pods, mut label) = (facts.pods_where("kube-system", KUBE_DNS)?, KUBE_DNS);
     if pods.is_empty() {
-        return Ok(Answered::NotApplicable("no DNS pods are known here"));
+        (pods, label) = (facts.pods_where("openshift-dns", OPENSHIFT)?, OPENSHIFT);
     }
-    if down.is_empty() {
-        return Ok(Answered::passed());
-    }
-    if down.len() < pods.len() {
-        return Ok(Answered::judged(down.iter().map(|row| one_down(row, pods.len() - down.len())).collect()));
-    }
-    let operator =
-        facts.each(facts.operator_pods()?.iter(), |facts, row| facts.log(&row.ns, &row.name, "rook-ceph-operator"))?;
-    let said = operator.seen.iter().filter_map(|(row, log)| {
-        quote(&row.ns, &row.name, "rook-ceph-operator", log, &["no such host", "server misbehaving"])
-    });
-    Ok(Answered::judged(vec![all_down(&down).evidence(said)]))
+    let replaced = pods.iter().all(PodRow::is_replaced);
+    Ok((pods.iter().filter(|row| replaced || !row.is_replaced()).collect(), label))
+}
+
+/// No pods at all: DNS is something else here (as in some clouds), or its Deployment was scaled to 0.
+fn nobody(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let deployments: &[Deployment] = facts.list(Some("kube-system"), Select::label(KUBE_DNS))?;
+    let Some(idle) = deployments.first() else { return Ok(Answered::NotApplicable("no DNS pods are known here")) };
+    let (meta, object) = (&idle.metadata, ObjectRef::of::<Deployment>(&idle.metadata));
+    let replicas = idle.spec.replicas.unwrap_or(1);
+    let summary =
+        say!("DNS has no pod: Deployment {} wants {}, and no name resolves in the cluster", meta.name, replicas);
+    let fix =
+        Remedy::guided(say!("ask who scaled it down, and scale it up; with replicas wanted, its events tell why"))
+            .command(format!("kubectl -n {} describe deploy {}", meta.namespace, meta.name))
+            .command(format!("kubectl -n {} scale deploy {} --replicas=2", meta.namespace, meta.name));
+    let evidence = Evidence::field(&object, "spec.replicas", replicas);
+    Ok(Answered::judged(vec![Finding::critical(object, summary, fix).evidence([evidence])]))
+}
+
+/// What the operator says of names that it cannot resolve. Further evidence only: without it the finding stands.
+fn unresolved(facts: &Facts<'_>) -> Result<Option<Evidence>, Gap> {
+    let Ok(Some((pod, log))) = operator_log(facts).settled()? else { return Ok(None) };
+    Ok(quote(&pod.ns, &pod.name, OPERATOR, log, &["no such host", "server misbehaving"]))
 }
 
 fn one_down(row: &PodRow, serving: usize) -> Finding {
@@ -72,15 +100,15 @@ fn one_down(row: &PodRow, serving: usize) -> Finding {
     Finding::info(object(row), summary, remedy).at(node(row)).evidence([Evidence::pod_row(row, &row.ns)])
 }
 
-fn all_down(down: &[&PodRow]) -> Finding {
+fn all_down(down: &[&PodRow], label: &str) -> Finding {
     let mut objects = down.iter().map(|row| object(row));
     let first = objects.next().unwrap_or_else(|| ObjectRef::new(kinds::SERVICE, "kube-system", "kube-dns"));
     let ns = down.first().map_or("kube-system", |row| row.ns.as_str());
     let summary = say!("no DNS pod is Ready: no name resolves in the cluster");
     let remedy =
         Remedy::guided(say!("find out why the DNS pods do not run; most often it is the network of their nodes"))
-            .command(format!("kubectl -n {ns} get pods -o wide -l k8s-app=kube-dns"))
-            .command(format!("kubectl -n {ns} describe pods -l k8s-app=kube-dns"));
+            .command(format!("kubectl -n {ns} get pods -o wide -l '{label}'"))
+            .command(format!("kubectl -n {ns} describe pods -l '{label}'"));
     Finding::critical(first, summary, remedy)
         .also(objects)
         .at(down.iter().flat_map(|row| node(row)))

@@ -1,17 +1,18 @@
 use jiff::Timestamp;
 
-use super::selector;
+use super::{boots, unplaced, unschedulable};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
-use crate::facts::{Facts, Gap, both};
+use crate::facts::{Each, Facts, Gap, both};
 use crate::objects::kube::{Condition, DaemonSet, Node, Pod, condition};
 use crate::say;
 
 check! {
     /// # What it looks at
     /// Nodes that are not Ready because their network plugin is not (`NetworkPluginNotReady`, `cni plugin not
-    /// initialized`), and, on nodes that are Ready, the pods of the CNI's own DaemonSet: calico-node, cilium,
+    /// initialized`), nodes whose condition NetworkUnavailable (written after their boot) keeps a Rook pod away,
+    /// and, on nodes that are Ready, the pods of the CNI's own DaemonSet: calico-node, cilium,
     /// kube-flannel-ds, canal, weave-net, antrea-agent. Kube-OVN has checks of its own.
     ///
     /// # Why it matters
@@ -27,13 +28,32 @@ check! {
     /// # References
     /// Kubernetes: Concepts, Extending Kubernetes, "Network Plugins".
     "NODE007" "cni-not-ready" Node,
-    needs: [Nodes, DaemonSets, PodTables, Objects],
+    needs: [
+        Nodes, DaemonSets, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, RebootEvents, PodTables,
+        Objects,
+    ],
     explained_by: [(node::node_rebooted, Node)],
 }
 
 /// The agents of the common CNIs. `kube-ovn-cni` is not among them: it has checks of its own.
-const AGENTS: &[&str] =
-    &["calico-node", "cilium", "kube-flannel-ds", "kube-flannel", "canal", "rke2-canal", "weave-net", "antrea-agent"];
+const AGENTS: &[&str] = &[
+    "calico-node",
+    "cilium",
+    "kube-flannel-ds",
+    "kube-flannel",
+    "canal",
+    "rke2-canal",
+    "weave-net",
+    "antrea-agent",
+    "kube-router",
+    "kindnet",
+    "aws-node",
+    "anetd",
+    "ovnkube-node",
+];
+
+/// The taint that NetworkUnavailable brings.
+const NO_NETWORK: &str = "node.kubernetes.io/network-unavailable";
 
 /// An agent is given this long to become Ready, in seconds.
 const PATIENCE: i64 = 120;
@@ -42,7 +62,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (nodes, sets) = both(facts.nodes(), facts.daemon_sets())?;
     let lacking = |set: &&DaemonSet| set.status.number_ready < set.status.desired_number_scheduled;
     let agents = sets.iter().filter(|set| AGENTS.contains(&set.metadata.name.as_str())).filter(lacking);
-    let pods = facts.each(agents, |facts, set| facts.pods_where(&set.metadata.namespace, &selector(set)));
+    let pods = facts.each(agents, |facts, set| facts.pods_where(&set.metadata.namespace, &set.pod_labels()));
     let down = nodes.iter().filter(|node| !node.is_ready());
     let objects = facts.each(down, |facts, node| facts.object::<Node>("", &node.name));
     let (pods, objects) = both(pods, objects)?;
@@ -54,7 +74,50 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let sick = sick.filter(|(_, row)| !row.is_well() && ready(row));
     let agents = facts.each(sick, |facts, (_, row)| facts.pod(&row.ns, &row.name))?;
     findings.extend(agents.seen.iter().filter_map(|((set, row), pod)| agent_down(set, row, pod, facts.now())));
-    Ok(Answered::judged(findings).blind(pods.blind).blind(objects.blind).blind(agents.blind))
+    let refusing = refusing(facts, nodes, &findings)?;
+    findings.extend(refusing.seen.into_iter().map(|(_, finding)| finding));
+    let blind = [pods.blind, objects.blind, agents.blind, refusing.blind];
+    Ok(Answered::judged(findings).blind(blind.into_iter().flatten()))
+}
+
+/// Nodes that are Ready and take no pod since they have no network, if one of Rook's pods says that it waits for such
+/// a node. Beside those that were found already: a row does not show the condition, so all of them are opened.
+fn refusing<'s>(facts: &Facts<'s>, nodes: &'s [NodeRow], found: &[Finding]) -> Result<Each<&'s NodeRow, Finding>, Gap> {
+    let pending = unplaced(facts)?;
+    let refused = |pod: &Pod| unschedulable(pod).is_some_and(|words| words.message.contains(NO_NETWORK));
+    if !pending.seen.iter().any(|(_, pod)| refused(pod)) {
+        return Ok(Each { seen: Vec::new(), blind: pending.blind });
+    }
+    let known = |node: &NodeRow| found.iter().any(|finding| finding.at.contains(&Place::node(&node.name)));
+    let suspects = nodes.iter().filter(|node| node.is_ready() && !known(node));
+    let opened = facts.each(suspects, |facts, node| facts.object::<Node>("", &node.name));
+    let (opened, boots) = both(opened, boots(facts, |_| true))?;
+    let unavailable = opened.seen.into_iter().filter_map(|(row, node)| {
+        let said = condition(&node?.status.conditions, "NetworkUnavailable").filter(|it| it.status == "True")?;
+        // What was written before the boot says nothing of the network after it.
+        let is_old = boots.seen.get(&row.name).is_some_and(|boot| said.last_heartbeat_time < Some(boot.at));
+        (!is_old).then(|| (row, unavailable(row, said)))
+    });
+    let seen = unavailable.collect();
+    let blind = [pending.blind, opened.blind, boots.blind].into_iter().flatten().collect();
+    Ok(Each { seen, blind })
+}
+
+fn unavailable(row: &NodeRow, said: &Condition) -> Finding {
+    let object = ObjectRef::node(&row.name);
+    let summary = say!("node {} is Ready, but its network is not set up: it takes no pods", row.name);
+    let remedy = Remedy::guided(say!(
+        "look at what sets up the network of {}: the CNI's agent there, or the cloud's route controller",
+        row.name
+    ))
+    .command(format!("kubectl describe node {}", row.name))
+    .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={}", row.name));
+    let excerpt = format!("True, {}: {}", said.reason, said.message);
+    let evidence = Evidence::field(&object, "status.conditions[NetworkUnavailable]", excerpt);
+    Finding::new(Severity::Critical, object, summary, remedy)
+        .at([Place::node(&row.name)])
+        .since(said.last_transition_time)
+        .evidence([evidence.at(said.last_heartbeat_time)])
 }
 
 fn plugin_not_ready(row: &NodeRow, node: &Node) -> Option<Finding> {

@@ -1,3 +1,4 @@
+use super::scheduler::decode;
 use super::{bound_to, daemon_of, unplaced, unschedulable};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
@@ -9,7 +10,7 @@ use crate::say;
 check! {
     /// # What it looks at
     /// Rook's pods that no node was found for, and the scheduler's own words for it: taints, affinity, node
-    /// selector, resources, volumes, ports. Monitors are MON006's, and CSI pods that lack a free host port are
+    /// selector, resources, volumes, ports, and a node that no longer exists. Monitors are MON006's, and CSI pods that lack a free host port are
     /// CSI004's or CSI005's; of these it is silent.
     ///
     /// # Why it matters
@@ -28,7 +29,7 @@ check! {
     /// "Placement Configuration Settings".
     "NODE008" "daemon-unschedulable" Node,
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
-    explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node)],
+    explained_by: [(node::node_not_ready, Node), (node::drain_blocked, Node), (node::cni_not_ready, Node)],
 }
 
 /// The scheduler is given this long.
@@ -56,7 +57,7 @@ fn is_owned(row: &PodRow, words: &str) -> bool {
 
 fn finding(row: &PodRow, pod: &Pod, words: &Condition, nodes: &[NodeRow]) -> Finding {
     let object = ObjectRef::pod(pod);
-    let (why, fix) = decode(&words.message);
+    let (why, fix) = reason(pod, &words.message, nodes);
     let summary = say!("pod {} is Pending: {}", row.name, why);
     let remedy = Remedy::guided(say!("{}", fix))
         .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
@@ -68,107 +69,41 @@ fn finding(row: &PodRow, pod: &Pod, words: &Condition, nodes: &[NodeRow]) -> Fin
         .evidence([evidence.at(words.last_transition_time)])
 }
 
+/// A pod that is bound to a node waits for that one, whatever the others lack.
+fn reason(pod: &Pod, words: &str, nodes: &[NodeRow]) -> (String, &'static str) {
+    let Some(host) = bound_to(pod) else { return decode(words, true) };
+    match node_of(host, nodes) {
+        None => (
+            format!("it is bound to {host}, and no node has that name"),
+            "bring that node back under its name; only if it is gone for good, replace the daemon by Rook's procedure",
+        ),
+        Some(node) if !node.is_ready() => (format!("its node {} is not Ready", node.name), "bring the node back"),
+        Some(node) if node.is_cordoned() => {
+            (format!("its node {} is cordoned", node.name), "uncordon the node, if no maintenance is going on")
+        }
+        Some(_) => decode(words, false),
+    }
+}
+
+/// The hostname that a pod is bound by may be the short form of the node's name.
+fn node_of<'n>(host: &str, nodes: &'n [NodeRow]) -> Option<&'n NodeRow> {
+    let short = |name: &'n str| name.split('.').next().unwrap_or(name);
+    let exact = nodes.iter().find(|node| node.name == host);
+    exact.or_else(|| nodes.iter().find(|node| short(&node.name) == host))
+}
+
 /// Where the pod would be: the node that it is bound to, else those that would have to come back to take it.
 fn wanted_nodes(pod: &Pod, words: &str, nodes: &[NodeRow]) -> Vec<Place> {
     if let Some(node) = bound_to(pod) {
-        return vec![Place::node(node)];
+        return vec![Place::node(node_of(node, nodes).map_or(node, |node| node.name.as_str()))];
     }
     let lost =
         ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"].iter().any(|taint| words.contains(taint));
     let cordoned = words.contains("were unschedulable") || words.contains("node.kubernetes.io/unschedulable");
-    let missing = nodes.iter().filter(|node| (lost && !node.is_ready()) || (cordoned && node.is_cordoned()));
+    let no_network = words.contains("node.kubernetes.io/network-unavailable");
+    // Which node has no network no row tells: NODE007 finds it.
+    let missing = nodes.iter().filter(|node| {
+        (no_network && node.is_ready()) || (lost && !node.is_ready()) || (cordoned && node.is_cordoned())
+    });
     missing.map(|node| Place::node(&node.name)).collect()
-}
-
-/// The scheduler's words for a person, and what would help. The most particular reason comes first.
-fn decode(words: &str) -> (&'static str, &'static str) {
-    let reasons = [
-        (
-            "node.kubernetes.io/out-of-service",
-            "its node still has the taint out-of-service",
-            "take the taint out-of-service off the node once it is well again",
-        ),
-        (
-            "node.kubernetes.io/unreachable",
-            "a node that could take it is unreachable",
-            "bring the unreachable node back",
-        ),
-        (
-            "node.kubernetes.io/network-unavailable",
-            "a node that could take it has no network",
-            "look at the CNI's agent on that node",
-        ),
-        ("node.kubernetes.io/not-ready", "a node that could take it is not Ready", "bring the node back"),
-        (
-            "were unschedulable",
-            "a node that could take it is cordoned",
-            "uncordon the node, if no maintenance is going on",
-        ),
-        (
-            "node.kubernetes.io/unschedulable",
-            "a node that could take it is cordoned",
-            "uncordon the node, if no maintenance is going on",
-        ),
-        (
-            "unbound immediate PersistentVolumeClaims",
-            "its PersistentVolumeClaim is not bound",
-            "look at the claim and its StorageClass",
-        ),
-        (
-            "volume node affinity conflict",
-            "its volume lives where it may not run",
-            "make its placement and the zone of its volume agree",
-        ),
-        (
-            "Insufficient ",
-            "no node has enough memory or CPU free",
-            "free resources, add a node, or lower the request in the CephCluster's resources",
-        ),
-        (
-            "free ports",
-            "the host ports that it wants are taken",
-            "find the other pod on the host network that holds the port",
-        ),
-        ("Too many pods", "its nodes are full of pods", "add a node or raise the kubelet's limit of pods"),
-        ("anti-affinity", "its nodes already have one of its kind", "add a node: two of this kind may not share one"),
-        (
-            "node affinity/selector",
-            "no node matches its placement",
-            "compare the node's labels with the CephCluster's placement",
-        ),
-        (
-            "untolerated taint",
-            "it does not tolerate the taints of the nodes",
-            "add a toleration to the CephCluster's placement, or take the taint off",
-        ),
-    ];
-    let found = reasons.iter().find(|(text, _, _)| words.contains(text));
-    found.map_or(("the scheduler finds no node", "read the scheduler's words"), |(_, why, fix)| (*why, *fix))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decode;
-
-    #[test]
-    fn the_particular_reason_wins_over_the_control_planes_taint() {
-        for (words, why) in [
-            (
-                "0/4 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 3 Insufficient memory.",
-                "memory",
-            ),
-            (
-                "0/3 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }, 1 node(s) didn't match Pod's node affinity/selector.",
-                "unreachable",
-            ),
-            (
-                "0/4 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match pod anti-affinity rules.",
-                "cordoned",
-            ),
-            ("0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: db}.", "tolerate"),
-            ("something new", "no node"),
-        ] {
-            assert!(decode(words).0.contains(why), "{words}");
-        }
-    }
 }

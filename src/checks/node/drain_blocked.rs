@@ -1,6 +1,9 @@
-use super::{bound_to, daemon_of, unplaced, unschedulable};
+use jiff::{SignedDuration, Timestamp};
+
+use super::budgets::{held_up, is_tight};
+use super::{bound_to, daemon_of, rook_pods, unplaced, unschedulable};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::{DisruptionBudget, Node, Pod};
@@ -9,8 +12,9 @@ use crate::say;
 check! {
     /// # What it looks at
     /// Cordoned nodes: since when, whether a Pending Rook pod would fit there, and whether a
-    /// PodDisruptionBudget holds up a drain. Beside them the taint `node.kubernetes.io/out-of-service` on a node
-    /// that a Pending pod is refused by.
+    /// PodDisruptionBudget holds up a drain, for an hour or more: then all that is left of Rook's pods on the node
+    /// is what the budget covers. Beside them the taint `node.kubernetes.io/out-of-service` on a node that is Ready
+    /// again and that a Pending pod is refused by.
     ///
     /// # Why it matters
     /// A cordon alone harms nothing. It does when a monitor, an OSD or a provisioner finds no other node: then
@@ -32,6 +36,8 @@ check! {
 }
 
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+/// A drain waits for placement groups for minutes; after an hour somebody should look.
+const STUCK: SignedDuration = SignedDuration::from_mins(60);
 /// In the scheduler's words for a cordoned node.
 const CORDON: &[&str] = &["were unschedulable", "node.kubernetes.io/unschedulable"];
 
@@ -49,15 +55,17 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed().blind(pods.blind));
     }
     let opened = facts.each(suspects.iter().copied(), |facts, row| facts.object::<Node>("", &row.name));
-    let (opened, budgets) = both(opened, facts.each([()], |facts, ()| facts.disruption_budgets()))?;
+    let budgets = facts.each([()], |facts, ()| facts.disruption_budgets());
+    let ((opened, budgets), rook) = both(both(opened, budgets), rook_pods(facts))?;
     let object = |row: &NodeRow| opened.seen.iter().find(|(seen, _)| seen.name == row.name).and_then(|(_, node)| *node);
     let tight = budgets.seen.iter().flat_map(|(_, all)| all.iter()).filter(is_tight).collect::<Vec<_>>();
     let mut findings = Vec::new();
     for row in suspects {
         if row.is_cordoned() {
-            findings.push(cordoned(row, object(row), &held(row, &by_cordon), &tight));
-        } else if let Some(node) = object(row).filter(|node| node.spec.taints.iter().any(|it| it.key == OUT_OF_SERVICE))
-        {
+            let carried: Vec<&PodRow> = rook.rows.iter().copied().filter(|pod| pod.node == row.name).collect();
+            let waiting = object(row).map(|node| held_up(node, &carried, &tight)).unwrap_or_default();
+            findings.push(cordoned(row, object(row), &held(row, &by_cordon), &waiting, facts.now()));
+        } else if let Some(node) = object(row).filter(|node| row.is_ready() && is_out_of_service(node)) {
             findings.push(out_of_service(node, &held(row, &by_taint)));
         }
     }
@@ -70,11 +78,17 @@ fn held<'s>(row: &NodeRow, pending: &[Pending<'s>]) -> Vec<Pending<'s>> {
     pending.iter().filter(|(_, pod)| fits(pod)).copied().collect()
 }
 
-fn is_tight(budget: &&DisruptionBudget) -> bool {
-    budget.status.disruptions_allowed == 0 && budget.status.expected_pods > 0
+fn is_out_of_service(node: &Node) -> bool {
+    node.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE)
 }
 
-fn cordoned(row: &NodeRow, node: Option<&Node>, held: &[Pending<'_>], tight: &[&DisruptionBudget]) -> Finding {
+fn cordoned(
+    row: &NodeRow,
+    node: Option<&Node>,
+    held: &[Pending<'_>],
+    waiting: &[&DisruptionBudget],
+    now: Timestamp,
+) -> Finding {
     let object = ObjectRef::node(&row.name);
     let taint = node.and_then(|node| node.spec.taints.iter().find(|it| it.key == "node.kubernetes.io/unschedulable"));
     let since = taint.and_then(|taint| taint.time_added);
@@ -84,11 +98,21 @@ fn cordoned(row: &NodeRow, node: Option<&Node>, held: &[Pending<'_>], tight: &[&
         by.map(|by| Evidence::field(&object, "metadata.managedFields", format!("set by {}", by.manager)).at(by.time)),
     );
     let at = [Place::node(&row.name)];
+    said.extend(waiting.iter().map(|budget| {
+        let budget = ObjectRef::of::<DisruptionBudget>(&budget.metadata);
+        Evidence::field(&budget, "status.disruptionsAllowed", "0: a drain waits for it")
+    }));
+    if let (true, Some(budget)) = (held.is_empty(), waiting.first()) {
+        let (ns, name) = (&budget.metadata.namespace, &budget.metadata.name);
+        let long = since.is_some_and(|since| now.duration_since(since) >= STUCK);
+        let severity = if long { Severity::Warning } else { Severity::Info };
+        let summary = say!("drain of node {} waits for the PodDisruptionBudget {}", row.name, name);
+        let remedy = Remedy::guided(say!("make Ceph healthy and the drain goes on by itself: the budget allows the next pod once the other monitors are in quorum and all placement groups are active+clean; do not force the drain and do not delete the budget"))
+            .command(format!("kubectl -n {ns} get poddisruptionbudgets"))
+            .command(format!("kubectl -n {ns} describe poddisruptionbudget {name}"));
+        return Finding::new(severity, object, summary, remedy).at(at).since(since).evidence(said);
+    }
     if held.is_empty() {
-        said.extend(tight.iter().map(|budget| {
-            let budget_ref = ObjectRef::of::<DisruptionBudget>(&budget.metadata);
-            Evidence::field(&budget_ref, "status.disruptionsAllowed", "0: a drain waits for it")
-        }));
         let summary = say!("node {} is cordoned; it keeps no Rook pod from running", row.name);
         let remedy =
             Remedy::advice(say!("uncordon it after the maintenance")).command(format!("kubectl uncordon {}", row.name));
@@ -96,7 +120,7 @@ fn cordoned(row: &NodeRow, node: Option<&Node>, held: &[Pending<'_>], tight: &[&
     }
     let names: Vec<String> = held.iter().map(|(row, _)| name_of(row)).collect();
     said.extend(held.iter().filter_map(words));
-    let summary = say!("node {} is cordoned, and so {} finds no node", row.name, names.join(", "));
+    let summary = say!("node {} is cordoned, and there is no other node for {}", row.name, names.join(", "));
     let remedy = Remedy::guided(say!("ask whoever cordoned {}; if no maintenance is going on, uncordon it", row.name))
         .command(format!("kubectl uncordon {}", row.name));
     Finding::warning(object, summary, remedy).at(at).since(since).evidence(said)

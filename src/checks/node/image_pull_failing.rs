@@ -4,7 +4,7 @@ use super::{daemon_of, rook_pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Select, both};
+use crate::facts::{Facts, Gap, Select, Settled, both};
 use crate::objects::kube::{Event, Pod};
 use crate::say;
 
@@ -44,7 +44,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let stuck = rows.filter(|row| STATUS.iter().any(|status| row.status.ends_with(status)));
     let opened = facts.each(stuck, |facts, row| {
         let events = format!("involvedObject.name={},reason=Failed", row.name);
-        both(facts.pod(&row.ns, &row.name), facts.list::<Event>(Some(&row.ns), Select::field(events)))
+        // Events only tell the reason: without them the finding stands.
+        let (pod, events) =
+            both(facts.pod(&row.ns, &row.name), facts.list::<Event>(Some(&row.ns), Select::field(events)).settled())?;
+        Ok((pod, events.unwrap_or(&[])))
     })?;
     let mut images: BTreeMap<&str, Vec<Stuck<'_>>> = BTreeMap::new();
     for (row, (pod, events)) in &opened.seen {

@@ -1,6 +1,5 @@
-use serde_json::Value;
-
-use super::{daemon_of, restarted_lately, rook_pods, selector};
+use super::quantity::{MIB, bytes, text};
+use super::{daemon_of, restarted_lately, rook_pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
@@ -33,7 +32,6 @@ check! {
     explained_by: [],
 }
 
-const MIB: f64 = 1024.0 * 1024.0;
 /// Keys of `spec.resources` and what Rook's documentation calls their minimum, in MiB.
 const MINIMUM: &[(&str, f64)] = &[("mon", 1024.0), ("mgr", 512.0), ("osd", 2048.0), ("prepareosd", 50.0)];
 /// Documented in units of 1000; a limit of `2G` is not too small for 2 GiB.
@@ -59,7 +57,7 @@ fn multus<'s>(facts: &Facts<'s>) -> Result<Each<&'s DaemonSet, &'s [PodRow]>, Ga
     let sets = facts.each([()], |facts, ()| facts.daemon_sets())?;
     let all = sets.seen.iter().flat_map(|(_, all)| all.iter());
     let multus = all.filter(|set| set.metadata.name.contains("multus") && set.metadata.namespace != "openshift-multus");
-    let mut pods = facts.each(multus, |facts, set| facts.pods_where(&set.metadata.namespace, &selector(set)))?;
+    let mut pods = facts.each(multus, |facts, set| facts.pods_where(&set.metadata.namespace, &set.pod_labels()))?;
     pods.blind.extend(sets.blind);
     Ok(pods)
 }
@@ -76,8 +74,13 @@ fn oom<'p>(row: &'p PodRow, pod: &'p Pod) -> impl Iterator<Item = Finding> {
         let object = ObjectRef::pod(pod);
         let limit = container.resources.limits.get("memory").map_or_else(|| "none".to_owned(), text);
         let summary = say!("container {} of pod {} was killed for memory (limit {})", container.name, row.name, limit);
-        let remedy = Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
-            .command(format!("kubectl -n {} describe pod {}", row.ns, row.name));
+        let remedy = if row.name.contains("multus") {
+            Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
+                .command(more_memory(pod, &container.name))
+        } else {
+            Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
+                .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
+        };
         let evidence = Evidence::field(&object, format!("last state of container {}", container.name), "OOMKilled");
         let severity = if status.ready { Severity::Warning } else { Severity::Critical };
         let places = (!row.node.is_empty()).then(|| Place::node(&row.node)).into_iter().chain(daemon_of(row));
@@ -86,9 +89,23 @@ fn oom<'p>(row: &'p PodRow, pod: &'p Pod) -> impl Iterator<Item = Finding> {
     })
 }
 
+/// Gives a container of a DaemonSet twice the limit that was too small, and no less than what the issues of
+/// Multus found to do.
+pub(crate) fn more_memory(pod: &Pod, name: &str) -> String {
+    const LEAST: u64 = 256;
+    let container = pod.spec.containers.iter().find(|container| container.name == name);
+    let limit = container.and_then(|it| bytes(&text(it.resources.limits.get("memory")?)));
+    let limit = limit.map_or(LEAST, |limit| (2.0 * limit / MIB) as u64).max(LEAST);
+    let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
+    format!("kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory={limit}Mi", pod.metadata.namespace)
+}
+
 fn too_small(cluster: &CephCluster) -> impl Iterator<Item = Finding> {
-    MINIMUM.iter().filter_map(|(daemon, minimum)| {
-        let limit = cluster.spec.resources.get(*daemon)?.pointer("/limits/memory")?;
+    cluster.spec.resources.iter().filter_map(|(daemon, resources)| {
+        // OSDs may have limits by device class, as `osd-nvme`.
+        let is_it = |(name, _): &&(&str, f64)| name == daemon || (*name == "osd" && daemon.starts_with("osd-"));
+        let (_, minimum) = MINIMUM.iter().find(is_it)?;
+        let limit = resources.pointer("/limits/memory")?;
         if bytes(&text(limit))? >= minimum * MIB * SLACK {
             return None;
         }
@@ -102,7 +119,7 @@ fn too_small(cluster: &CephCluster) -> impl Iterator<Item = Finding> {
         ))
         .command(format!("kubectl -n {ns} edit cephcluster {name}"));
         let evidence = Evidence::field(&object, format!("spec.resources.{daemon}.limits.memory"), text(limit));
-        Some(Finding::warning(object, summary, remedy).detail(*daemon).evidence([evidence]))
+        Some(Finding::warning(object, summary, remedy).detail(daemon).evidence([evidence]))
     })
 }
 
@@ -124,41 +141,4 @@ fn small_default(set: &DaemonSet) -> Option<Finding> {
         .command(format!("kubectl -n {ns} edit daemonset {name}"));
     let evidence = Evidence::field(&object, "spec.template.spec.containers[].resources.limits.memory", &limit);
     Some(Finding::info(object, summary, remedy).evidence([evidence]))
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// A Kubernetes quantity of bytes.
-fn bytes(quantity: &str) -> Option<f64> {
-    let at = quantity.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(quantity.len());
-    let (number, unit) = quantity.split_at(at);
-    let factor = match unit {
-        "" => 1.0,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "Ki" => 1024.0,
-        "Mi" => MIB,
-        "Gi" => MIB * 1024.0,
-        "Ti" => MIB * MIB,
-        _ => return None,
-    };
-    number.parse::<f64>().ok().map(|number| number * factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn quantities_are_read() {
-        for (quantity, expected) in [("50Mi", 52_428_800.0), ("2G", 2e9), ("1.5Gi", 1_610_612_736.0), ("1000", 1000.0)]
-        {
-            assert_eq!(bytes(quantity), Some(expected), "{quantity}");
-        }
-        assert_eq!(bytes("much"), None);
-    }
 }

@@ -1,19 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
+use super::clocks::{Wrong, is_off, offsets, raised, said_of, wrong_mons};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::tables::{NodeRow, PodRow};
-use crate::facts::{Facts, Gap, Settled, both};
-use crate::objects::ceph::{TimeSkew, TimeSync};
-use crate::objects::kube::Lease;
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
+use crate::facts::tables::PodRow;
+use crate::facts::{Facts, Gap, Settled, Unknown, both, kinds};
+use crate::objects::ceph::{Health, TimeSync};
 use crate::say;
 
 check! {
     /// # What it looks at
-    /// `ceph time-sync-status`, where the leader of the monitors compares its clock with the others', and the
-    /// Leases in kube-node-lease, which each kubelet renews with its own clock: against this run's clock and
+    /// `ceph time-sync-status`, where the leader of the monitors compares its clock with the others', the health
+    /// code MON_CLOCK_SKEW (muted, it is only mentioned), and the Leases in kube-node-lease, which each kubelet renews with its own clock: against this run's clock and
     /// against the majority of nodes.
     ///
     /// # Why it matters
@@ -34,93 +32,78 @@ check! {
     /// Ceph: rados/configuration/mon-config-ref, "Clock"; rados/operations/health-checks, MON_CLOCK_SKEW;
     /// Rook issues 2286, 4875 and 13465.
     "NODE004" "node-clock-skew" Node,
-    needs: [TimeSync, MonPods, NodeLeases, Nodes],
+    needs: [TimeSync, CephHealth, MonPods, NodeLeases, Nodes],
     explained_by: [],
 }
 
-/// `mon_clock_drift_allowed`
-const DRIFT: f64 = 0.05;
 /// `mon_lease`: from here on monitors fall out of the quorum.
 const LEASE: f64 = 5.0;
-/// A Lease is renewed every ten seconds, and `now` was noted some seconds before it was read.
-const FUTURE: f64 = 10.0;
-/// A Ready node renews within 40 s; one whose Lease looks older has a slow clock.
-const PAST: f64 = -60.0;
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let ceph = both(facts.time_sync().settled(), facts.mon_pods().settled());
     let kube = both(facts.node_leases().settled(), facts.nodes().settled());
-    let ((sync, mons), (leases, nodes)) = both(settled_not_offered(ceph), kube)?;
-    let (mut findings, mut blind) = (Vec::new(), Vec::new());
+    let (told, (leases, nodes)) = both(of_ceph(facts), kube)?;
     let offsets = match (&leases, &nodes) {
         (Ok(leases), Ok(nodes)) => offsets(leases, nodes, facts.now()),
         _ => BTreeMap::new(),
     };
-    if let Some(Ok(sync)) = &sync {
-        let rows: &[PodRow] = if let Some(Ok(rows)) = &mons { rows } else { &[] };
-        findings.extend(wrong_mons(sync).iter().map(|wrong| mon_finding(facts, wrong, rows, &offsets)));
-    }
-    let told: BTreeSet<Place> = findings.iter().flat_map(|finding: &Finding| finding.at.clone()).collect();
-    let alone = offsets
-        .iter()
-        .filter(|(node, offset)| (**offset > FUTURE || **offset < PAST) && !told.contains(&Place::node(node.as_str())));
+    let mut findings = of_mons(facts, &told, &offsets);
+    let known: BTreeSet<Place> = findings.iter().flat_map(|finding: &Finding| finding.at.clone()).collect();
+    let alone =
+        offsets.iter().filter(|(node, offset)| is_off(**offset) && !known.contains(&Place::node(node.as_str())));
     findings.extend(alone.map(|(node, offset)| node_finding(node, *offset)));
-    blind.extend(sync.and_then(Result::err).into_iter().chain(mons.and_then(Result::err)));
-    blind.extend(leases.err().into_iter().chain(nodes.err()));
-    Ok(Answered::judged(findings).blind(blind))
+    Ok(Answered::judged(findings).blind(told.blind).blind(leases.err()).blind(nodes.err()))
 }
 
-type Pair<A, B> = (Option<A>, Option<B>);
+/// What Ceph tells of clocks, and where its monitors are.
+#[derive(Default)]
+struct Told<'s> {
+    sync: Option<&'s TimeSync>,
+    health: Option<&'s Health>,
+    mons: &'s [PodRow],
+    blind: Vec<Unknown>,
+}
 
 /// The provider of an external cluster may keep its answers to itself; the Leases can still be compared.
-fn settled_not_offered<A, B>(pair: Result<(A, B), Gap>) -> Result<Pair<A, B>, Gap> {
-    match pair {
-        Ok((a, b)) => Ok((Some(a), Some(b))),
-        Err(Gap::NotOffered(_)) => Ok((None, None)),
-        Err(gap) => Err(gap),
+fn of_ceph<'s>(facts: &Facts<'s>) -> Result<Told<'s>, Gap> {
+    let ceph = both(facts.time_sync().settled(), facts.ceph_health().settled());
+    let (sync, health, mons) = match both(ceph, facts.mon_pods().settled()) {
+        Ok(((sync, health), mons)) => (sync, health, mons),
+        Err(Gap::NotOffered(_)) => return Ok(Told::default()),
+        Err(gap) => return Err(gap),
+    };
+    let mut told = Told { sync: sync.as_ref().ok().copied(), health: health.as_ref().ok().copied(), ..Told::default() };
+    told.blind.extend(sync.err().into_iter().chain(health.err()));
+    match mons {
+        Ok(mons) => told.mons = mons,
+        Err(unknown) => told.blind.push(unknown),
     }
+    Ok(told)
 }
 
-/// A monitor whose clock is wrong, as far as the others tell.
-struct Wrong<'t> {
-    mon: &'t str,
-    skew: f64,
-    latency: f64,
-    /// The rows that prove it.
-    proof: Vec<(&'t str, &'t TimeSkew)>,
-    is_leader: bool,
+/// By the monitors' own comparison, and what Ceph's health says beyond it.
+fn of_mons(facts: &Facts<'_>, told: &Told<'_>, offsets: &BTreeMap<String, f64>) -> Vec<Finding> {
+    let raised = told.health.and_then(raised);
+    let muted = raised.is_some_and(|code| code.muted);
+    let wrong = told.sync.map(wrong_mons).unwrap_or_default();
+    let compared: Vec<Finding> = wrong.iter().map(|wrong| mon_finding(facts, told, wrong, offsets, muted)).collect();
+    let seen = |mon: &str| wrong.iter().any(|wrong| wrong.mon == mon || wrong.proof.iter().any(|(it, _)| *it == mon));
+    let details = raised.into_iter().flat_map(|code| code.details()).filter_map(|text| Some((text, said_of(text)?)));
+    let more = details.filter(|(_, (mon, _))| !seen(mon)).map(|(text, (mon, skew))| {
+        let summary = say!("clock of {} is {} s off, as Ceph says", host_of(told, mon), format!("{skew:.2}"));
+        let said = Evidence::ceph("health detail", format!("MON_CLOCK_SKEW: {text}"));
+        placed(facts, told, mon, summary, severity(skew, muted)).evidence([said])
+    });
+    compared.into_iter().chain(more).collect()
 }
 
-fn wrong_mons(sync: &TimeSync) -> Vec<Wrong<'_>> {
-    let rows: Vec<(&str, &TimeSkew)> = sync.time_skew_status.iter().map(|(mon, row)| (mon.as_str(), row)).collect();
-    let leader = rows.iter().find(|(_, row)| row.skew == 0.0 && row.latency == 0.0).map(|(mon, _)| *mon);
-    let others: Vec<_> = rows.into_iter().filter(|(mon, _)| Some(*mon) != leader).collect();
-    let skewed: Vec<_> = others.iter().copied().filter(|(_, row)| row.skew.abs() > DRIFT).collect();
-    let Some((_, first)) = skewed.first() else { return Vec::new() };
-    let alike = skewed.iter().all(|(_, row)| (row.skew - first.skew).abs() <= DRIFT.max(first.skew.abs() / 5.0));
-    match leader {
-        Some(mon) if others.len() > 1 && skewed.len() == others.len() && alike => {
-            let latency = skewed.iter().map(|(_, row)| row.latency).fold(0.0, f64::max);
-            vec![Wrong { mon, skew: -first.skew, latency, proof: skewed, is_leader: true }]
-        }
-        _ => skewed
-            .iter()
-            .map(|&(mon, row)| Wrong {
-                mon,
-                skew: row.skew,
-                latency: row.latency,
-                proof: vec![(mon, row)],
-                is_leader: false,
-            })
-            .collect(),
-    }
-}
-
-fn mon_finding(facts: &Facts<'_>, wrong: &Wrong<'_>, mons: &[PodRow], offsets: &BTreeMap<String, f64>) -> Finding {
-    let daemon = format!("mon.{}", wrong.mon);
-    let placed = mons.iter().find(|row| row.daemon_id("rook-ceph-mon-") == Some(wrong.mon) && !row.node.is_empty());
-    let node = placed.map(|row| row.node.as_str());
-    let host = node.map_or_else(|| format!("the host of {daemon}"), |node| format!("node {node} ({daemon})"));
+fn mon_finding(
+    facts: &Facts<'_>,
+    told: &Told<'_>,
+    wrong: &Wrong<'_>,
+    offsets: &BTreeMap<String, f64>,
+    muted: bool,
+) -> Finding {
+    let host = host_of(told, wrong.mon);
     let amount = format!("{:.2} s {}", wrong.skew.abs(), if wrong.skew > 0.0 { "fast" } else { "slow" });
     let summary = if wrong.latency >= wrong.skew.abs() / 2.0 {
         say!(
@@ -134,21 +117,44 @@ fn mon_finding(facts: &Facts<'_>, wrong: &Wrong<'_>, mons: &[PodRow], offsets: &
     } else {
         say!("clock of {} is {}", host, amount)
     };
-    let severity = if wrong.skew.abs() >= LEASE { Severity::Critical } else { Severity::Warning };
+    let evidence = wrong.proof.iter().map(|(mon, row)| {
+        Evidence::ceph("time-sync-status", format!("mon.{mon}: skew {:.4} s, latency {:.4} s", row.skew, row.latency))
+    });
+    let lease = node_of(told, wrong.mon).and_then(|node| Some((node, *offsets.get(node)?)));
+    let lease = lease.filter(|(_, offset)| *offset > 0.0).map(|(node, offset)| lease_evidence(node, offset));
+    placed(facts, told, wrong.mon, summary, severity(wrong.skew, muted)).evidence(evidence.chain(lease))
+}
+
+/// A mute says that somebody knows; but past the lease the quorum itself is at stake.
+fn severity(skew: f64, muted: bool) -> Severity {
+    match skew.abs() >= LEASE {
+        true => Severity::Critical,
+        false if muted => Severity::Info,
+        false => Severity::Warning,
+    }
+}
+
+fn node_of<'s>(told: &Told<'s>, mon: &str) -> Option<&'s str> {
+    let is_it = |row: &&PodRow| row.daemon_id("rook-ceph-mon-") == Some(mon) && !row.node.is_empty();
+    told.mons.iter().find(is_it).map(|row| row.node.as_str())
+}
+
+fn host_of(told: &Told<'_>, mon: &str) -> String {
+    node_of(told, mon).map_or_else(|| format!("the host of mon.{mon}"), |node| format!("node {node} (mon.{mon})"))
+}
+
+fn placed(facts: &Facts<'_>, told: &Told<'_>, mon: &str, summary: Text, severity: Severity) -> Finding {
+    let node = node_of(told, mon);
     let object = match (node, facts.cluster()) {
         (Some(node), _) => ObjectRef::node(node),
         (None, Ok(cluster)) => ObjectRef::cluster(cluster),
         (None, Err(_)) => ObjectRef::node(""),
     };
-    let evidence = wrong.proof.iter().map(|(mon, row)| {
-        Evidence::ceph("time-sync-status", format!("mon.{mon}: skew {:.4} s, latency {:.4} s", row.skew, row.latency))
-    });
-    let lease = node.and_then(|node| Some((node, *offsets.get(node)?))).filter(|(_, offset)| *offset > 0.0);
-    let lease = lease.map(|(node, offset)| lease_evidence(node, offset));
-    Finding::new(severity, object, summary, remedy(&host))
-        .detail(daemon)
-        .at([Place::daemon("mon", wrong.mon)].into_iter().chain(node.map(Place::node)))
-        .evidence(evidence.chain(lease))
+    Finding::new(severity, object, summary, remedy(&host_of(told, mon))).detail(format!("mon.{mon}")).at([
+        Place::daemon("mon", mon),
+    ]
+    .into_iter()
+    .chain(node.map(Place::node)))
 }
 
 fn node_finding(node: &str, offset: f64) -> Finding {
@@ -161,7 +167,7 @@ fn node_finding(node: &str, offset: f64) -> Finding {
 }
 
 fn lease_evidence(node: &str, offset: f64) -> Evidence {
-    let object = ObjectRef::new(crate::facts::kinds::LEASE, "kube-node-lease", node);
+    let object = ObjectRef::new(kinds::LEASE, "kube-node-lease", node);
     let side = if offset > 0.0 { "in the future" } else { "ago" };
     Evidence::field(&object, "spec.renewTime", format!("{:.1} s {side}", offset.abs()))
 }
@@ -174,47 +180,4 @@ fn remedy(host: &str) -> Remedy {
     .command("chronyc tracking")
     .command("chronyc sources -v")
     .command("chronyc makestep")
-}
-
-/// How far in the future each Ready node's Lease was renewed. If most are off, it is this run's clock that is
-/// wrong, and nodes are compared with the middle one.
-fn offsets(leases: &[Lease], nodes: &[NodeRow], now: Timestamp) -> BTreeMap<String, f64> {
-    let ready = |name: &str| nodes.iter().any(|node| node.name == name && node.is_ready());
-    let offset = |lease: &Lease| Some(lease.spec.renew_time?.duration_since(now).as_secs_f64());
-    let leases = leases.iter().filter(|lease| ready(&lease.metadata.name));
-    let mut all: BTreeMap<String, f64> =
-        leases.filter_map(|lease| Some((lease.metadata.name.clone(), offset(lease)?))).collect();
-    let mut sorted: Vec<f64> = all.values().copied().collect();
-    sorted.sort_by(f64::total_cmp);
-    // Of two nodes nobody can say which is wrong.
-    let Some(middle) = sorted.get(sorted.len() / 2).copied().filter(|_| sorted.len() > 2) else {
-        return BTreeMap::new();
-    };
-    if !(PAST..=FUTURE).contains(&middle) {
-        all.values_mut().for_each(|offset| *offset -= middle);
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sync(rows: &[(&str, f64, f64)]) -> TimeSync {
-        let row = |skew: f64, latency: f64| TimeSkew { skew, latency, health: String::new() };
-        TimeSync { time_skew_status: rows.iter().map(|(mon, s, l)| ((*mon).to_owned(), row(*s, *l))).collect() }
-    }
-
-    #[test]
-    fn the_leader_is_wrong_when_all_others_differ_alike() {
-        let wrong = |rows: &[(&str, f64, f64)]| -> Vec<String> {
-            wrong_mons(&sync(rows)).iter().map(|wrong| format!("{} {:+.1}", wrong.mon, wrong.skew)).collect()
-        };
-        let leader = ("a", 0.0, 0.0);
-        assert_eq!(wrong(&[leader, ("b", 0.0, 0.001), ("c", 1.5, 0.001)]), ["c +1.5"]);
-        assert_eq!(wrong(&[leader, ("b", 1.5, 0.001), ("c", 1.49, 0.001)]), ["a -1.5"]);
-        assert_eq!(wrong(&[leader, ("b", 1.5, 0.001), ("c", -0.4, 0.001)]), ["b +1.5", "c -0.4"]);
-        assert_eq!(wrong(&[leader, ("b", 1.5, 0.001)]), ["b +1.5"]);
-        assert!(wrong(&[leader, ("b", 0.04, 0.001), ("c", -0.05, 0.001)]).is_empty());
-    }
 }

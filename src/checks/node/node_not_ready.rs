@@ -1,7 +1,9 @@
-use super::{daemon_of, rook_pods};
+use std::collections::BTreeSet;
+
+use super::{bound_to, daemon_of, rook_pods, unplaced};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::tables::{NodeRow, PodRow};
+use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::{Condition, Node, condition};
 use crate::say;
@@ -38,21 +40,21 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed());
     }
     let objects = facts.each(down.iter().copied(), |facts, row| facts.object::<Node>("", &row.name));
-    let (pods, objects) = both(rook_pods(facts), objects)?;
+    let ((pods, waiting), objects) = both(both(rook_pods(facts), unplaced(facts)), objects)?;
     let findings = down.iter().map(|row| {
         let node = objects.seen.iter().find(|(seen, _)| seen.name == row.name).and_then(|(_, node)| *node);
         let ready = node.and_then(|node| condition(&node.status.conditions, "Ready"));
-        finding(row, ready, &pods.rows)
+        // Pods that were deleted off a lost node wait for it under new names.
+        let host = node.and_then(|node| node.metadata.labels.get("kubernetes.io/hostname")).unwrap_or(&row.name);
+        let bound = waiting.seen.iter().filter(|(_, pod)| bound_to(pod) == Some(host)).map(|(row, _)| *row);
+        let pods = pods.rows.iter().copied().filter(|pod| pod.node == row.name).chain(bound);
+        finding(row, ready, pods.filter_map(daemon_of).collect())
     });
-    Ok(Answered::judged(findings.collect()).blind(pods.blind).blind(objects.blind))
+    Ok(Answered::judged(findings.collect()).blind(waiting.blind).blind(objects.blind))
 }
 
-fn finding(row: &NodeRow, ready: Option<&Condition>, pods: &[&PodRow]) -> Finding {
+fn finding(row: &NodeRow, ready: Option<&Condition>, daemons: BTreeSet<Place>) -> Finding {
     let object = ObjectRef::node(&row.name);
-    let mut daemons: Vec<Place> =
-        pods.iter().filter(|pod| pod.node == row.name).filter_map(|pod| daemon_of(pod)).collect();
-    daemons.sort();
-    daemons.dedup();
     let carried: Vec<&str> = daemons
         .iter()
         .filter_map(|place| if let Place::Daemon(name) = place { Some(name.as_str()) } else { None })

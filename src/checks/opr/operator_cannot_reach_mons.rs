@@ -52,6 +52,8 @@ const FAILURES: &[&str] = &[
 const TIMEOUT: &str = "exec timeout waiting for process ceph to return";
 const LOOKING: &str = "mons running: [";
 const SUCCESSES: &[&str] = &["Monitors in quorum:", "done reconciling ceph cluster", "is back in quorum"];
+/// One cause of failures lasts at least so long.
+const LASTING: SignedDuration = SignedDuration::from_mins(2);
 const RECENT: SignedDuration = SignedDuration::from_mins(10);
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -116,7 +118,9 @@ fn failing(log: &Log, now: Timestamp) -> Option<Vec<&LogLine>> {
         lines.iter().copied().filter(|line| texts.iter().any(|text| line.text.contains(text))).collect()
     };
     let (failures, timeouts, looks) = (with(FAILURES), with(&[TIMEOUT]), with(&[LOOKING]));
-    if failures.len() >= 2 {
+    // A monitor that restarts, or the first of a new cluster, costs a question or two within a minute.
+    let span = failures.first().and_then(|newest| Some(newest.at?.duration_since(failures.last()?.at?)));
+    if failures.len() >= 2 && span.is_none_or(|span| span >= LASTING) {
         return Some(failures.into_iter().take(2).collect());
     }
     let waits = timeouts.len() >= 3 && looks.len() >= 3;
@@ -143,7 +147,8 @@ mod tests {
         let with = |more: (i64, &'static str)| [waits.as_slice(), &[more]].concat();
         assert!(failing(&log(&with((1, "op-mon: Monitors in quorum: [a b c]")), now), now).is_none());
         assert!(failing(&log(&[(9, TIMEOUT), (8, TIMEOUT), (7, TIMEOUT)], now), now).is_none());
+        assert!(failing(&log(&[(3, FAILURES[0]), (2, FAILURES[1])], now), now).is_none(), "a restart");
         assert!(failing(&log(&[(90, FAILURES[0]), (89, FAILURES[0])], now), now).is_none());
-        assert!(failing(&log(&[(3, FAILURES[0]), (2, FAILURES[1])], now), now).is_some());
+        assert!(failing(&log(&[(4, FAILURES[0]), (2, FAILURES[1])], now), now).is_some());
     }
 }

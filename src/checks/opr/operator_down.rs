@@ -47,14 +47,19 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::judged(vec![scaled_down(facts, operator, object)]));
     }
     let available = condition(&operator.status.conditions, "Available");
-    let since = available.filter(|condition| condition.status != "True").and_then(|it| it.last_transition_time);
+    let since = match available {
+        Some(condition) if condition.status == "True" => None,
+        Some(condition) => condition.last_transition_time,
+        // Nobody has looked after this Deployment since it was made.
+        None => operator.metadata.creation_timestamp,
+    };
     if operator.status.ready_replicas > 0 || !older(facts, since, GRACE) {
         return Ok(Answered::passed());
     }
     // Without the pods' rows the finding stands; it only cannot say on which node.
     let pods = facts.operator_pods().settled()?.unwrap_or(&[]);
     let ns = &operator.metadata.namespace;
-    let summary = say!("the operator has no Ready pod since {}", since.map_or("long".to_owned(), |at| ago(facts, at)));
+    let summary = say!("the operator has had no Ready pod for {}", since.map_or(String::new(), |at| ago(facts, at)));
     let remedy =
         Remedy::guided(say!("find out why its pod is not Ready; until then nothing in the cluster heals or changes"))
             .command(format!("kubectl -n {ns} describe pod -l app={OPERATOR}"))

@@ -35,7 +35,7 @@ check! {
     explained_by: [
         (opr::operator_cannot_reach_mons, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
         (net::nad_default_route, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
-        (net::multus_missing, Cluster),
+        (net::multus_missing, Cluster), (node::cluster_dns_failing, Cluster),
     ],
 }
 
@@ -59,6 +59,8 @@ const MEANINGS: &[(&str, &str)] = &[
     ("failed the ceph version check", "the image's version could not be read or is not supported"),
     ("no matches for kind", "the CRDs are older than the operator"),
     ("is forbidden", "the operator's service account lacks a permission, often after an upgrade"),
+    ("no such host", "a name does not resolve: the cluster's DNS, or the object store's Service"),
+    ("server misbehaving", "a name does not resolve: the cluster's DNS"),
     ("failed to schedule", "there is no node for a pod"),
     ("timed out", "a Ceph command got no answer"),
     ("context deadline exceeded", "a request got no answer in time"),

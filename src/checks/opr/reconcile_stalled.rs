@@ -3,7 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{OPERATOR, ago, older, operator_log};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
-use crate::facts::{Facts, Gap, Log};
+use crate::facts::{Facts, Gap, Log, Settled};
 use crate::objects::kube::condition;
 use crate::objects::rook::{CephCluster, HealthTimer};
 use crate::say;
@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: CephCluster `status` (phase, message, observedGeneration, ceph.lastChecked), pkg/operator/ceph/controller.
     "OPR005" "reconcile-stalled" Opr,
-    needs: [Discovery, CephClusters, OperatorPods, Logs],
+    needs: [Discovery, CephClusters, OperatorPods, Logs, CephStatus],
     explained_by: [
         (opr::operator_down, Cluster), (opr::operator_cannot_reach_mons, Cluster), (opr::reconcile_failing, Cluster),
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (net::nad_default_route, Cluster),
@@ -63,10 +63,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::NotApplicable("the CephCluster is being deleted"));
     }
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
-    let mut findings: Vec<Finding> =
-        [unseen(facts, cluster, &object), behind(facts, cluster, &object)].into_iter().flatten().collect();
-    findings.extend(stuck(facts, cluster, &object)?);
-    Ok(Answered::judged(findings.into_iter().take(1).collect()))
+    // One sign is enough, and does not wait for what the next would read.
+    for sign in [unseen, behind, stuck] {
+        if let Some(finding) = sign(facts, cluster, &object)? {
+            return Ok(Answered::judged(vec![finding]));
+        }
+    }
+    Ok(Answered::passed())
 }
 
 /// At one stage for long, with no step forward in the log.
@@ -92,36 +95,36 @@ fn moved(log: &Log, now: Timestamp) -> bool {
 }
 
 /// A change of the spec that nobody picked up. An operator that works on it says Progressing.
-fn behind(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Option<Finding> {
-    let observed = cluster.status.observed_generation.filter(|observed| *observed < cluster.metadata.generation)?;
-    let changed = cluster.metadata.written_by(&["f:spec"])?.time;
+fn behind(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Result<Option<Finding>, Gap> {
+    let wanted = cluster.metadata.generation;
+    let Some(observed) = cluster.status.observed_generation.filter(|observed| *observed < wanted) else {
+        return Ok(None);
+    };
+    let changed = cluster.metadata.written_by(&["f:spec"]).and_then(|writer| writer.time);
     if cluster.status.phase == "Progressing" || !older(facts, changed, QUIET) {
-        return None;
+        return Ok(None);
     }
-    let summary = say!(
-        "generation {} of the CephCluster is not reconciled: the operator stands at {}",
-        cluster.metadata.generation,
-        observed
-    );
+    let summary =
+        say!("generation {} of the CephCluster is not reconciled: the operator stands at {}", wanted, observed);
     let evidence = Evidence::field(object, "status.observedGeneration", observed).at(changed);
-    Some(finding(facts, object, summary).ok()?.since(changed).evidence([evidence]))
+    Ok(Some(finding(facts, object, summary)?.since(changed).evidence([evidence])))
 }
 
 /// The operator renews `lastChecked` by a timer, whatever else it does.
-fn unseen(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Option<Finding> {
+fn unseen(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Result<Option<Finding>, Gap> {
     let timer = &cluster.spec.health_check.daemon_health.status;
-    let checked: Timestamp = cluster.status.ceph.last_checked.parse().ok()?;
-    let allowed = STALE.max(interval(timer)?.checked_mul(5)?);
+    let text = &cluster.status.ceph.last_checked;
+    let allowed = interval(timer).and_then(|interval| Some(STALE.max(interval.checked_mul(5)?)));
+    let (Ok(checked), Some(allowed)) = (text.parse::<Timestamp>(), allowed) else { return Ok(None) };
     if timer.disabled || !older(facts, Some(checked), allowed) {
-        return None;
+        return Ok(None);
     }
     let summary = say!(
         "the operator last looked at Ceph {} ago: what the status of its resources says is old",
         ago(facts, checked)
     );
-    let evidence =
-        Evidence::field(object, "status.ceph.lastChecked", &cluster.status.ceph.last_checked).at(Some(checked));
-    Some(finding(facts, object, summary).ok()?.since(Some(checked)).evidence([evidence]))
+    let evidence = Evidence::field(object, "status.ceph.lastChecked", text).at(Some(checked));
+    Ok(Some(finding(facts, object, summary)?.since(Some(checked)).evidence([evidence])))
 }
 
 /// The interval of a health check, a minute if none is set; none if it cannot be read.
@@ -132,7 +135,10 @@ fn interval(timer: &HealthTimer) -> Option<SignedDuration> {
 fn finding(facts: &Facts<'_>, object: &ObjectRef, summary: crate::check::Text) -> Result<Finding, Gap> {
     let ns = &facts.cluster()?.operator_ns;
     let remedy = Remedy::guided(say!("read what the last lines of the operator's log wait for and repair that; if they name nothing and the quorum holds, restart the operator (not while the quorum is lost)"))
-        .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --tail=40"))
-        .command(format!("kubectl -n {ns} rollout restart deploy/{OPERATOR}"));
+        .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --tail=40"));
+    // Without a quorum a new operator only waits again, and forgets its timers.
+    let holds = facts.ceph_status().settled()?.is_ok_and(|status| !status.quorum_names.is_empty());
+    let remedy =
+        if holds { remedy.command(format!("kubectl -n {ns} rollout restart deploy/{OPERATOR}")) } else { remedy };
     Ok(Finding::warning(object.clone(), summary, remedy))
 }

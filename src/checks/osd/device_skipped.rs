@@ -2,6 +2,7 @@ use super::prepare_log::{Device, PrepareLog, Verdict, parse};
 use super::{OsdPods, by_osd};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::ceph::quoted;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, both};
 use crate::objects::rook::Storage;
@@ -86,7 +87,7 @@ fn finding(cluster: &Cluster, pod: &PodRow, log: &PrepareLog<'_>, severity: Seve
     let list = |parts: Vec<String>| parts.join("; ");
     let reasons = list(asked.iter().map(|device| format!("{} ({})", device.name, reason(&device.verdict))).collect());
     let ways = list(asked.iter().map(|device| format!("{}: {}", device.name, way_out(&device.verdict))).collect());
-    let paths: Vec<String> = asked.iter().map(|device| format!("/dev/{}", device.name)).collect();
+    let paths: Vec<String> = asked.iter().map(|device| quoted(&format!("/dev/{}", device.name))).collect();
     let unlisted = log.devices.iter().filter(|device| device.verdict == Verdict::NotListed);
     let unlisted: Vec<&str> = unlisted.map(|device| device.name.as_str()).collect();
     let remedy = Remedy::guided(say!("look at what each device holds, then: {}; then restart the operator", ways))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{OsdPods, by_osd};
+use super::{OsdPods, by_osd, crush_name};
 use crate::facts::{Facts, Gap, Settled, Unknown, both};
 use crate::objects::ceph::{OsdTree, Status, TreeNode};
 
@@ -22,9 +22,31 @@ impl Lost<'_> {
         self.ceph.is_some_and(|osd| osd.reweight == 0.0) && self.pods.is_none()
     }
 
+    /// Marked as destroyed: its number is kept for the disk that replaces it.
+    pub fn is_destroyed(&self) -> bool {
+        self.ceph.is_some_and(|osd| osd.status == "destroyed")
+    }
+
+    /// Its pod was made minutes ago and has not failed: an OSD needs a while until it is up.
+    pub fn is_starting(&self) -> bool {
+        let calm = ["Running", "Pending", "ContainerCreating", "PodInitializing", "Terminating"];
+        self.pods.as_ref().is_some_and(|pods| {
+            let new = pods.rows.iter().any(|row| row.is_new() && row.restarts == 0);
+            new && pods.rows.iter().all(|row| {
+                calm.contains(&row.status.as_str())
+                    || row.status.strip_prefix("Init:").is_some_and(|at| at.contains('/'))
+            })
+        })
+    }
+
     /// The process runs, and Ceph does not hear it.
     pub fn is_unheard(&self) -> bool {
-        self.ceph.is_some() && self.pods.as_ref().is_some_and(OsdPods::is_well)
+        self.ceph.is_some() && !self.is_starting() && self.pods.as_ref().is_some_and(OsdPods::is_well)
+    }
+
+    /// Somebody's intention, or a matter of minutes: taken out of service, replaced, or just starting.
+    pub fn is_planned(&self) -> bool {
+        self.is_retired() || self.is_destroyed() || self.is_starting()
     }
 
     /// The states of its pods: `Pending, Terminating`.
@@ -71,7 +93,7 @@ pub(super) fn look<'s>(facts: &Facts<'s>) -> Result<Sight<'s>, Gap> {
 impl<'s> Sight<'s> {
     fn find(&mut self) {
         let all = self.tree.into_iter().flat_map(|tree| tree.osds().chain(&tree.stray));
-        let ceph: BTreeMap<i64, &TreeNode> = all.filter(|osd| osd.status == "down").map(|osd| (osd.id, osd)).collect();
+        let ceph: BTreeMap<i64, &TreeNode> = all.filter(|osd| osd.is_down()).map(|osd| (osd.id, osd)).collect();
         let not_ready = self.pods.values().filter(|pods| !pods.is_well()).map(|pods| pods.id);
         let ids: BTreeSet<i64> = ceph.keys().copied().chain(not_ready).collect();
         let lost = ids.into_iter().map(|id| {
@@ -100,7 +122,8 @@ impl<'s> Sight<'s> {
     /// How many OSDs a host has.
     pub fn count_on(&self, host: &str) -> usize {
         let pods = self.pods.values().filter(|pods| pods.node() == Some(host)).count();
-        let bucket = self.tree.and_then(|tree| tree.nodes.iter().find(|it| it.kind == "host" && it.name == host));
+        let bucket =
+            self.tree.and_then(|tree| tree.nodes.iter().find(|it| it.kind == "host" && it.name == crush_name(host)));
         pods.max(bucket.map_or(0, |bucket| bucket.children.len()))
     }
 }

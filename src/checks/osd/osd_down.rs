@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lost::{Lost, Sight, look};
-use super::{deployment, names, networks};
+use super::lost_told::{evidence, remedy, summary, while_cordoned};
+use super::{deployment, networks};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
-use crate::checks::ceph::{ceph_command, is_muted};
-use crate::facts::{Cluster, Facts, Gap};
+use crate::check::{Answered, Finding, ObjectRef, Place, Severity};
+use crate::checks::ceph::is_muted;
+use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::rook::CephCluster;
-use crate::say;
 
 check! {
     /// # What it looks at
@@ -20,7 +20,9 @@ check! {
     /// Ceph begins to copy its data elsewhere. OSDs down in two failure domains at once may stop I/O. A pod can
     /// be Running and Ready while Ceph counts the OSD as down: its probe asks the local socket only, so the
     /// network between the OSDs is then the suspect. An OSD that is down and out and has no pod was taken out
-    /// of service and is information.
+    /// of service and is information; on a node that is cordoned and Ready the OSDs come back with `uncordon`.
+    /// Also information: one that is destroyed, as its number waits for a new disk, and one whose pod was made
+    /// less than five minutes ago and has not failed.
     ///
     /// # Confirm by hand
     /// `ceph osd tree down`, `kubectl -n <ns> get pods -l app=rook-ceph-osd -o wide`, and in the log of a
@@ -33,7 +35,7 @@ check! {
     /// # References
     /// Ceph: "Monitoring OSDs and PGs", health codes OSD_DOWN and OSD_HOST_DOWN. Rook: "Ceph OSD Management".
     "OSD007" "osd-down" Osd,
-    needs: [Discovery, CephClusters, OsdPods, CephStatus, OsdTree, Objects],
+    needs: [Discovery, CephClusters, Nodes, OsdPods, CephStatus, OsdTree, Objects],
     explained_by: [
         (node::node_not_ready, Node),
         (node::node_rebooted, Node),
@@ -41,8 +43,6 @@ check! {
         (node::daemon_unschedulable, Daemon),
         (node::image_pull_failing, Node),
         (net::multus_missing, Cluster),
-        (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node),
         (net::nad_missing, Network),
         (net::nad_default_route, Network),
         (net::nad_host_local_shared, Network),
@@ -64,9 +64,17 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed().blind(sight.blind));
     }
     let severity = severity(&sight);
-    let object = facts.ceph_cluster()?;
-    let findings = together(&sight).iter().map(|osds| finding(cluster, object, &sight, osds, severity)).collect();
-    Ok(Answered::judged(findings).blind(sight.blind))
+    // A cordoned node changes the advice, never the fault.
+    let (object, nodes) = both(facts.ceph_cluster(), facts.nodes().settled())?;
+    let cordoned = nodes.into_iter().flatten().filter(|node| node.is_cordoned() && node.is_ready());
+    let cordoned: BTreeSet<&str> = cordoned.map(|node| node.name.as_str()).collect();
+    let groups = together(&sight);
+    let findings = groups.iter().map(|osds| {
+        let found = finding(cluster, object, &sight, osds, severity);
+        let host = osds.first().map_or("", |osd| osd.host.as_str());
+        if cordoned.contains(host) { while_cordoned(found, host) } else { found }
+    });
+    Ok(Answered::judged(findings.collect()).blind(sight.blind))
 }
 
 /// The OSDs of a node that are all down alike share one finding; others have one each.
@@ -89,7 +97,7 @@ fn together<'r, 's>(sight: &'r Sight<'s>) -> Vec<Vec<&'r Lost<'s>>> {
 
 /// Redundancy covers one failure domain; more than one is an outage or next to it.
 fn severity(sight: &Sight<'_>) -> Severity {
-    let lost = sight.lost.iter().filter(|osd| !osd.is_retired());
+    let lost = sight.lost.iter().filter(|osd| !osd.is_planned());
     let hosts: BTreeSet<&str> = lost.map(|osd| osd.host.as_str()).collect();
     let none_up = sight.status.is_some_and(|status| status.osdmap.num_up_osds == 0);
     if hosts.len() > 1 || none_up { Severity::Critical } else { Severity::Warning }
@@ -103,7 +111,7 @@ fn finding(
     severity: Severity,
 ) -> Finding {
     let muted = sight.status.is_some_and(|status| is_muted(&status.health, "OSD_DOWN"));
-    let context = muted || osds.iter().all(|osd| osd.is_retired());
+    let context = muted || osds.iter().all(|osd| osd.is_planned());
     let severity = if context { Severity::Info } else { severity };
     let host = osds.first().map_or("", |osd| osd.host.as_str());
     let deployments = osds.iter().map(|osd| deployment(&cluster.ns, osd.id));
@@ -122,67 +130,4 @@ fn finding(
         .at(node)
         .at(networks(object, roles))
         .evidence(osds.iter().flat_map(|osd| evidence(cluster, sight, osd)))
-}
-
-fn summary(sight: &Sight<'_>, osds: &[&Lost<'_>], host: &str) -> Text {
-    let host = if host.is_empty() { "an unknown host" } else { host };
-    let names = names(osds.iter().map(|osd| osd.id));
-    let states: BTreeSet<&str> = osds.iter().flat_map(|osd| osd.states()).collect();
-    let states = states.into_iter().collect::<Vec<_>>().join(", ");
-    let down = osds.iter().any(|osd| osd.ceph.is_some());
-    if osds.iter().all(|osd| osd.is_retired()) {
-        say!("down, out and without a pod on {}: {}", host, names)
-    } else if osds.iter().any(|osd| osd.is_unheard()) {
-        say!("down for Ceph on {}, although the pod runs: {}", host, names)
-    } else if down && states.is_empty() {
-        say!("down on {}: {}", host, names)
-    } else if down {
-        say!("down on {}: {} (pod {})", host, names, states)
-    } else if sight.status.is_some() {
-        say!("pod not Ready on {}, though Ceph counts the OSD as up: {} ({})", host, names, states)
-    } else {
-        say!("pod not Ready on {}: {} ({})", host, names, states)
-    }
-}
-
-fn evidence(cluster: &Cluster, sight: &Sight<'_>, osd: &Lost<'_>) -> Vec<Evidence> {
-    let ceph = osd.ceph.map(|node| {
-        let within = if node.reweight > 0.0 { "in" } else { "out" };
-        let buckets = ["host", "rack", "zone", "datacenter"].into_iter().filter_map(|kind| {
-            let name = sight.tree?.bucket_of(osd.id, kind)?;
-            Some(format!(", {kind} {name}"))
-        });
-        Evidence::ceph("osd tree", format!("osd.{} down, {within}{}", osd.id, buckets.collect::<String>()))
-    });
-    let rows = osd.pods.iter().flat_map(|pods| pods.rows.iter());
-    ceph.into_iter().chain(rows.map(|row| Evidence::pod_row(row, &cluster.ns))).collect()
-}
-
-fn remedy(cluster: &Cluster, osds: &[&Lost<'_>]) -> Remedy {
-    let ns = &cluster.ns;
-    let tree = ceph_command(cluster, "osd tree down");
-    let first = osds.first();
-    let id = first.map_or(0, |osd| osd.id);
-    let pod = first.and_then(|osd| osd.pods.as_ref()?.rows.first());
-    match pod {
-        None if first.is_some_and(|osd| osd.is_retired()) => {
-            Remedy::advice(say!("nothing, if it was taken out on purpose; else bring its Deployment back")).command(tree)
-        }
-        None if cluster.external => {
-            Remedy::guided(say!("start the OSD again where it runs, outside of this cluster")).command(tree)
-        }
-        None => Remedy::guided(say!("bring the OSD's Deployment back to one replica"))
-            .command(format!("kubectl -n {ns} get deployment rook-ceph-osd-{id}"))
-            .command(tree),
-        Some(_) if first.is_some_and(|osd| osd.is_unheard()) => Remedy::guided(say!(
-            "look for a fault of the storage network: the process runs and its peers do not hear it"
-        ))
-        .command(format!(
-            "kubectl -n {ns} logs deploy/rook-ceph-osd-{id} -c osd | grep -e heartbeat_check -e 'wrongly marked me down'"
-        ))
-        .command(tree),
-        Some(pod) => Remedy::guided(say!("bring the pod back: its events and the log of its OSD say what is missing"))
-            .command(format!("kubectl -n {ns} describe pod {}", pod.name))
-            .command(format!("kubectl -n {ns} logs {} -c osd --tail=50", pod.name)),
-    }
 }

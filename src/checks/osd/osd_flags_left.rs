@@ -1,16 +1,17 @@
+use super::crush_name;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::checks::ceph::{ceph_command, is_muted};
+use crate::checks::ceph::{ceph_command, is_muted, quoted};
 use crate::facts::tables::NodeRow;
-use crate::facts::{Cluster, Facts, Gap, both};
-use crate::objects::ceph::OsdDump;
+use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::objects::ceph::{Health, OsdDump, OsdTree};
 use crate::objects::kube::ConfigMap;
 use crate::say;
 
 check! {
     /// # What it looks at
-    /// Flags in `ceph osd dump`: of the whole cluster, of hosts and other buckets, of device classes and of
-    /// single OSDs. Rook sets `noout` itself on a failure domain that is drained or down and writes that into
+    /// Flags of the whole cluster (OSDMAP_FLAGS), and in `ceph osd dump` those of hosts and other buckets, of
+    /// device classes and of single OSDs (OSD_FLAGS). Rook sets `noout` itself on a failure domain that is drained or down and writes that into
     /// the ConfigMap `rook-ceph-pdbstatemap`; such a flag is not reported. While a node is cordoned somebody
     /// works on it, and the flags of maintenance are information.
     ///
@@ -29,7 +30,7 @@ check! {
     /// Ceph: health codes OSDMAP_FLAGS and OSD_FLAGS. Rook: `disruptionManagement`, ConfigMap
     /// `rook-ceph-pdbstatemap`.
     "OSD011" "osd-flags-left" Osd,
-    needs: [CephStatus, OsdDump, Nodes, Objects],
+    needs: [CephStatus, OsdDump, OsdTree, Nodes, Objects],
     explained_by: [],
 }
 
@@ -39,22 +40,40 @@ const HOLD: &[&str] = &["noout", "noin", "noup", "nodown", "norecover", "nobackf
 const SCRUB: &[&str] = &["noscrub", "nodeep-scrub", "notieragent", "nosnaptrim"];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let (status, nodes) = both(facts.ceph_status(), facts.nodes())?;
-    let codes = &status.health.checks;
-    if !codes.contains_key("OSDMAP_FLAGS") && !codes.contains_key("OSD_FLAGS") {
+    let (status, nodes) = both(facts.ceph_status(), facts.nodes().settled())?;
+    let health = &status.health;
+    if !health.checks.contains_key("OSDMAP_FLAGS") && !health.checks.contains_key("OSD_FLAGS") {
         return Ok(Answered::passed());
     }
     let cluster = facts.cluster()?;
-    let dump = facts.osd_dump()?;
+    // Whether a node is cordoned only softens a finding: flags are told without knowing it.
+    let (nodes, blind) = match nodes {
+        Ok(nodes) => (nodes, None),
+        Err(unknown) => (&[][..], Some(unknown)),
+    };
+    let muted = is_muted(health, "OSDMAP_FLAGS");
+    let whole = softened(whole_cluster(cluster, &raised(health), nodes), muted);
+    if !health.checks.contains_key("OSD_FLAGS") {
+        return Ok(Answered::judged(whole).blind(blind));
+    }
+    let (dump, tree) = match both(facts.osd_dump().settled(), facts.osd_tree().settled())? {
+        (Ok(dump), tree) => (dump, tree),
+        (Err(unknown), _) => return Ok(Answered::judged(whole).blind(blind).blind([unknown])),
+    };
     let mut groups = on_classes_and_osds(cluster, dump);
     for (bucket, flags) in &dump.crush_node_flags {
         if !is_rooks_own(facts, bucket)? {
-            groups.push(on_bucket(cluster, bucket, flags, nodes));
+            groups.push(on_bucket(cluster, bucket, flags, nodes, tree.as_ref().ok().copied()));
         }
     }
-    let whole = softened(whole_cluster(cluster, dump, nodes), is_muted(&status.health, "OSDMAP_FLAGS"));
-    let groups = softened(groups, is_muted(&status.health, "OSD_FLAGS"));
-    Ok(Answered::judged(whole.into_iter().chain(groups).collect()))
+    let groups = softened(groups, is_muted(health, "OSD_FLAGS"));
+    Ok(Answered::judged(whole.into_iter().chain(groups).collect()).blind(blind).blind(tree.err()))
+}
+
+/// The flags that the code names: `noout,norebalance flag(s) set`.
+fn raised(health: &Health) -> Vec<&str> {
+    let message = health.checks.get("OSDMAP_FLAGS").map_or("", |code| code.summary.message.as_str());
+    message.trim_end_matches(" flag(s) set").split(',').map(str::trim).filter(|flag| !flag.is_empty()).collect()
 }
 
 /// Muted flags are somebody's decision.
@@ -65,27 +84,34 @@ fn softened(mut findings: Vec<Finding>, muted: bool) -> Vec<Finding> {
     findings
 }
 
-fn whole_cluster(cluster: &Cluster, dump: &OsdDump, nodes: &[NodeRow]) -> Vec<Finding> {
+fn whole_cluster(cluster: &Cluster, raised: &[&str], nodes: &[NodeRow]) -> Vec<Finding> {
     let cordoned = nodes.iter().find(|node| node.is_cordoned());
-    let kinds =
-        [(PAUSE, "pause", Severity::Critical), (HOLD, "hold", Severity::Warning), (SCRUB, "scrub", Severity::Info)];
-    let found = kinds.into_iter().filter_map(|(known, detail, severity)| {
-        let set: Vec<&str> =
-            known.iter().copied().filter(|flag| dump.flags_set.iter().any(|set| set == flag)).collect();
+    let known = |flag: &&str| [PAUSE, HOLD, SCRUB].iter().any(|flags| flags.contains(flag));
+    // A flag that this tool has never heard of is told in Ceph's word.
+    let others: Vec<&str> = raised.iter().copied().filter(|flag| !known(flag)).collect();
+    let kinds = [
+        (PAUSE, "pause", Severity::Critical),
+        (HOLD, "hold", Severity::Warning),
+        (SCRUB, "scrub", Severity::Info),
+        (&others, "other", Severity::Warning),
+    ];
+    let found = kinds.into_iter().filter_map(|(flags, detail, severity)| {
+        let set: Vec<&str> = flags.iter().copied().filter(|flag| raised.contains(flag)).collect();
         (!set.is_empty()).then(|| {
             let maintained = cordoned.filter(|_| severity == Severity::Warning);
             let severity = if maintained.is_some() { Severity::Info } else { severity };
-            let list = set.join(", ");
+            let (list, is) = (set.join(", "), if set.len() == 1 { "is" } else { "are" });
             let summary = match maintained {
-                Some(node) => say!("{} is set for the whole cluster while node {} is cordoned", list, node.name),
-                None => say!("{} is set for the whole cluster", list),
+                Some(node) => say!("{} {} set for the whole cluster while node {} is cordoned", list, is, node.name),
+                None => say!("{} {} set for the whole cluster", list, is),
             };
-            let unset = set.iter().map(|flag| ceph_command(cluster, &format!("osd unset {}", command_word(flag))));
-            let mut unset: Vec<String> = unset.collect();
+            let words = set.iter().filter(|flag| known(flag)).map(|flag| command_word(flag));
+            let mut unset: Vec<String> =
+                words.map(|flag| ceph_command(cluster, &format!("osd unset {flag}"))).collect();
             unset.dedup();
             finding(severity, ObjectRef::cluster(cluster), summary, unset)
                 .detail(detail)
-                .evidence([Evidence::ceph("osd dump", format!("flags {}", dump.flags_set.join(",")))])
+                .evidence([Evidence::ceph("status", format!("OSDMAP_FLAGS: {} flag(s) set", raised.join(",")))])
         })
     });
     found.collect()
@@ -111,18 +137,27 @@ fn is_rooks_own(facts: &Facts<'_>, bucket: &str) -> Result<bool, Gap> {
     Ok(value("draining-failure-domain") == bucket && value("set-no-out") == "true")
 }
 
-fn on_bucket(cluster: &Cluster, bucket: &str, flags: &[String], nodes: &[NodeRow]) -> Finding {
-    let node = nodes.iter().find(|node| node.name == bucket);
+fn on_bucket(cluster: &Cluster, bucket: &str, flags: &[String], nodes: &[NodeRow], tree: Option<&OsdTree>) -> Finding {
+    let node = nodes.iter().find(|node| crush_name(&node.name) == bucket);
     let list = flags.join(", ");
-    let unset = ceph_command(cluster, &format!("osd unset-group {} {bucket}", flags.join(",")));
+    let unset = ceph_command(cluster, &format!("osd unset-group {} {}", quoted(&flags.join(",")), quoted(bucket)));
     let line = Evidence::ceph("osd dump", format!("crush_node_flags: {bucket} {list}"));
-    let (severity, summary) = match node {
-        Some(node) if node.is_cordoned() => (Severity::Info, say!("{} is set on {}, which is cordoned", list, bucket)),
-        Some(_) => (Severity::Warning, say!("{} is set on {}", list, bucket)),
-        None => (Severity::Warning, say!("{} is set on {}, which is no node of this cluster", list, bucket)),
+    let kind = tree.and_then(|tree| tree.nodes.iter().find(|node| node.name == bucket)).map(|node| node.kind.as_str());
+    let gone = tree.is_some_and(|tree| tree.osds_below(bucket).next().is_none());
+    let (severity, summary) = match (node, kind) {
+        (Some(node), _) if node.is_cordoned() => {
+            (Severity::Info, say!("{} is set on {}, which is cordoned", list, bucket))
+        }
+        (None, Some(kind)) if gone => {
+            (Severity::Warning, say!("{} is set on the {} {}, which has no OSD", list, kind, bucket))
+        }
+        (None, Some(kind)) => (Severity::Warning, say!("{} is set on the {} {}", list, kind, bucket)),
+        _ => (Severity::Warning, say!("{} is set on {}", list, bucket)),
     };
     let found = match node {
-        Some(_) => finding(severity, ObjectRef::node(bucket), summary, vec![unset]).at([Place::node(bucket)]),
+        Some(node) => {
+            finding(severity, ObjectRef::node(&node.name), summary, vec![unset]).at([Place::node(&node.name)])
+        }
         None => finding(severity, ObjectRef::cluster(cluster), summary, vec![unset]).detail(bucket),
     };
     found.evidence([line])
@@ -131,7 +166,7 @@ fn on_bucket(cluster: &Cluster, bucket: &str, flags: &[String], nodes: &[NodeRow
 fn on_classes_and_osds(cluster: &Cluster, dump: &OsdDump) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut add = |name: String, list: String, place: Option<Place>| {
-        let unset = ceph_command(cluster, &format!("osd unset-group {} {name}", list.replace(", ", ",")));
+        let unset = ceph_command(cluster, &format!("osd unset-group {} {}", list.replace(", ", ","), quoted(&name)));
         let summary = say!("{} is set on {}", list, name);
         let line = Evidence::ceph("osd dump", format!("{name} has flags {list}"));
         let new = finding(Severity::Warning, ObjectRef::cluster(cluster), summary, vec![unset]);

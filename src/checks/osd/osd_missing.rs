@@ -2,17 +2,18 @@ use std::collections::BTreeSet;
 
 use super::{OsdPods, by_osd, deployment, names, osd_of_deployment};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
-use crate::checks::ceph::ceph_command;
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::ceph::{ceph_command, is_new};
+use crate::checks::img::is_rolling;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::ceph::TreeNode;
-use crate::objects::rook::Storage;
+use crate::objects::rook::{Device, Storage, StorageNode};
 use crate::say;
 
 check! {
     /// # What it looks at
-    /// How many OSDs are expected and how many are there: the devices that the CephCluster names by node, the
-    /// counts of its device sets, and the OSDs that `ceph osd tree` counts as in, against the Deployments.
+    /// How many OSDs are expected and how many are there: the devices that the CephCluster names by node (with
+    /// `osdsPerDevice`), the counts of its device sets, and the OSDs that `ceph osd tree` counts as in, against the Deployments.
     ///
     /// # Why it matters
     /// A cluster with fewer OSDs than planned is healthy for Ceph and fills up sooner than anybody expects; an
@@ -46,12 +47,17 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         // The operator has not reached the OSDs, which OSD001 reports.
         return Ok(Answered::passed());
     }
-    let storage = &facts.ceph_cluster()?.spec.storage;
+    let object = facts.ceph_cluster()?;
     let osds = by_osd(pods);
-    let few = too_few(cluster, storage, deployed.len(), &osds.values().collect::<Vec<_>>());
+    // While the operator is at work the OSDs are still on their way.
+    let at_work = is_new(object, facts.now()) || is_rolling(object, facts.now());
+    let severity = if at_work { Severity::Info } else { Severity::Warning };
+    let few = too_few(cluster, &object.spec.storage, deployed.len(), &osds.values().collect::<Vec<_>>(), severity);
     match tree {
         Ok(tree) => {
-            let gone = tree.osds().filter(|osd| osd.reweight > 0.0 && !deployed.contains(&osd.id));
+            // A destroyed one waits for its new disk, which OSD007 tells.
+            let gone = tree.osds().filter(|osd| osd.reweight > 0.0 && osd.status != "destroyed");
+            let gone = gone.filter(|osd| !deployed.contains(&osd.id));
             let gone: Vec<&TreeNode> = gone.collect();
             Ok(Answered::judged(few.into_iter().chain(without_deployment(cluster, &gone)).collect()))
         }
@@ -59,20 +65,43 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
 }
 
+/// How many OSDs the devices that are named for a node make.
+fn expected_on(storage: &Storage, node: &StorageNode) -> usize {
+    // A node without a selection of its own has that of the whole cluster.
+    let devices = if node.devices.is_empty() && !node.selects() { &storage.devices } else { &node.devices };
+    let per_device = |device: &Device| {
+        let configs = [&device.config, &node.config, &storage.config];
+        let told = configs.iter().find_map(|config| config.get("osdsPerDevice"));
+        told.and_then(|told| told.as_str().map_or_else(|| told.as_u64(), |text| text.parse().ok())).unwrap_or(1)
+    };
+    devices.iter().map(|device| usize::try_from(per_device(device)).unwrap_or(1)).sum()
+}
+
 /// Fewer OSDs than the CephCluster names devices and claims.
-fn too_few(cluster: &Cluster, storage: &Storage, present: usize, osds: &[&OsdPods<'_>]) -> Option<Finding> {
-    let named: usize = storage.nodes.iter().map(|node| node.devices.len()).sum();
+fn too_few(
+    cluster: &Cluster,
+    storage: &Storage,
+    present: usize,
+    osds: &[&OsdPods<'_>],
+    severity: Severity,
+) -> Option<Finding> {
+    let on = |node: &str| osds.iter().filter(|osd| osd.node() == Some(node)).count();
+    let nodes = storage.nodes.iter().map(|node| (node, on(&node.name), expected_on(storage, node)));
+    let nodes: Vec<(&StorageNode, usize, usize)> = nodes.collect();
     let claims: usize = storage.storage_class_device_sets.iter().map(|set| set.count).sum();
-    let expected = named + claims;
-    if present >= expected {
+    let expected = nodes.iter().map(|(.., expected)| expected).sum::<usize>() + claims;
+    let lacking: usize = nodes.iter().map(|(_, here, expected)| expected.saturating_sub(*here)).sum();
+    let elsewhere = present.saturating_sub(nodes.iter().map(|(_, here, _)| here).sum());
+    // More OSDs on one node do not make up for another, except those that may belong there: OSDs whose pod has
+    // no node now. Those of claims may run on any node.
+    let missing = if claims == 0 { lacking.saturating_sub(elsewhere) } else { expected.saturating_sub(present) };
+    if missing == 0 {
         return None;
     }
-    let on = |node: &str| osds.iter().filter(|osd| osd.node() == Some(node)).count();
-    let short: Vec<_> = storage.nodes.iter().filter(|node| on(&node.name) < node.devices.len()).collect();
+    let short: Vec<_> = nodes.into_iter().filter(|(_, here, expected)| here < expected).collect();
     let object = ObjectRef::cluster(cluster);
-    let lists = short.iter().map(|node| {
-        let (here, listed) = (on(&node.name), node.devices.len());
-        Evidence::field(&object, "spec.storage.nodes", format!("{}: {here} OSDs of {listed} devices", node.name))
+    let lists = short.iter().map(|(node, here, expected)| {
+        Evidence::field(&object, "spec.storage.nodes", format!("{}: {here} OSDs of {expected}", node.name))
     });
     let sets = storage.storage_class_device_sets.iter().filter(|_| short.is_empty());
     let sets = sets.map(|set| {
@@ -80,9 +109,14 @@ fn too_few(cluster: &Cluster, storage: &Storage, present: usize, osds: &[&OsdPod
     });
     let remedy = Remedy::guided(say!("see why the prepare jobs left the devices out"))
         .command(format!("kubectl -n {} logs -l app=rook-ceph-osd-prepare -c provision --tail=-1", cluster.ns));
-    let summary = say!("{} of {} expected OSDs are there", present, expected);
-    let finding = Finding::warning(object.clone(), summary, remedy);
-    Some(finding.at(short.iter().map(|node| Place::node(&node.name))).evidence(lists).evidence(sets))
+    let where_to = short.iter().map(|(node, here, expected)| format!("{} has {here} of {expected}", node.name));
+    let where_to = where_to.collect::<Vec<_>>().join(", ");
+    let summary = match where_to.as_str() {
+        "" => say!("{} of {} expected OSDs are there", present, expected),
+        hosts => say!("{} of {} expected OSDs are missing: {}", missing, expected, hosts),
+    };
+    let finding = Finding::new(severity, object.clone(), summary, remedy);
+    Some(finding.at(short.iter().map(|(node, ..)| Place::node(&node.name))).evidence(lists).evidence(sets))
 }
 
 /// OSDs that Ceph counts as in and that no Deployment runs.

@@ -1,7 +1,7 @@
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text, quote};
 use crate::facts::tables::{JobRow, PodRow};
-use crate::facts::{Facts, Gap, Log, both, kinds};
+use crate::facts::{Cluster, Facts, Gap, Log, both, kinds};
 use crate::say;
 
 check! {
@@ -47,12 +47,17 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let failed: Vec<_> = jobs.iter().filter_map(|job| failure(job, pods)).collect();
     let with_pod = failed.iter().filter_map(|(job, pod)| Some((*job, (*pod)?)));
     let logs = facts.each(with_pod, |facts, (_, pod)| facts.log(&cluster.ns, &pod.name, "provision"))?;
+    // A container that has just started again has not come to its fault; the one before it has.
+    let silent = logs.seen.iter().filter(|((_, pod), log)| pod.restarts > 0 && reason(log).is_none());
+    let before = facts
+        .each(silent.map(|(of, _)| *of), |facts, (_, pod)| facts.previous_log(&cluster.ns, &pod.name, "provision"))?;
     let severity = if osds.is_empty() { Severity::Critical } else { Severity::Warning };
     let findings = failed.iter().map(|(job, pod)| {
-        let log = logs.seen.iter().find(|((of, _), _)| of.name == job.name).map(|(_, log)| *log);
-        finding(&cluster.ns, job, *pod, log, severity)
+        let of_job = before.seen.iter().chain(&logs.seen).filter(|((of, _), _)| of.name == job.name);
+        let log = of_job.map(|(_, log)| *log).find(|log| reason(log).is_some());
+        finding(cluster, job, *pod, log, severity)
     });
-    Ok(Answered::judged(findings.collect()).blind(logs.blind))
+    Ok(Answered::judged(findings.collect()).blind(logs.blind).blind(before.blind))
 }
 
 /// A job that failed, or keeps failing, and its last pod.
@@ -64,7 +69,8 @@ fn failure<'r>(job: &'r JobRow, pods: &'r [PodRow]) -> Option<(&'r JobRow, Optio
     (job.status == "Failed" || unfinished).then_some((job, pod))
 }
 
-fn finding(ns: &str, job: &JobRow, pod: Option<&PodRow>, log: Option<&Log>, severity: Severity) -> Finding {
+fn finding(cluster: &Cluster, job: &JobRow, pod: Option<&PodRow>, log: Option<&Log>, severity: Severity) -> Finding {
+    let ns = &cluster.ns;
     let object = ObjectRef::new(kinds::JOB, ns, &job.name);
     let reason = log.and_then(reason);
     let what = reason.as_ref().map_or_else(|| "no known reason in its log".to_owned(), |(text, ..)| text.to_string());
@@ -80,7 +86,8 @@ fn finding(ns: &str, job: &JobRow, pod: Option<&PodRow>, log: Option<&Log>, seve
     );
     let remedy = Remedy::guided(remedy)
         .command(format!("kubectl -n {ns} logs job/{} -c provision --tail=100", job.name))
-        .command(format!("kubectl -n {ns} delete job {}", job.name));
+        .command(format!("kubectl -n {ns} delete job {}", job.name))
+        .command(format!("kubectl -n {} rollout restart deployment rook-ceph-operator", cluster.operator_ns));
     let state = format!("{} {}", job.status, job.completions);
     let line = reason.and_then(|(_, _, mark)| Some((mark, log?, pod?)));
     Finding::new(severity, object.clone(), summary, remedy)

@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{by_osd, names, networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::{Facts, Gap, Settled, both};
+use crate::checks::ceph::ceph_command;
+use crate::facts::{self, Facts, Gap, Settled};
 use crate::objects::ceph::HealthCheck;
 use crate::say;
 
@@ -48,8 +49,8 @@ struct Pair<'t> {
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let (health, pods) = both(facts.ceph_health(), facts.osd_pods().settled())?;
-    let sides = [("OSD_SLOW_PING_TIME_FRONT", "front"), ("OSD_SLOW_PING_TIME_BACK", "back")];
+    let (health, pods) = facts::both(facts.ceph_health(), facts.osd_pods().settled())?;
+    let sides = [("OSD_SLOW_PING_TIME_FRONT", "public"), ("OSD_SLOW_PING_TIME_BACK", "cluster")];
     let raised: Vec<(&str, &HealthCheck)> =
         sides.iter().filter_map(|(code, side)| Some((*side, health.checks.get(*code)?))).collect();
     if raised.is_empty() {
@@ -71,15 +72,23 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         None if osds.is_empty() => "the OSDs".to_owned(),
         None => names(osds.iter().copied()),
     };
-    let side = raised.iter().map(|(side, _)| *side).collect::<Vec<_>>().join(" and ");
-    let roles = raised.iter().map(|(side, _)| if *side == "front" { "public" } else { "cluster" });
-    let remedy = Remedy::guided(say!("find what slows the {} network towards {}", side, where_to));
-    let remedy = remedy.command("ceph health detail | grep -A10 OSD_SLOW_PING_TIME");
-    let summary = say!("heartbeats on {} are slow towards {}", side, where_to);
-    let finding = Finding::new(severity, ObjectRef::cluster(facts.cluster()?), summary, remedy)
+    let roles: Vec<&str> = raised.iter().map(|(role, _)| *role).collect();
+    // The cluster network alone lifts both sides: one thread of the OSD waits for the other's answers.
+    let (which, both) = match roles.as_slice() {
+        ["public"] => ("the public network (front)", false),
+        ["cluster"] => ("the cluster network (back)", false),
+        _ => ("both networks (front and back)", true),
+    };
+    let cluster = facts.cluster()?;
+    let hint = if both { "; a slow cluster network alone also lifts the public side" } else { "" };
+    let remedy = Remedy::guided(say!("find what slows {} towards {}{}", which, where_to, hint))
+        .command(ceph_command(cluster, "health detail"))
+        .command(ceph_command(cluster, "osd tree"));
+    let summary = say!("heartbeats over {} are slow towards {}", which, where_to);
+    let finding = Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy)
         .at(osds.iter().map(|id| Place::daemon("osd", id)))
         .at(node.map(Place::node))
-        .at(networks(facts.ceph_cluster()?, &roles.collect::<Vec<_>>()))
+        .at(networks(facts.ceph_cluster()?, &roles))
         .evidence(raised.iter().map(|(_, code)| Evidence::ceph("health detail", &code.summary.message)))
         .evidence(pairs.iter().take(4).map(|pair| Evidence::ceph("health detail", pair.text)));
     Ok(Answered::judged(vec![finding]).blind(blind))

@@ -56,9 +56,18 @@ impl PrepareLog<'_> {
             Verdict::Ours | Verdict::NotListed => false,
             _ if by_list(&device.name) => true,
             Verdict::Mounted(_) => false,
+            _ if is_no_disk(&device.name) => false,
             _ => self.listed.is_empty() || self.listed.iter().any(|name| name.starts_with("/dev/disk/")),
         }
     }
+}
+
+/// Optical drives, loop devices and other things that look like disks and that nobody means.
+fn is_no_disk(name: &str) -> bool {
+    let kinds = ["sr", "loop", "zram", "ram", "rbd", "nbd", "fd"];
+    let number =
+        |kind: &&str| name.strip_prefix(*kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    kinds.iter().any(number)
 }
 
 /// Reads the log of a container `provision`.
@@ -181,11 +190,16 @@ mod tests {
             r#"I | cephosd: skipping device "sdc" because it contains a filesystem "ext4""#,
             r#"I | cephosd: skipping device "nvme0n1": ["LVM detected", "Insufficient space (<10 extents) on vgs"]."#,
             r#"I | cephosd: skipping device "sdf" that does not match the device filter/list ([{sd[b-e] 1  0   true false}]). <nil>"#,
+            r#"I | cephosd: skipping device "sr0": ["Insufficient space (<5GB)", "removable"]."#,
+            r#"I | cephosd: skipping device "loop3": ["Insufficient space (<5GB)"]."#,
             r#"I | cephosd: device "sdg" is available."#,
         ]);
         let read = parse(&log);
         let asked: Vec<_> = read.devices.iter().map(|device| (device.name.as_str(), read.is_asked(device))).collect();
-        assert_eq!(asked, [("sda2", false), ("sdc", true), ("nvme0n1", true), ("sdf", false)]);
+        assert_eq!(
+            asked,
+            [("sda2", false), ("sdc", true), ("nvme0n1", true), ("sdf", false), ("sr0", false), ("loop3", false),]
+        );
         let reasons = ["LVM detected", "Insufficient space (<10 extents) on vgs"].map(str::to_owned).to_vec();
         assert_eq!(read.devices[2].verdict, Verdict::Rejected(reasons));
     }

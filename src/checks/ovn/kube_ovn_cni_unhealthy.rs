@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::{OVS_FAULTS, namespace};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
-use crate::checks::net::sandbox::{Blame, Failure, failures};
+use crate::checks::net::sandbox::{Blame, Failure, failures, is_settled};
 use crate::checks::net::{down, last_words, status_evidence, trouble};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
@@ -53,9 +53,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let refused = refused.remove(&pod.spec.node_name);
         findings.push(not_ready(pod, words, refused.as_ref()));
     }
-    for (node, failure) in &refused {
-        findings.extend(pods.iter().find(|pod| pod.node == *node).map(|pod| unreached(ns, pod, failure)));
-    }
+    let up = refused.iter().filter_map(|(node, failure)| Some((pods.iter().find(|pod| pod.node == *node)?, failure)));
+    let opened = facts.each(up, |facts, (row, _)| facts.pod(ns, &row.name))?;
+    blind.extend(opened.blind);
+    let unserved = opened.seen.iter().filter(|(_, pod)| is_settled(pod, facts.now()));
+    findings.extend(unserved.map(|((row, failure), _)| unreached(ns, row, failure)));
     Ok(Answered::judged(findings).blind(blind))
 }
 

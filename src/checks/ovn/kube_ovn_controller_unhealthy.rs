@@ -1,17 +1,19 @@
 use jiff::SignedDuration;
 
-use super::namespace;
+use super::{LOG_ERRORS, namespace};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::net::sandbox::failures;
 use crate::checks::net::{down, last_words, status_evidence, trouble};
-use crate::facts::{Facts, Gap, kinds};
-use crate::objects::kube::{Deployment, Lease, Pod};
+use crate::facts::{Facts, Gap, Settled, kinds};
+use crate::objects::kube::{Deployment, Event, Lease, Pod};
 use crate::say;
 
 check! {
     /// # What it looks at
     /// The pods of the Deployment `kube-ovn-controller`: none Ready, some not Ready or crashing, or none of
-    /// them renewing the leader's Lease while the nodes renew theirs.
+    /// them renewing the leader's Lease while the nodes renew theirs. Pods that hang without an address since
+    /// are named with it.
     ///
     /// # Why it matters
     /// It gives every new pod its address and port. Running pods keep theirs; new ones stay in
@@ -27,7 +29,7 @@ check! {
     /// # References
     /// Kube-OVN: reference, "Components"; cmd/controller (leader election by the Lease kube-ovn-controller).
     "OVN004" "kube-ovn-controller-unhealthy" Ovn,
-    needs: [Discovery, DaemonSets, PodTables, Objects, Logs, NodeLeases],
+    needs: [Discovery, DaemonSets, PodTables, Objects, Logs, NodeLeases, SandboxEvents],
     explained_by: [(ovn::ovn_central_down, Cluster), (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node)],
 }
 
@@ -42,13 +44,24 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let down = down(facts, rows)?;
     let served = rows.iter().any(|row| row.is_well());
-    let told = facts
-        .each(down.seen, |facts, (_, pod)| last_words(facts, pod, "kube-ovn-controller", &["E0", "F0", "panic"]))?;
+    let told = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "kube-ovn-controller", LOG_ERRORS))?;
     let mut findings: Vec<_> = told.seen.into_iter().map(|((_, pod), words)| finding(pod, served, words)).collect();
     if findings.is_empty() && served {
         findings.extend(leaderless(facts, ns)?);
     }
-    Ok(Answered::judged(findings).blind(down.blind))
+    Ok(Answered::judged(with_victims(facts, findings)?).blind(down.blind))
+}
+
+/// The pods that got no address since; where they cannot be seen, the controller's fault stands without them.
+fn with_victims(facts: &Facts<'_>, findings: Vec<Finding>) -> Result<Vec<Finding>, Gap> {
+    if findings.is_empty() {
+        return Ok(findings);
+    }
+    let Ok(failures) = failures(facts).settled()? else { return Ok(findings) };
+    let without = failures.groups.iter().filter(|group| group.error.contains("no address allocated"));
+    let events: Vec<&Event> = without.flat_map(|group| group.events.iter().copied()).collect();
+    let shown = || events.iter().take(3).map(|event| Evidence::event(event));
+    Ok(findings.into_iter().map(|finding| finding.evidence(shown())).collect())
 }
 
 fn absent(facts: &Facts<'_>, ns: &str) -> Result<Answered, Gap> {
@@ -60,7 +73,8 @@ fn absent(facts: &Facts<'_>, ns: &str) -> Result<Answered, Gap> {
         .command(format!("kubectl -n {ns} describe deployment kube-ovn-controller"));
     let evidence = Evidence::field(&object, "pods with app=kube-ovn-controller", "none");
     let summary = say!("kube-ovn-controller has no pod: new pods get no address");
-    Ok(Answered::judged(vec![Finding::critical(object, summary, remedy).evidence([evidence])]))
+    let findings = vec![Finding::critical(object, summary, remedy).evidence([evidence])];
+    Ok(Answered::judged(with_victims(facts, findings)?))
 }
 
 fn finding(pod: &Pod, served: bool, words: Option<Evidence>) -> Finding {

@@ -1,6 +1,7 @@
 use super::namespace;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::checks::net::is_starting;
 use crate::facts::{Facts, Gap, Select, kinds};
 use crate::objects::kube::{Deployment, Pod};
 use crate::say;
@@ -28,7 +29,7 @@ check! {
     /// Kube-OVN: operation manual, "OVN DB backup and recovery"; kube-ovn #3919, #1575.
     "OVN001" "ovn-central-down" Ovn,
     needs: [Discovery, DaemonSets, Objects],
-    explained_by: [(node::node_not_ready, Node)],
+    explained_by: [(node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node)],
 }
 
 const LEADERS: [(&str, &str); 3] = [
@@ -43,6 +44,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let pods = facts.list::<Pod>(Some(ns), Select::label("app=ovn-central"))?;
     if pods.is_empty() && facts.object::<Deployment>(ns, "ovn-central")?.is_none() {
         return Ok(Answered::NotApplicable("ovn-central does not run in this cluster"));
+    }
+    // A restart of the pods, or of the only one, is over in a moment.
+    if pods.iter().any(|pod| is_starting(pod, facts.now())) {
+        return Ok(Answered::passed());
     }
     let faults: Vec<(String, String)> = LEADERS.iter().filter_map(|(what, label)| fault(what, label, pods)).collect();
     Ok(Answered::judged(if faults.is_empty() { Vec::new() } else { vec![finding(ns, &faults, pods)] }))

@@ -1,14 +1,15 @@
-use super::namespace;
+use super::{LOG_ERRORS, namespace};
 use crate::check;
-use crate::check::{Answered, Finding, ObjectRef, Place, Remedy};
-use crate::checks::net::{down, status_evidence, trouble};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::checks::net::{down, last_words, status_evidence, trouble};
 use crate::facts::{Facts, Gap};
 use crate::objects::kube::Pod;
 use crate::say;
 
 check! {
     /// # What it looks at
-    /// The pods of the DaemonSet `kube-ovn-pinger`, node by node: not Ready, or crashing.
+    /// The pods of the DaemonSet `kube-ovn-pinger`, node by node: not Ready, or crashing; and then the
+    /// last error of its log.
     ///
     /// # Why it matters
     /// The pinger has no task but to try the pod network of its node. Where it does not even start, other pods
@@ -23,7 +24,7 @@ check! {
     /// # References
     /// Kube-OVN: operation manual, "kubectl-ko plugin"; reference, "kube-ovn-pinger".
     "OVN005" "pinger-failing" Ovn,
-    needs: [Discovery, DaemonSets, PodTables, Objects],
+    needs: [Discovery, DaemonSets, PodTables, Objects, Logs],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Node), (net::sandbox_failing, Node),
@@ -37,11 +38,12 @@ check! {
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
     let down = down(facts, facts.pods_where(ns, "app=kube-ovn-pinger")?)?;
-    let findings = down.seen.iter().map(|(_, pod)| finding(pod)).collect();
+    let told = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "pinger", LOG_ERRORS))?;
+    let findings = told.seen.into_iter().map(|((_, pod), words)| finding(pod, words)).collect();
     Ok(Answered::judged(findings).blind(down.blind))
 }
 
-fn finding(pod: &Pod) -> Finding {
+fn finding(pod: &Pod, words: Option<Evidence>) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
     let (how, status) = trouble(pod);
     let remedy = Remedy::advice(say!("the pinger only shows that the pod network of {} fails: see its events", node))
@@ -50,4 +52,5 @@ fn finding(pod: &Pod) -> Finding {
         .at([Place::node(node)])
         .since(pod.unready_since())
         .evidence(status.map(|status| status_evidence(pod, status)))
+        .evidence(words)
 }

@@ -3,7 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{OVS_FAULTS, namespace};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
-use crate::checks::net::{multus_daemon_sets, pod_label};
+use crate::checks::net::multus_daemon_sets;
 use crate::checks::node::{Boot, boots};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Log, LogLine, Settled, Unknown, both};
@@ -116,18 +116,18 @@ fn finding(ns: &str, suspect: &Suspect<'_>, line: &Evidence, multus: &[&DaemonSe
         )
     };
     let mut remedy = Remedy::guided(say!(
-        "delete the ovs-ovn pod of {} only, and wait; the pods of the node then start by themselves. First: ovn-central has its leaders, the monitors have quorum without this node, PGs are active. Another node only after this one is well and PGs are clean",
-        node
+        "delete the ovs-ovn pod of {} only, and wait; the pods of the node then start by themselves. First: ovn-central has its leaders, the monitors have quorum without this node, PGs are active. If kube-ovn-cni ({}) or Multus there is not Ready after that, delete its pod as well. Another node only after this one is well and PGs are clean",
+        node,
+        cni_name
     ))
     .command(format!("kubectl -n {ns} get pods -l app=ovn-central -L ovn-nb-leader,ovn-sb-leader,ovn-northd-leader"))
     .command(format!("kubectl -n {ns} delete pod {}", ovs.name))
     .command(wait("ovs"))
-    .command(wait("kube-ovn-cni"))
-    .command(format!("kubectl -n {ns} delete pod {cni_name}  # only if it is still not Ready then"));
+    .command(wait("kube-ovn-cni"));
     if let Some(multus) = multus.first() {
-        let label = pod_label(multus);
+        let label = multus.pod_labels();
         remedy = remedy.command(format!(
-            "kubectl -n {} delete pod -l {label} --field-selector spec.nodeName={node}  # only if Multus still crashes then",
+            "kubectl -n {} get pods -l {label} -o wide --field-selector spec.nodeName={node}",
             multus.metadata.namespace
         ));
     }

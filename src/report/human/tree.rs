@@ -3,20 +3,26 @@
 use std::collections::BTreeSet;
 
 use super::page::{Ink, Page};
-use super::severity;
+use super::{Look, severity};
 use crate::report::{Finding, Report};
 
 /// Lines of a tree; more are counted, not shown.
 const LINES: usize = 60;
 
-/// Draws the consequences of a root, and adds them to what was shown.
-pub(super) fn draw<'r>(page: &mut Page, report: &'r Report, root: &'r Finding, shown: &mut BTreeSet<&'r str>) {
+/// Draws the consequences of a root, and adds them to what was shown; at length with what to do about each.
+pub(super) fn draw<'r>(
+    page: &mut Page,
+    report: &'r Report,
+    root: &'r Finding,
+    shown: &mut BTreeSet<&'r str>,
+    look: Look,
+) {
     let total = below(report, root).len();
     if total == 0 {
         return;
     }
     page.label(&format!("Explains {}", super::plural(total, "finding")));
-    let mut tree = Tree { page, report, shown, drawn: 0 };
+    let mut tree = Tree { page, report, shown, drawn: 0, verbose: look.verbose };
     tree.branch(root, "    ");
     let more = tree.drawn.saturating_sub(LINES);
     if more > 0 {
@@ -30,6 +36,7 @@ struct Tree<'p, 'r> {
     shown: &'p mut BTreeSet<&'r str>,
     /// Lines that were drawn, or would have been.
     drawn: usize,
+    verbose: bool,
 }
 
 impl<'r> Tree<'_, 'r> {
@@ -73,6 +80,13 @@ impl<'r> Tree<'_, 'r> {
         let indent = " ".repeat(mark.chars().count() + effect.code.len() + 2);
         let rest = format!("{trunk}{}{indent}", if last { "   " } else { "│  " });
         self.page.hang_below(&first, &[(Ink::Dim, &rest)], Ink::Plain, &format!("{}{because}", effect.summary));
+        if self.verbose {
+            let below = [(Ink::Dim, rest.as_str())];
+            self.page.hang_below(&below, &below, Ink::Dim, &format!("remedy: {}", effect.remedy.summary));
+            for command in &effect.remedy.commands {
+                self.page.hang_unwrapped(&below, Ink::Command, command);
+            }
+        }
     }
 }
 

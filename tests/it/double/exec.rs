@@ -18,6 +18,15 @@ pub(super) struct Command {
     words: Vec<String>,
 }
 
+impl Command {
+    /// The namespace of the CephCluster that is asked: the operator may live in another than the cluster that
+    /// its configuration file names.
+    fn cluster(&self) -> &str {
+        let conf = self.words.iter().find_map(|word| word.split_once("/var/lib/rook/"));
+        conf.and_then(|(_, path)| path.split('/').next()).unwrap_or(&self.ns)
+    }
+}
+
 /// What a command leaves behind.
 #[derive(Debug, Default)]
 struct Ran {
@@ -71,7 +80,13 @@ impl Server {
             return Err(Answer::bad_request(&format!("pod {} does not have a host assigned", target.name)));
         }
         let words = asked.query.iter().filter(|(key, _)| key == "command").map(|(_, word)| word.clone()).collect();
-        Ok(Command { ns: target.ns.clone().unwrap_or_default(), pod: target.name.clone(), container, words })
+        let command = Command { ns: target.ns.clone().unwrap_or_default(), pod: target.name.clone(), container, words };
+        // Where the recording was refused its Ceph commands, exec itself is.
+        let status = Fact::Ceph { ns: command.cluster().to_owned(), command: CephCommand::Status };
+        match self.bundle.fetch(&status).await {
+            Err(why @ Why::Forbidden(_)) => Err(super::lists::unknown(&why, target)),
+            _ => Ok(command),
+        }
     }
 
     /// Streams stdout (1), stderr (2) and at last the status (3).
@@ -110,9 +125,7 @@ impl Server {
             let name = file_name(&format!("ceph {}", words.join(" ")));
             return self.recorded(&format!("rookdoctor/exec/{ns}/{pod}/{container}/{name}"), limited);
         }
-        // The operator may live in another namespace than the cluster that its configuration file names.
-        let conf = command.words.iter().find_map(|word| word.split_once("/var/lib/rook/"));
-        let ns = conf.and_then(|(_, path)| path.split('/').next()).unwrap_or(ns);
+        let ns = command.cluster();
         let is_json = words.iter().any(|word| word.starts_with("json") || word.starts_with("--format=json"));
         let words: Vec<&str> = words.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
         self.ceph(ns, &words, is_json, limited).await
