@@ -65,7 +65,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             let is_left = row.status == "Released" || row.status == "Failed";
             let object = ObjectRef::new(kinds::PERSISTENT_VOLUME, "", name);
             let claim = (!row.claim.is_empty()).then(|| row.claim.clone());
-            is_left.then_some(Failing { object, class, event: *event, claim })
+            is_left.then_some(Failing { object, class, event, claim })
         });
         findings.extend(by_cause(failing, "deleted"));
     }
@@ -76,7 +76,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let class = *classes.get(claim.spec.storage_class_name.as_str())?;
         let meta = &claim.metadata;
         let name = format!("{}/{}", meta.namespace, meta.name);
-        Some(Failing { object: ObjectRef::of::<Claim>(meta), class, event: *event, claim: Some(name) })
+        Some(Failing { object: ObjectRef::of::<Claim>(meta), class, event, claim: Some(name) })
     });
     findings.extend(by_cause(growing, "resized"));
     Ok(Answered::judged(findings).blind(claims.blind))
