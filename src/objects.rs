@@ -2,6 +2,8 @@
 //! ones take their default, so that older and newer servers both parse.
 
 pub mod ceph;
+pub mod ceph_csi;
+pub mod csi_addons;
 pub mod kube;
 pub mod kube_ovn;
 pub mod multus;

@@ -1,17 +1,27 @@
 //! CSI.
 
+pub mod backend_missing;
 pub(crate) mod clash;
+pub mod client_fenced;
+pub mod cluster_config_stale;
 pub mod controller_unhealthy;
 pub mod csi_addons_port_conflict;
+pub mod csi_operator_down;
+pub mod driver_missing;
+pub mod driver_name_mismatch;
+pub mod driver_not_registered;
 pub(crate) mod errors;
 pub mod host_port_conflict;
 pub mod mount_failing;
 pub mod node_plugin_unhealthy;
 pub(crate) mod ports;
 pub mod provisioning_failing;
+pub mod secret_reference_broken;
+pub mod two_layouts;
+pub mod volume_operation_failing;
 pub mod volume_stuck_attached;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -46,6 +56,18 @@ impl<'s> Plugin<'s> {
     pub fn driver(&self) -> &'s str {
         let told = self.template.spec.containers.iter().find_map(|container| container.flag("--drivername"));
         told.unwrap_or(&self.metadata.name)
+    }
+
+    /// Whether it serves volumes of `rbd` or `cephfs`, in either layout.
+    pub fn is_of_family(&self, family: &str) -> bool {
+        let name = &self.metadata.name;
+        name.starts_with(&format!("csi-{family}plugin")) || name.contains(&format!(".{family}.csi.ceph.com-"))
+    }
+
+    /// Whether it mounts: not one of the helpers that CSI-Addons and Multus add as DaemonSets.
+    pub fn is_node_plugin(&self) -> bool {
+        let name = &self.metadata.name;
+        !self.is_controller() && !name.ends_with("-csi-addons") && !name.contains("plugin-holder-")
     }
 
     pub fn owns(&self, row: &PodRow) -> bool {
@@ -83,7 +105,12 @@ pub(crate) fn plugins<'s>(facts: &Facts<'s>) -> Result<Vec<Plugin<'s>>, Gap> {
         ready: node_plugin.status.number_ready,
     });
     let is_ours = |plugin: &Plugin<'_>| plugin.metadata.namespace == *ns && is_plugin(&plugin.metadata.name);
-    Ok(controllers.chain(node_plugins).filter(is_ours).collect())
+    let found: Vec<Plugin<'s>> = controllers.chain(node_plugins).filter(is_ours).collect();
+    if found.is_empty() {
+        // Where the operators cannot be read their namespace is only guessed, and nothing can be said of it.
+        facts.operators()?;
+    }
+    Ok(found)
 }
 
 /// Rook's own names, and those that the ceph-csi-operator makes from the name of the driver.
@@ -107,6 +134,12 @@ pub(crate) fn driver_object(driver: &str) -> ObjectRef {
 pub(crate) fn ceph_classes<'s>(facts: &Facts<'s>) -> Result<BTreeMap<&'s str, &'s StorageClass>, Gap> {
     let classes = facts.storage_classes()?.iter().filter(|class| is_ceph_driver(&class.provisioner));
     Ok(classes.map(|class| (class.metadata.name.as_str(), class)).collect())
+}
+
+/// StorageClasses as objects: what a claim that fails shares with the reason why it does.
+pub(crate) fn class_objects<'c>(classes: impl IntoIterator<Item = &'c StorageClass>) -> Vec<ObjectRef> {
+    let names: BTreeSet<&str> = classes.into_iter().map(|class| class.metadata.name.as_str()).collect();
+    names.into_iter().map(|name| ObjectRef::new(kinds::STORAGE_CLASS, "", name)).collect()
 }
 
 /// The CephFilesystem that volumes of this class lie in.

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
-use crate::objects::{kube, kube_ovn, multus, rook};
+use crate::objects::{ceph_csi, csi_addons, kube, kube_ovn, multus, rook};
 
 type Parsed = Box<dyn Any + Send + Sync>;
 
@@ -135,11 +135,16 @@ kinds! {
     LEASE: kube::Lease = "coordination.k8s.io" "v1" "leases" "Lease" true;
     DISRUPTION_BUDGET: kube::DisruptionBudget = "policy" "v1" "poddisruptionbudgets" "PodDisruptionBudget" true;
     STORAGE_CLASS: kube::StorageClass = "storage.k8s.io" "v1" "storageclasses" "StorageClass" false;
+    CSI_DRIVER: kube::CsiDriver = "storage.k8s.io" "v1" "csidrivers" "CSIDriver" false;
+    CSI_NODE: kube::CsiNode = "storage.k8s.io" "v1" "csinodes" "CSINode" false;
     VOLUME_ATTACHMENT: kube::VolumeAttachment = "storage.k8s.io" "v1" "volumeattachments" "VolumeAttachment" false;
     CEPH_CLUSTER: rook::CephCluster = "ceph.rook.io" "v1" "cephclusters" "CephCluster" true;
     BLOCK_POOL: rook::BlockPool = "ceph.rook.io" "v1" "cephblockpools" "CephBlockPool" true;
     FILESYSTEM: rook::Filesystem = "ceph.rook.io" "v1" "cephfilesystems" "CephFilesystem" true;
     OBJECT_STORE: rook::ObjectStore = "ceph.rook.io" "v1" "cephobjectstores" "CephObjectStore" true;
+    CEPH_CONNECTION: ceph_csi::CephConnection = "csi.ceph.io" "v1" "cephconnections" "CephConnection" true;
+    CLIENT_PROFILE: ceph_csi::ClientProfile = "csi.ceph.io" "v1" "clientprofiles" "ClientProfile" true;
+    NETWORK_FENCE: csi_addons::NetworkFence = "csiaddons.openshift.io" "v1alpha1" "networkfences" "NetworkFence" false;
     NETWORK_ATTACHMENT: multus::NetworkAttachment = "k8s.cni.cncf.io" "v1" "network-attachment-definitions" "NetworkAttachmentDefinition" true;
     SUBNET: kube_ovn::Subnet = "kubeovn.io" "v1" "subnets" "Subnet" false;
 }

@@ -116,6 +116,12 @@ reads! {
     PressureEvents: pressure_events -> list<kube::Event> = |_| Some(events("reason=EvictionThresholdMet"));
     /// events FailedCreatePodSandBox in all namespaces
     SandboxEvents: sandbox_events -> list<kube::Event> = |_| Some(events("reason=FailedCreatePodSandBox"));
+    /// events ProvisioningFailed in all namespaces
+    ProvisionEvents: provision_events -> list<kube::Event> = |_| Some(events("reason=ProvisioningFailed"));
+    /// events VolumeFailedDelete in all namespaces
+    DeleteEvents: delete_events -> list<kube::Event> = |_| Some(events("reason=VolumeFailedDelete"));
+    /// events VolumeResizeFailed in all namespaces
+    ResizeEvents: resize_events -> list<kube::Event> = |_| Some(events("reason=VolumeResizeFailed"));
     /// events FailedMount in all namespaces
     MountEvents: mount_events -> list<kube::Event> = |_| Some(events("reason=FailedMount"));
     /// events FailedAttachVolume in all namespaces
@@ -127,6 +133,8 @@ reads! {
 
     /// StorageClasses
     StorageClasses: storage_classes -> list<kube::StorageClass> = |_| Some(everywhere(kinds::STORAGE_CLASS));
+    /// CSIDrivers
+    CsiDrivers: csi_driver_objects -> list<kube::CsiDriver> = |_| Some(everywhere(kinds::CSI_DRIVER));
     /// PersistentVolumeClaims, as a table
     Claims: claims -> rows<ClaimRow> = |_| Some(table(kinds::CLAIM, "", ""));
     /// PersistentVolumes, as a table

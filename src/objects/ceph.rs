@@ -181,6 +181,17 @@ pub struct Address {
     pub addr: String,
 }
 
+impl Address {
+    pub fn host(&self) -> &str {
+        host(&self.addr)
+    }
+}
+
+/// The address of `10.0.0.1:6789` or `[fd00::1]:3300`, without its port.
+pub fn host(endpoint: &str) -> &str {
+    endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host).trim_matches(['[', ']'])
+}
+
 /// `mon_status` of a monitor's admin socket; it answers without a quorum.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -262,6 +273,10 @@ pub struct OsdDump {
     /// Flags on hosts and other buckets: name to the flags.
     pub crush_node_flags: BTreeMap<String, Vec<String>>,
     pub device_class_flags: BTreeMap<String, Vec<String>>,
+    /// `10.0.0.1:0/0` (nonce 0 is the whole host) to the time when the entry ends.
+    pub blocklist: BTreeMap<String, String>,
+    /// `10.0.0.0:0/24` to the time when the entry ends.
+    pub range_blocklist: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -318,4 +333,18 @@ pub struct Mds {
     pub rank: i64,
     /// `up:active`, `up:replay`, `up:standby`
     pub state: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_compared_without_ports() {
+        for (endpoint, address) in
+            [("10.0.0.1:6789", "10.0.0.1"), ("[fd00::1]:3300", "fd00::1"), ("10.0.0.1", "10.0.0.1")]
+        {
+            assert_eq!(host(endpoint), address);
+        }
+    }
 }

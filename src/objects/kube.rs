@@ -619,6 +619,27 @@ pub struct DisruptionBudgetStatus {
     pub expected_pods: i32,
 }
 
+/// Only its being there counts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiDriver {
+    pub metadata: Meta,
+}
+
+/// What kubelet knows of the drivers on its node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiNode {
+    pub metadata: Meta,
+    pub spec: CsiNodeSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiNodeSpec {
+    pub drivers: Vec<NameRef>,
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StorageClass {
@@ -642,12 +663,15 @@ pub struct ClaimSpec {
     pub storage_class_name: String,
     pub volume_name: String,
     pub access_modes: Vec<String>,
+    pub resources: Resources,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ClaimStatus {
     pub phase: String,
+    /// What it has by now, `storage` among it.
+    pub capacity: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -1,14 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
 use super::errors::Cause;
-use super::{ceph_classes, filesystem, is_ceph_driver, is_young, name_some};
+use super::{ceph_classes, class_objects, driver_object, filesystem, is_ceph_driver, is_young, name_some};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::VolumeRow;
 use crate::facts::{Facts, Gap, OPEN_AT_MOST, both};
-use crate::objects::kube::{Event, Pod};
+use crate::objects::kube::{Event, Pod, StorageClass};
 use crate::say;
 
 /// Events live for an hour; an older one says nothing of now. The kubelet tries again every two minutes.
@@ -37,7 +37,9 @@ check! {
     needs: [MountEvents, Volumes, StorageClasses, Objects],
     explained_by: [
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster),
-        (ceph::mds_down, Object), (csi::node_plugin_unhealthy, Node), (node::node_not_ready, Node),
+        (ceph::mds_down, Object), (csi::node_plugin_unhealthy, Node), (csi::driver_missing, Object),
+        (csi::driver_name_mismatch, Object), (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object),
+        (csi::driver_not_registered, Node), (csi::client_fenced, Node), (node::node_not_ready, Node),
         (ext::external_unreachable, Cluster),
     ],
 }
@@ -78,7 +80,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let findings = groups.iter().filter_map(|((node, cause), group)| {
         let of_class = |row: &&VolumeRow| filesystem(ns, classes.get(row.storage_class.as_str())?);
         let filesystems = group.iter().flat_map(|failing| failing.volumes.iter().filter_map(of_class));
-        Some(finding(node, *cause, group, unopened)?.also(filesystems))
+        let rows = group.iter().flat_map(|failing| &failing.volumes);
+        let of_volumes: Vec<&StorageClass> =
+            rows.filter_map(|row| classes.get(row.storage_class.as_str()).copied()).collect();
+        let drivers: BTreeSet<&str> = of_volumes.iter().map(|class| class.provisioner.as_str()).collect();
+        let finding = finding(node, *cause, group, unopened)?.also(filesystems).also(class_objects(of_volumes));
+        Some(finding.also(drivers.into_iter().map(driver_object)))
     });
     Ok(Answered::judged(findings.collect()).blind(pods.blind))
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::errors::Cause;
-use super::{ceph_classes, driver_object, filesystem, is_young, name_some};
+use super::{ceph_classes, class_objects, driver_object, filesystem, is_young, name_some};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::{Facts, Gap, OPEN_AT_MOST, Select, both};
@@ -31,9 +31,11 @@ check! {
     "CSI010" "provisioning-failing" Csi,
     needs: [Claims, StorageClasses, Objects],
     explained_by: [
-        (csi::controller_unhealthy, Object), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
+        (csi::controller_unhealthy, Object), (csi::driver_missing, Object), (csi::driver_name_mismatch, Object),
+        (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object), (csi::backend_missing, Object),
+        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
         (ceph::pgs_unavailable, Cluster), (ceph::mgr_down, Cluster), (ceph::mds_down, Object), (ceph::pool_application_missing, Pool),
-        (ext::external_unreachable, Cluster), (ext::external_not_connected, Cluster),
+        (ext::external_unreachable, Cluster), (ext::external_not_connected, Cluster), (ext::external_credentials_wrong, Object),
     ],
 }
 
@@ -103,6 +105,7 @@ fn finding(driver: &str, cause: Option<Cause>, group: &[Waiting<'_>], unopened: 
         Finding::warning(first.clone(), summary, remedy.command(format!("kubectl -n {ns} describe pvc {name}")))
             .also(rest.iter().cloned())
             .also([driver_object(driver)])
+            .also(class_objects(group.iter().map(|waiting| waiting.class)))
             .at(volumes.chain(pools.map(|pool| Place::Pool(pool.clone()))))
             .since(group.iter().filter_map(|waiting| waiting.claim.metadata.creation_timestamp).min())
             .evidence(group.iter().take(4).map(|waiting| evidence(waiting, cause))),

@@ -1,3 +1,4 @@
+use super::is_refusal;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::facts::{Facts, Gap, Settled, Unknown, Why};
@@ -60,13 +61,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         .evidence([Evidence::unknown(&unknown)])
         .evidence(error.map(|error| Evidence::field(&object, "status.ceph.details.error", &error.message)));
     Ok(Answered::judged(vec![finding]))
-}
-
-/// Ceph was reached, and said no: that is a matter of credentials.
-fn is_refusal(error: &str) -> bool {
-    ["ermission denied", "EACCES", "EPERM", "not permitted", "handle_auth_bad_method", "keyring"]
-        .iter()
-        .any(|words| error.contains(words))
 }
 
 /// The command ran, and Ceph did not answer it.
