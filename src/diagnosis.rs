@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::check::{Answered, Area, Check, Finding, Place, Severity, explains};
-use crate::facts::{Cluster, Fact, Facts, Gap, Reading, Row, Source, Store, Unknown, Why};
+use crate::facts::{Cluster, Fact, Facts, Gap, Reading, Row, Select, Source, Store, Unknown, Why};
 use crate::objects::rook::CephCluster;
 
 /// The tree is at most this deep; a check that still wants something then is unknown.
@@ -332,8 +332,10 @@ fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
         touched: facts.touched(),
     };
     if !applies(check, facts) {
-        // Not having seen any CephCluster is not the same as there being none.
-        return match facts.ceph_clusters() {
+        // Not having seen any CephCluster is not the same as there being none, nor is none in the one namespace
+        // that was left after all namespaces were refused.
+        let everywhere = facts.list::<CephCluster>(None, Select::all());
+        return match facts.ceph_clusters().and(everywhere) {
             Err(Gap::Unknown(unknown)) => {
                 (outcome(Status::Unknown, unknown_reason(&unknown), vec![unknown], &view), Vec::new())
             }

@@ -96,7 +96,9 @@ fn refusing<'s>(facts: &Facts<'s>, nodes: &'s [NodeRow], found: &[Finding]) -> R
         let said = condition(&node?.status.conditions, "NetworkUnavailable").filter(|it| it.status == "True")?;
         // What was written before the boot says nothing of the network after it.
         let is_old = boots.seen.get(&row.name).is_some_and(|boot| said.last_heartbeat_time < Some(boot.at));
-        (!is_old).then(|| (row, unavailable(row, said)))
+        // A boot that was not seen may be younger still.
+        let is_sure = boots.blind.is_empty();
+        (is_sure && !is_old).then(|| (row, unavailable(row, said)))
     });
     let seen = unavailable.collect();
     let blind = [pending.blind, opened.blind, boots.blind].into_iter().flatten().collect();
