@@ -177,6 +177,27 @@ fn forbidden(said: &Said, diagnosis: &Diagnosis) -> Vec<String> {
         .collect()
 }
 
+/// A server forgets its events after an hour; what is broken is broken still.
+#[test]
+fn root_causes_outlive_the_events() {
+    for example in examples::ALL {
+        let mut tree = support::base(example.name);
+        let events: Vec<String> = tree
+            .below("namespaces/")
+            .map(|(path, _)| path.to_owned())
+            .filter(|path| path.ends_with("/core/events.yaml"))
+            .collect();
+        for path in events {
+            tree.write(&path, br#"{"apiVersion": "v1", "kind": "EventList", "items": []}"#.to_vec());
+        }
+        let roots = |diagnosis: &Diagnosis| -> Vec<String> {
+            diagnosis.roots.iter().map(|&at| diagnosis.findings[at].id.clone()).collect()
+        };
+        let later = support::run(&support::bundle(tree));
+        assert_eq!(roots(&later), roots(diagnosis(example.name)), "{}", support::outline(&later));
+    }
+}
+
 #[test]
 fn scenarios_say_what_they_expect() {
     let mut wrong = Vec::new();
