@@ -140,8 +140,6 @@ pub struct PodSpec {
     pub tolerations: Vec<Toleration>,
     pub volumes: Vec<Volume>,
     pub service_account_name: String,
-    pub termination_grace_period_seconds: Option<i64>,
-    pub priority_class_name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -154,8 +152,6 @@ pub struct Container {
     pub ports: Vec<Port>,
     pub env: Vec<EnvVar>,
     pub resources: Resources,
-    pub readiness_probe: Value,
-    pub liveness_probe: Value,
 }
 
 impl Container {
@@ -203,7 +199,6 @@ pub struct Toleration {
     pub operator: String,
     pub value: String,
     pub effect: String,
-    pub toleration_seconds: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -211,20 +206,12 @@ pub struct Toleration {
 pub struct Volume {
     pub name: String,
     pub host_path: Option<HostPath>,
-    pub persistent_volume_claim: Option<ClaimSource>,
-    pub config_map: Option<NameRef>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct HostPath {
     pub path: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ClaimSource {
-    pub claim_name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -244,8 +231,6 @@ pub struct PodStatus {
     pub start_time: Option<Timestamp>,
     #[serde(rename = "podIP")]
     pub pod_ip: String,
-    #[serde(rename = "hostIP")]
-    pub host_ip: String,
     pub conditions: Vec<Condition>,
     pub container_statuses: Vec<ContainerStatus>,
     pub init_container_statuses: Vec<ContainerStatus>,
@@ -259,8 +244,6 @@ pub struct ContainerStatus {
     pub started: bool,
     pub restart_count: u32,
     pub image: String,
-    #[serde(rename = "imageID")]
-    pub image_id: String,
     pub state: State,
     pub last_state: State,
 }
@@ -322,8 +305,6 @@ pub struct Node {
 pub struct NodeSpec {
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
-    #[serde(rename = "providerID")]
-    pub provider_id: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -340,7 +321,6 @@ pub struct Taint {
 pub struct NodeStatus {
     pub conditions: Vec<Condition>,
     pub addresses: Vec<Address>,
-    pub node_info: NodeInfo,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -349,17 +329,6 @@ pub struct Address {
     #[serde(rename = "type")]
     pub kind: String,
     pub address: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct NodeInfo {
-    #[serde(rename = "bootID")]
-    pub boot_id: String,
-    pub kernel_version: String,
-    pub kubelet_version: String,
-    pub architecture: String,
-    pub os_image: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -423,7 +392,6 @@ pub struct Involved {
     pub namespace: String,
     pub name: String,
     pub uid: String,
-    pub field_path: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -443,8 +411,6 @@ pub struct Service {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceSpec {
-    #[serde(rename = "clusterIP")]
-    pub cluster_ip: String,
     pub selector: BTreeMap<String, String>,
 }
 
@@ -485,9 +451,6 @@ pub struct DeploymentStatus {
     pub observed_generation: i64,
     pub replicas: i32,
     pub ready_replicas: i32,
-    pub updated_replicas: i32,
-    pub available_replicas: i32,
-    pub unavailable_replicas: i32,
     pub conditions: Vec<Condition>,
 }
 
@@ -533,15 +496,7 @@ impl DaemonSet {
 #[serde(default, rename_all = "camelCase")]
 pub struct DaemonSetSpec {
     pub template: Template,
-    pub update_strategy: UpdateStrategy,
     pub selector: LabelSelector,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct UpdateStrategy {
-    #[serde(rename = "type")]
-    pub kind: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -550,8 +505,6 @@ pub struct DaemonSetStatus {
     pub desired_number_scheduled: i32,
     pub current_number_scheduled: i32,
     pub number_ready: i32,
-    pub updated_number_scheduled: i32,
-    pub number_unavailable: i32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -575,7 +528,6 @@ pub struct JobStatus {
     pub failed: i32,
     pub succeeded: i32,
     pub start_time: Option<Timestamp>,
-    pub completion_time: Option<Timestamp>,
     pub conditions: Vec<Condition>,
 }
 
@@ -590,7 +542,6 @@ pub struct Lease {
 #[serde(default, rename_all = "camelCase")]
 pub struct LeaseSpec {
     pub holder_identity: String,
-    pub lease_duration_seconds: i64,
     pub renew_time: Option<Timestamp>,
 }
 
@@ -606,16 +557,12 @@ pub struct DisruptionBudget {
 #[serde(default, rename_all = "camelCase")]
 pub struct DisruptionBudgetSpec {
     pub selector: LabelSelector,
-    pub max_unavailable: Value,
-    pub min_available: Value,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct DisruptionBudgetStatus {
     pub disruptions_allowed: i32,
-    pub current_healthy: i32,
-    pub desired_healthy: i32,
     pub expected_pods: i32,
 }
 
@@ -661,7 +608,6 @@ pub struct Claim {
 #[serde(default, rename_all = "camelCase")]
 pub struct ClaimSpec {
     pub storage_class_name: String,
-    pub volume_name: String,
     pub access_modes: Vec<String>,
     pub resources: Resources,
 }
@@ -684,7 +630,6 @@ pub struct PersistentVolume {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PersistentVolumeSpec {
-    pub claim_ref: NameRef,
     pub csi: CsiSource,
 }
 
@@ -692,8 +637,6 @@ pub struct PersistentVolumeSpec {
 #[serde(default, rename_all = "camelCase")]
 pub struct CsiSource {
     pub driver: String,
-    pub volume_handle: String,
-    pub volume_attributes: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -709,26 +652,10 @@ pub struct VolumeAttachment {
 pub struct VolumeAttachmentSpec {
     pub attacher: String,
     pub node_name: String,
-    pub source: VolumeSource,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct VolumeSource {
-    pub persistent_volume_name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct VolumeAttachmentStatus {
     pub attached: bool,
-    pub attach_error: AttachError,
-    pub detach_error: AttachError,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct AttachError {
-    pub message: String,
-    pub time: Option<Timestamp>,
 }
