@@ -317,9 +317,7 @@ fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Che
 fn operator_version(facts: &Facts<'_>, cluster: Option<&Cluster>) -> Option<String> {
     let ns = &cluster?.operator_ns;
     let operator = facts.operators().ok()?.iter().find(|operator| operator.metadata.namespace == *ns)?;
-    let image = &operator.spec.template.spec.containers.first()?.image;
-    let tag = image.split('@').next()?.rsplit_once(':')?.1;
-    Some(tag.to_owned()).filter(|tag| !tag.contains('/'))
+    operator.image_tag().map(str::to_owned)
 }
 
 fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {

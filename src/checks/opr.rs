@@ -62,12 +62,6 @@ pub(crate) fn watches(facts: &Facts<'_>, operator: &Deployment, ns: &str) -> Res
     })
 }
 
-/// The tag of an operator's image; none if it is named by its digest.
-pub(crate) fn version_of(operator: &Deployment) -> Option<&str> {
-    let image = operator.spec.template.spec.containers.first()?.image.split('@').next()?;
-    Some(image.rsplit_once(':')?.1).filter(|tag| !tag.contains('/'))
-}
-
 /// The first two numbers of `v1.13.9` or `18.2.2-0`.
 pub(crate) fn minor(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());

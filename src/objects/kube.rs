@@ -430,6 +430,15 @@ pub struct Deployment {
     pub status: DeploymentStatus,
 }
 
+impl Deployment {
+    /// The tag of the first container's image, such as a registry takes; it ends up in commands.
+    pub fn image_tag(&self) -> Option<&str> {
+        let image = self.spec.template.spec.containers.first()?.image.split('@').next()?;
+        let tag = image.rsplit_once(':')?.1;
+        tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)).then_some(tag)
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DeploymentSpec {

@@ -1,4 +1,4 @@
-use super::{OPERATOR, OPERATOR_CONFIG, minor, operator, version_of};
+use super::{OPERATOR, OPERATOR_CONFIG, minor, operator};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::facts::{Facts, Gap, both, kinds};
@@ -98,7 +98,7 @@ fn overridden(map: &ConfigMap, operator: &Deployment) -> Option<Finding> {
 
 /// Settings of CSI that this version leaves to the ceph-csi-operator.
 fn retired(map: &ConfigMap, operator: &Deployment) -> Option<Finding> {
-    minor(version_of(operator)?).filter(|version| *version >= CSI_OPERATOR_ONLY)?;
+    minor(operator.image_tag()?).filter(|version| *version >= CSI_OPERATOR_ONLY)?;
     let is_csi = |key: &&str| ["CSI_", "ROOK_CSI_", "CSIADDONS_"].iter().any(|prefix| key.starts_with(prefix));
     let keys: Vec<&str> = map.data.keys().map(String::as_str).filter(is_csi).collect();
     let first = keys.first()?;

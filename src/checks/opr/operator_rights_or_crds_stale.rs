@@ -1,6 +1,6 @@
 use jiff::SignedDuration;
 
-use super::{OPERATOR, older, operator, operator_log, operator_object, version_of};
+use super::{OPERATOR, older, operator, operator_log, operator_object};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, Remedy};
 use crate::facts::{Facts, Gap, Log, LogLine, both};
@@ -94,7 +94,7 @@ fn unserved(text: &str) -> Option<String> {
 }
 
 fn remedy(ns: &str, operator_ns: &str, operator: Option<&Deployment>) -> Remedy {
-    let version = operator.and_then(version_of).unwrap_or("<the operator's version>");
+    let version = operator.and_then(Deployment::image_tag).unwrap_or("<the operator's version>");
     let annotations = operator.map(|operator| &operator.metadata.annotations);
     if let Some(release) = annotations.and_then(|annotations| annotations.get("meta.helm.sh/release-name")) {
         return Remedy::guided(say!("upgrade the chart to {}: the image alone is not enough", version)).command(

@@ -1,4 +1,4 @@
-use super::{minor, operator, version_of};
+use super::{minor, operator};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::facts::{Facts, Gap, both};
@@ -47,7 +47,7 @@ const SUPPORTED: &[(Version, Version, Version)] = &[
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ((cluster, operator), nodes) = both(both(facts.ceph_cluster(), operator(facts)), facts.nodes())?;
-    let Some(rook) = operator.and_then(version_of) else { return Ok(Answered::passed()) };
+    let Some(rook) = operator.and_then(|operator| operator.image_tag()) else { return Ok(Answered::passed()) };
     let release = minor(rook);
     let Some((_, kubernetes, ceph)) = SUPPORTED.iter().find(|(of, ..)| release == Some(*of)) else {
         return Ok(Answered::passed());
