@@ -19,6 +19,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use self::api::Api;
@@ -37,6 +38,8 @@ pub struct Live {
     version: Option<String>,
     limits: Limits,
     discovery: OnceCell<Result<Discovered, Why>>,
+    /// All events of type Warning; none where there are too many to read them all.
+    warnings: OnceCell<Result<Option<Vec<Value>>, Why>>,
     clusters: RwLock<Vec<Cluster>>,
     /// How Ceph commands are run, by the namespace of the CephCluster.
     ladders: Mutex<BTreeMap<String, Arc<OnceCell<Climb>>>>,
@@ -74,6 +77,7 @@ impl Live {
             version,
             limits,
             discovery: OnceCell::new(),
+            warnings: OnceCell::new(),
             clusters: RwLock::default(),
             ladders: Mutex::default(),
         }

@@ -9,7 +9,7 @@ use super::Live;
 use super::api::{Failure, Get, PLAIN, encode, query};
 use crate::facts::archive::LOG_BYTES;
 use crate::facts::bundle::{LOG_LINES, end_of_log};
-use crate::facts::{Kind, Select, Table, Why};
+use crate::facts::{Kind, Select, Table, Why, kinds};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 /// A row is some 250 bytes, an object with its managed fields some 45 kB.
@@ -21,6 +21,18 @@ const LIST_AT_MOST: usize = 512 << 20;
 const RESTARTS: u32 = 2;
 
 const LOG_AT_MOST: usize = 32 << 20;
+
+/// Questions for events that are always of type Warning.
+const WARNINGS: [&str; 8] = [
+    "reason=Rebooted",
+    "reason=EvictionThresholdMet",
+    "reason=FailedCreatePodSandBox",
+    "reason=ProvisioningFailed",
+    "reason=VolumeFailedDelete",
+    "reason=VolumeResizeFailed",
+    "reason=FailedMount",
+    "reason=FailedAttachVolume",
+];
 
 /// One page of a list, as a table or as objects.
 trait Page: DeserializeOwned {
@@ -105,6 +117,28 @@ impl Live {
 
     /// Whole objects: all that the selector chooses, or none.
     pub(super) async fn list(&self, kind: Kind, ns: Option<&str>, select: &Select) -> Result<Vec<Value>, Why> {
+        if kind == kinds::EVENT && ns.is_none() && WARNINGS.contains(&select.field.as_str()) {
+            match self.warnings.get_or_init(|| self.few_warnings()).await {
+                Ok(Some(all)) => return Ok(all.iter().filter(|event| select.matches(event)).cloned().collect()),
+                Ok(None) => {}
+                Err(why) => return Err(why.clone()),
+            }
+        }
+        self.list_all(kind, ns, select).await
+    }
+
+    /// All warnings, if they fit on one page. Checks ask for them by reason, and each such question makes the
+    /// server look at every event it has; only where there are many is each asked by itself.
+    async fn few_warnings(&self) -> Result<Option<Vec<Value>>, Why> {
+        let path = self.path(kinds::EVENT, None).await;
+        let page = format!("{path}{}", query(&[("fieldSelector", "type=Warning"), ("limit", OBJECTS_PER_PAGE)]));
+        let ask = Get { at_most: PAGE_AT_MOST, ..Get::new(&page, self.limits.list) };
+        let body = self.api.get(&ask).await.map_err(Failure::why)?;
+        let page: ListPage = page_of(&body)?;
+        Ok(page.next().is_empty().then(|| page.items.unwrap_or_default()))
+    }
+
+    async fn list_all(&self, kind: Kind, ns: Option<&str>, select: &Select) -> Result<Vec<Value>, Why> {
         let selection =
             [("labelSelector", select.label.as_str()), ("fieldSelector", &select.field), ("limit", OBJECTS_PER_PAGE)];
         let pages: Vec<ListPage> = self.pages(&self.path(kind, ns).await, PLAIN, &selection).await?;
