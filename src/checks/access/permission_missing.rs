@@ -26,7 +26,7 @@ check! {
     "ACC002" "permission-missing" Access,
     needs: [
         Discovery, CephClusters, Operators, Nodes, DaemonSets, NodeLeases, RebootEvents, ClusterEvents, OperatorEvents,
-        MonPods, CsiPods, MonDeployments, CsiDeployments, DisruptionBudgets, PrepareJobs, NetworkAttachments,
+        MonPods, CsiPods, MonDeployments, CsiDeployments, PrepareJobs, NetworkAttachments,
         StorageClasses, Claims, Volumes, Attachments, CephStatus,
     ],
     explained_by: [(access::api_unreachable, Cluster)],
@@ -75,7 +75,6 @@ fn ask_for_cluster(facts: &Facts<'_>, asked: &mut Asked) {
     asked.note(facts.csi_pods());
     asked.note(facts.mon_deployments());
     asked.note(facts.csi_deployments());
-    asked.note(facts.disruption_budgets());
     asked.note(facts.prepare_jobs());
     asked.note(facts.network_attachments());
     asked.note(facts.storage_classes());
