@@ -83,6 +83,8 @@ pub struct Placed {
 pub struct Diagnosis {
     pub cluster: Option<Cluster>,
     pub object: Option<CephCluster>,
+    /// Without a cluster: those that are there and that the scope's name left out, as `namespace/name`.
+    pub left_out: Vec<String>,
     pub operator_version: Option<String>,
     pub outcomes: Vec<Outcome>,
     pub findings: Vec<Placed>,
@@ -302,8 +304,10 @@ fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Che
         all.iter().find(|object| object.metadata.namespace == cluster.ns && object.metadata.name == cluster.name)
     });
     let operator_version = operator_version(facts, cluster);
+    let seen = facts.ceph_clusters().unwrap_or_default().iter().filter(|_| cluster.is_none());
     Diagnosis {
         cluster: cluster.cloned(),
+        left_out: seen.map(|object| format!("{}/{}", object.metadata.namespace, object.metadata.name)).collect(),
         object: object.cloned(),
         operator_version,
         outcomes,

@@ -137,6 +137,10 @@ async fn ask(
     }
     let source = opened.source.as_ref();
     let diagnoses = diagnose(source, &checks, &scope, &|round, facts| progress.round(round, facts)).await;
+    if let (Some(name), Some(seen)) = (&scope.cluster_name, diagnoses.iter().find(|it| !it.left_out.is_empty())) {
+        let seen = seen.left_out.join(", ");
+        return Err(Failed::unseen(anyhow::anyhow!("no CephCluster is named {name:?}; there is {seen}")));
+    }
     let run = Run {
         generated_at: Timestamp::now(),
         observed_at: source.now(),

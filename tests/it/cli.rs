@@ -107,6 +107,7 @@ fn diagnosis(findings: Vec<Placed>, roots: Vec<usize>, blind: &[(&str, Unknown)]
         Outcome { check, status, reason: reason.into(), blind, touched: BTreeSet::new() }
     };
     Diagnosis {
+        left_out: Vec::new(),
         cluster: Some(Cluster {
             ns: "rook-ceph".into(),
             name: "rook-ceph".into(),
@@ -395,6 +396,10 @@ fn what_cannot_be_opened_is_unknown() {
     let output = run(&["--bundle", "/nonexistent/bundle"]);
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(stderr(&output).matches("No such file").count(), 1, "{}", stderr(&output));
+
+    let output = run(&["--example", "healthy-classic-podnet", "--cluster-name", "rook-cephs"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("there is rook-ceph/rook-ceph"), "{}", stderr(&output));
 
     let output = run(&["--kubeconfig", "/nonexistent/kubeconfig", "-o", "json"]);
     assert_eq!(output.status.code(), Some(3));
