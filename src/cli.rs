@@ -185,6 +185,8 @@ pub enum Format {
     Human,
     Json,
     Yaml,
+    /// Only for `checks`
+    Markdown,
 }
 
 /// Reads the command line; the first argument is the program's own name.
@@ -260,6 +262,9 @@ fn contradiction(cli: &Cli) -> Option<String> {
     }
     if output.verbose && output.quiet {
         return Some("--verbose and --quiet contradict each other".into());
+    }
+    if output.output == Format::Markdown && !matches!(cli.command, Some(Command::Checks)) {
+        return Some("-o markdown belongs to `checks`; this command has no use for it".into());
     }
     let diagnoses = matches!(cli.command, None | Some(Command::Diagnose));
     let flag = diagnosis_flag(choice).filter(|_| !diagnoses)?;
@@ -370,6 +375,7 @@ mod tests {
             ("x -q diagnose -v", "contradict"),
             ("x explain NET007 --only NET", "--only belongs to `diagnose`"),
             ("x --fail-on never checks", "--fail-on belongs to `diagnose`"),
+            ("x -o markdown explain NET007", "-o markdown belongs to `checks`"),
             ("x --timeout soon", "\"soon\" is not a time"),
         ] {
             let error = read(line).err().unwrap_or_default();
