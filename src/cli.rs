@@ -168,7 +168,7 @@ pub struct Output {
     /// What to print
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
-    /// Also what passed, and nothing left out
+    /// Also what passed and what there is (devices, ports), and nothing left out
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Only the verdict
@@ -185,7 +185,7 @@ pub enum Format {
     Human,
     Json,
     Yaml,
-    /// Only for `checks`
+    /// A document; only of `checks`
     Markdown,
 }
 

@@ -24,7 +24,10 @@ pub fn catalogue() -> String {
 }
 
 fn section(text: &mut String, area: Area, checks: &[&Check]) {
-    line(text, format_args!("\n## {}: {}\n\n| code | name | explained by |\n|---|---|---|", area.prefix(), area.title()));
+    line(
+        text,
+        format_args!("\n## {}: {}\n\n| code | name | explained by |\n|---|---|---|", area.prefix(), area.title()),
+    );
     for check in checks {
         let mut causes: Vec<String> = check.explained_by.iter().map(|(cause, _)| link(cause.code)).collect();
         causes.dedup();
