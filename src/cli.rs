@@ -165,7 +165,7 @@ pub struct Choice {
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// What to print
+    /// What to print; markdown only for `checks`
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
     /// Also what passed and what there is (devices, ports), and nothing left out
@@ -185,7 +185,6 @@ pub enum Format {
     Human,
     Json,
     Yaml,
-    /// A document; only of `checks`
     Markdown,
 }
 

@@ -1,6 +1,7 @@
 //! Tables of what there is, beside the findings, which say what is wrong. `-v` asks for them.
 
 pub mod devices;
+pub mod ports;
 
 use crate::check::Check;
 use crate::facts::{Facts, Gap, Row, Unknown};
@@ -32,7 +33,7 @@ pub struct Listing {
 }
 
 /// Every overview, from the ground up.
-pub static ALL: &[&Overview] = &[&devices::OVERVIEW];
+pub static ALL: &[&Overview] = &[&devices::OVERVIEW, &ports::OVERVIEW];
 
 /// Those that belong to these checks.
 pub fn of(checks: &[&'static Check]) -> Vec<&'static Overview> {

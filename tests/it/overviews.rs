@@ -37,6 +37,17 @@ fn every_device_has_a_verdict() {
 }
 
 #[test]
+fn the_map_of_ports_has_both_sides_of_a_clash() {
+    let rows = rows(&run(support::base("story2-csiaddons-9070-pending")), "host-ports");
+    for row in [
+        "9070 | rook-ceph | ds/csi-rbdplugin | csi-addons | 3: opal-1, opal-2, opal-3 | ",
+        "9070 | rook-ceph | deploy/csi-rbdplugin-provisioner | csi-addons |  | 2",
+    ] {
+        assert!(rows.iter().any(|line| line == row), "{row} is not in {rows:#?}");
+    }
+}
+
+#[test]
 fn overviews_end_on_every_recorded_cluster() {
     for example in examples::ALL {
         for (overview, listing) in &run(support::base(example.name)).overviews {

@@ -31,7 +31,7 @@ check! {
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_pressure, Node), (node::drain_blocked, Node),
-        (node::cni_not_ready, Node),
+        (node::cni_not_ready, Node), (csi::host_port_conflict, Object), (csi::csi_addons_port_conflict, Object),
     ],
 }
 
