@@ -147,4 +147,5 @@ kinds! {
     NETWORK_FENCE: csi_addons::NetworkFence = "csiaddons.openshift.io" "v1alpha1" "networkfences" "NetworkFence" false;
     NETWORK_ATTACHMENT: multus::NetworkAttachment = "k8s.cni.cncf.io" "v1" "network-attachment-definitions" "NetworkAttachmentDefinition" true;
     SUBNET: kube_ovn::Subnet = "kubeovn.io" "v1" "subnets" "Subnet" false;
+    PROVIDER_NETWORK: kube_ovn::ProviderNetwork = "kubeovn.io" "v1" "provider-networks" "ProviderNetwork" false;
 }

@@ -4,7 +4,7 @@
 use super::kinds::{self, Kind};
 use super::tables::{AttachmentRow, ClaimRow, DeploymentRow, JobRow, NodeRow, PodRow, VolumeRow};
 use super::{CephCommand, Cluster, Fact, Facts, Gap, Select};
-use crate::objects::{ceph, kube, multus, rook};
+use crate::objects::{ceph, kube, kube_ovn, multus, rook};
 
 /// Pods as rows.
 pub type PodRowTable<'s> = &'s [PodRow];
@@ -131,6 +131,11 @@ reads! {
     NetworkAttachments: network_attachments -> list<multus::NetworkAttachment> =
         |_| Some(everywhere(kinds::NETWORK_ATTACHMENT));
 
+    /// Subnets of Kube-OVN
+    Subnets: subnets -> list<kube_ovn::Subnet> = |_| Some(everywhere(kinds::SUBNET));
+    /// ProviderNetworks of Kube-OVN
+    ProviderNetworks: provider_networks -> list<kube_ovn::ProviderNetwork> = |_| Some(everywhere(kinds::PROVIDER_NETWORK));
+
     /// StorageClasses
     StorageClasses: storage_classes -> list<kube::StorageClass> = |_| Some(everywhere(kinds::STORAGE_CLASS));
     /// CSIDrivers
@@ -194,6 +199,7 @@ impl Row {
                 | Self::Filesystems
                 | Self::Volumes
                 | Self::RebootEvents
+                | Self::ProviderNetworks
         )
     }
 }

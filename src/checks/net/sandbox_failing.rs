@@ -1,7 +1,8 @@
 use super::multus_pods;
-use super::sandbox::{Blame, Failure, failures, missing_nad};
+use super::sandbox::{Blame, Failure, failures, missing_nad, without_address};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::ovn;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::say;
@@ -32,7 +33,8 @@ check! {
         (net::multus_missing, Node), (net::multus_init_crash, Object), (net::multus_daemon_down, Object),
         (net::nad_missing, Network), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
-        (ovn::stale_after_reboot, Node),
+        (ovn::stale_after_reboot, Node), (ovn::subnet_exhausted, Network), (ovn::subnet_conflict, Network),
+        (ovn::ovn_database_broken, Network), (ovn::provider_network_not_ready, Node), (ovn::stale_chassis, Node),
     ],
     symptom,
 }
@@ -79,6 +81,7 @@ fn finding(cluster: &Cluster, failure: &Failure<'_>) -> Option<Finding> {
             .detail(kind(&failure.error))
             .at(Some(&failure.node).filter(|node| !node.is_empty()).map(Place::node))
             .at(network)
+            .at(without_address(&newest.message).map(ovn::network))
             .since(since)
             .evidence(failure.events.iter().take(2).map(|event| Evidence::event(event))),
     )

@@ -34,7 +34,7 @@ check! {
         (node::node_rebooted, Node),
         (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
         (ovn::ovn_central_down, Cluster),
-        (ovn::stale_after_reboot, Node),
+        (ovn::stale_after_reboot, Node), (ovn::stale_chassis, Node),
         (ovn::kube_ovn_cni_unhealthy, Node),
     ],
 }

@@ -36,7 +36,7 @@ check! {
         (node::node_rebooted, Node),
         (net::nad_default_route, Network),
         (net::nad_host_local_shared, Network),
-        (ovn::stale_after_reboot, Node),
+        (ovn::stale_after_reboot, Node), (ovn::stale_chassis, Node),
         (osd::osd_down, Daemon),
     ],
 }

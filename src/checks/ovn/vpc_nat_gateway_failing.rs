@@ -29,7 +29,7 @@ check! {
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Node), (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
         (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::kube_ovn_controller_unhealthy, Cluster), (ovn::stale_after_reboot, Node),
+        (ovn::kube_ovn_controller_unhealthy, Cluster), (ovn::stale_after_reboot, Node), (ovn::stale_chassis, Node),
     ],
 }
 
