@@ -45,7 +45,7 @@ check! {
         (node::image_pull_failing, Node),
         (net::multus_init_crash, Node),
         (net::multus_daemon_down, Node),
-        (net::sandbox_failing, Node),
+        (net::sandbox_failing, Node), (net::nad_range_exhausted, Node), (net::nad_master_missing, Node), (net::cni_plugin_missing, Node),
         (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node),
         (ovn::stale_after_reboot, Node),

@@ -40,7 +40,7 @@ check! {
         (net::multus_daemon_down, Node),
         (net::nad_missing, Cluster),
         (net::nad_invalid, Cluster),
-        (net::nad_default_route, Cluster),
+        (net::nad_default_route, Cluster), (net::nad_overlaps_cluster_network, Cluster),
         (net::attachment_missing, Daemon),
         (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node),

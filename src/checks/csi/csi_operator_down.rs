@@ -35,7 +35,7 @@ check! {
     explained_by: [
         (node::node_not_ready, Node), (node::image_pull_failing, Object), (node::daemon_unschedulable, Object),
         (node::memory_limit_too_small, Object), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (ovn::stale_after_reboot, Node), (ovn::kube_ovn_cni_unhealthy, Node), (net::sandbox_failing, Node),
+        (ovn::stale_after_reboot, Node), (ovn::kube_ovn_cni_unhealthy, Node), (net::sandbox_failing, Node), (net::nad_range_exhausted, Node), (net::nad_master_missing, Node), (net::cni_plugin_missing, Node),
     ],
 }
 
