@@ -160,10 +160,10 @@ fn finding_of(book: &Book<'_>, leaks: &[Leak<'_>], reservations: &[Reservation])
     let severity = if book.is_full() { Severity::Warning } else { Severity::Info };
     let object = book.object();
     let summary = say!(
-        "{} of the {} network {} are given to pods that no longer exist, {} first",
-        if leaks.len() == 1 { "1 address".to_owned() } else { format!("{} addresses", leaks.len()) },
+        "the {} network {} still keeps {} for pods that no longer exist, {} first",
         book.network.role,
         book.network.selection.full_name(),
+        if leaks.len() == 1 { "1 address".to_owned() } else { format!("{} addresses", leaks.len()) },
         leaks.first().map_or("", |leak| leak.pod)
     );
     let (ns, pool) = (&book.pool.metadata.namespace, &book.pool.metadata.name);

@@ -6,7 +6,7 @@ use super::{StorageNetwork, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::opr::reconcile_failing::error_of_cluster;
-use crate::facts::{Facts, Gap};
+use crate::facts::{Facts, Gap, Settled};
 use crate::objects::ceph::Osd;
 use crate::objects::rook::CephCluster;
 use crate::say;
@@ -69,7 +69,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         }
     }
     if network.provider == "multus" {
-        use crate::facts::Settled;
         match error_of_cluster(facts).settled()? {
             Ok(error) => findings.extend(error.and_then(|error| canary(cluster, &networks, error))),
             Err(unknown) => blind.push(unknown),
@@ -142,8 +141,8 @@ fn not_taken(cluster: &CephCluster, role: &str, ranges: &[IpNet], outside: &[(&O
         outside.iter().take(5).map(|(osd, address)| format!("osd.{} {address}", osd.osd)).collect();
     let more = if outside.len() > 5 { format!(" and {} more", outside.len() - 5) } else { String::new() };
     let summary = say!(
-        "{} OSDs have an address outside of addressRanges.{} ({}): {}{}",
-        outside.len(),
+        "{} with an address outside of addressRanges.{} ({}): {}{}",
+        if outside.len() == 1 { "1 OSD runs".to_owned() } else { format!("{} OSDs run", outside.len()) },
         role,
         list(ranges),
         named.join(", "),

@@ -51,7 +51,7 @@ struct Own {
 }
 
 /// So many nodes are opened for their pod range.
-const NODES: usize = 8;
+const NODES: usize = 3;
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let networks = storage_networks(facts)?;
@@ -68,15 +68,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let hosts: BTreeSet<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
     let rows = rows.into_iter().chain(operators).filter(|row| !row.is_done() && !hosts.contains(row.ip.as_str()));
     let rows: Vec<&PodRow> = rows.collect();
-    let services = both(services(facts), service_ranges(facts));
-    let ((mut own, more), (subnets, pod_ranges)) = both(services, both(subnets(facts), pod_ranges(facts, &rows)))?;
-    let mut blind = Vec::new();
-    for (found, unread) in [more, subnets, pod_ranges] {
-        own.0.extend(found);
+    let named = both(services(facts), service_ranges(facts));
+    let (named, pods) = both(named, both(subnets(facts), pod_ranges(facts, &rows)))?;
+    let (mut own, mut blind) = (Vec::new(), Vec::new());
+    for (found, unread) in [named.0, named.1, pods.0, pods.1] {
+        own.extend(found);
         blind.extend(unread);
     }
-    let (mut own, unread) = own;
-    blind.extend(unread);
     own.extend(rows.iter().filter_map(|row| pod_address(row)));
     let mut findings = Vec::new();
     for (network, spans) in &ranged {
@@ -103,24 +101,18 @@ type Known = (Vec<Own>, Option<Unknown>);
 
 fn services(facts: &Facts<'_>) -> Result<Known, Gap> {
     let ns = facts.cluster()?.ns.as_str();
-    let list = facts.list::<Service>(Some(ns), Select::all()).settled();
-    let (list, api) = both(list, facts.object::<Service>("default", "kubernetes").settled())?;
-    let (list, unread): (&[Service], _) = match list {
-        Ok(list) => (list, None),
-        Err(unknown) => (&[], Some(unknown)),
+    let services = match facts.list::<Service>(Some(ns), Select::all()).settled()? {
+        Ok(services) => services,
+        Err(unknown) => return Ok((Vec::new(), Some(unknown))),
     };
-    let (api, more) = match api {
-        Ok(api) => (api, None),
-        Err(unknown) => (None, Some(unknown)),
-    };
-    let own = list.iter().chain(api).flat_map(|service| {
+    let own = services.iter().flat_map(|service| {
         let object = ObjectRef::of::<Service>(&service.metadata);
         service.spec.cluster_ips.iter().filter_map(move |ip| {
             let evidence = Evidence::field(&object, "spec.clusterIPs", ip);
             Some(Own { net: single(ip)?, what: format!("the address {ip} of {object}"), evidence })
         })
     });
-    Ok((own.collect(), unread.or(more)))
+    Ok((own.collect(), None))
 }
 
 /// From the API server's arguments, or from what kubeadm was given.
