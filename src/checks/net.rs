@@ -16,6 +16,7 @@ pub mod nad_missing;
 pub mod nad_networks_overlap;
 pub mod nad_overlaps_cluster_network;
 pub mod nad_range_exhausted;
+pub(crate) mod own_networks;
 pub(crate) mod sandbox;
 pub mod sandbox_failing;
 pub(crate) mod whereabouts;

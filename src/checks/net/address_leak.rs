@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use super::whereabouts::{Book, books};
+use super::whereabouts::{Book, Given, books};
 use super::{daemon_rows, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
@@ -13,7 +13,7 @@ use crate::facts::{Fact, Facts, Gap, OPEN_AT_MOST, Select, Unknown, Why, both, k
 use crate::objects::ceph::Addresses;
 use crate::objects::kube::Pod;
 use crate::objects::multus::interfaces;
-use crate::objects::whereabouts::{Allocation, Reservation};
+use crate::objects::whereabouts::Reservation;
 use crate::say;
 
 check! {
@@ -45,15 +45,6 @@ check! {
     explained_by: [],
 }
 
-/// An allocation whose pod is not there.
-struct Leak<'b> {
-    address: IpAddr,
-    key: &'b str,
-    allocation: &'b Allocation,
-    ns: &'b str,
-    pod: &'b str,
-}
-
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let networks = storage_networks(facts)?;
     let books = books(facts, &networks)?;
@@ -61,14 +52,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::NotApplicable("whereabouts gives no address of the cluster's storage networks"));
     }
     let rows = daemon_rows(facts)?;
-    let mut suspects: Vec<Vec<Leak<'_>>> = books.iter().map(|book| book.given().filter_map(leak).collect()).collect();
+    let mut suspects: Vec<Vec<Given<'_>>> = books.iter().map(|book| book.named().collect()).collect();
     let ours = facts.cluster()?.ns.as_str();
-    let is_daemon = |leak: &Leak<'_>| leak.ns == ours && rows.iter().any(|row| row.name == leak.pod);
+    let is_daemon = |leak: &Given<'_>| leak.ns == ours && rows.iter().any(|row| row.name == leak.pod);
     suspects.iter_mut().for_each(|leaks| leaks.retain(|leak| !is_daemon(leak)));
     // Other pods may be on these networks: one table of each namespace tells.
     let namespaces: BTreeSet<&str> = suspects.iter().flatten().map(|leak| leak.ns).collect();
     let tables = facts.each(namespaces, |facts, ns| facts.pods_where(ns, ""))?;
-    let gone = |leak: &Leak<'_>| {
+    let gone = |leak: &Given<'_>| {
         let table = tables.seen.iter().find(|(ns, _)| *ns == leak.ns);
         table.is_some_and(|(_, rows)| rows.iter().all(|row| row.name != leak.pod))
     };
@@ -110,19 +101,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings.into_values().collect()))
 }
 
-/// An allocation, with the pod that it names. Such a name ends up in commands.
-fn leak<'b>((address, key, allocation): (IpAddr, &'b str, &'b Allocation)) -> Option<Leak<'b>> {
-    let (ns, pod) = allocation.podref.split_once('/')?;
-    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-    (!ns.is_empty() && !pod.is_empty() && is_name(ns) && is_name(pod)).then_some(Leak {
-        address,
-        key,
-        allocation,
-        ns,
-        pod,
-    })
-}
-
 /// Pods that may have an address without an allocation of their own.
 fn unbooked<'p>(books: &[Book<'_>], rows: impl Iterator<Item = &'p PodRow>) -> Vec<&'p PodRow> {
     let booked: BTreeSet<&str> =
@@ -156,7 +134,7 @@ fn in_pods(facts: &Facts<'_>, rows: &[&PodRow]) -> Result<(BTreeSet<IpAddr>, Vec
     Ok((statuses.flatten().flat_map(|interface| interface.addresses().collect::<Vec<_>>()).collect(), blind))
 }
 
-fn finding_of(book: &Book<'_>, leaks: &[Leak<'_>], reservations: &[Reservation]) -> Finding {
+fn finding_of(book: &Book<'_>, leaks: &[Given<'_>], reservations: &[Reservation]) -> Finding {
     let severity = if book.is_full() { Severity::Warning } else { Severity::Info };
     let object = book.object();
     let summary = say!(
@@ -171,7 +149,7 @@ fn finding_of(book: &Book<'_>, leaks: &[Leak<'_>], reservations: &[Reservation])
         "if the same allocations are there ten minutes from now, take each away together with its reservation; the tests in the patch keep it from touching one that changed"
     ));
     let mut evidence = vec![book.counted()];
-    for Leak { address, key, allocation, ns: of, pod } in leaks.iter().take(10) {
+    for Given { address, key, allocation, ns: of, pod } in leaks.iter().take(10) {
         let path = format!("/spec/allocations/{key}");
         let patch = json!([
             {"op": "test", "path": format!("{path}/id"), "value": allocation.id},

@@ -48,19 +48,16 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             Vec::new()
         }
     };
-    let mut told: BTreeMap<String, Finding> = BTreeMap::new();
+    // whereabouts has one pool for all nodes, so their failures are one fault.
+    let mut faults: BTreeMap<String, (Option<&NetworkAttachment>, Vec<Failure<'_>>)> = BTreeMap::new();
     for failure in failures.blamed_on(Blame::RangeExhausted) {
         let network = failure.network(attachments);
-        let finding = failing(cluster, &failure, network);
-        // whereabouts has one pool for all nodes, so their failures are one fault.
         let shared = network.filter(|_| failure.error.contains(WHEREABOUTS_FULL));
         let key = shared.map_or_else(|| format!("{} {}", failure.node, failure.error), NetworkAttachment::full_name);
-        let finding = match told.remove(&key) {
-            Some(known) => joined(known, finding),
-            None => finding,
-        };
-        told.insert(key, finding);
+        faults.entry(key).or_insert((network, Vec::new())).1.push(failure);
     }
+    let faults = faults.into_iter().filter_map(|(key, (network, all))| Some((key, failing(cluster, all, network)?)));
+    let mut told: BTreeMap<String, Finding> = faults.collect();
     for book in books {
         let full = book.network.selection.full_name();
         let known = told.remove(&full).or_else(|| book.is_full().then(|| full_pool(&book)));
@@ -72,22 +69,32 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 /// Pods that got no address.
-fn failing(cluster: &Cluster, failure: &Failure<'_>, network: Option<&NetworkAttachment>) -> Finding {
-    let victims = failure.victims(cluster);
-    if failure.error.contains(WHEREABOUTS_FULL) {
+fn failing(cluster: &Cluster, all: Vec<Failure<'_>>, network: Option<&NetworkAttachment>) -> Option<Finding> {
+    let nodes: Vec<Place> = all.iter().filter(|it| !it.node.is_empty()).map(|it| Place::node(&it.node)).collect();
+    let failure = all.into_iter().reduce(|mut one, more| {
+        one.events.extend(more.events);
+        one.pods.extend(more.pods);
+        one
+    })?;
+    let place = network.map(|nad| Place::Network(nad.full_name()));
+    let finding = if failure.error.contains(WHEREABOUTS_FULL) {
         let full = network.map_or_else(|| "a network".to_owned(), NetworkAttachment::full_name);
-        let summary =
-            say!("the range of {} has no free address: {} on {} cannot start", full, victims, failure.node_name());
+        let summary = say!("the range of {} has no free address: {} cannot start", full, failure.victims(cluster));
         let object = network.map_or_else(|| failure.object(), |nad| ObjectRef::of::<NetworkAttachment>(&nad.metadata));
-        let remedy =
-            network.map_or_else(|| widen(None), |nad| widen(Some((&nad.metadata.namespace, &nad.metadata.name))));
-        return failure
-            .finding(cluster, object, summary, remedy)
-            .at(network.map(|nad| Place::Network(nad.full_name())));
-    }
+        let remedy = widen(network.map(|nad| (nad.metadata.namespace.as_str(), nad.metadata.name.as_str())));
+        failure.finding(cluster, object, summary, remedy)
+    } else {
+        on_a_node(cluster, &failure, network)
+    };
+    Some(finding.at(nodes).at(place))
+}
+
+/// host-local counts on each node for itself.
+fn on_a_node(cluster: &Cluster, failure: &Failure<'_>, network: Option<&NetworkAttachment>) -> Finding {
     let node = failure.node_name();
     let named = network.map_or_else(|| "the network of host-local".to_owned(), NetworkAttachment::full_name);
-    let summary = say!("{} has no free address left on {}: {} cannot start there", named, node, victims);
+    let summary =
+        say!("{} has no free address left on {}: {} cannot start there", named, node, failure.victims(cluster));
     let mut remedy = Remedy::guided(say!(
         "compare the files below /var/lib/cni/networks on {} with the pods that run there, delete those of containers that are gone, or give the network a larger range",
         node
@@ -97,19 +104,8 @@ fn failing(cluster: &Cluster, failure: &Failure<'_>, network: Option<&NetworkAtt
             .command(format!("kubectl debug node/{node} -it --image=busybox -- ls /host/var/lib/cni/networks"))
             .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));
     }
-    let finding = failure.finding(cluster, failure.object(), summary, remedy);
-    let finding = finding.at(network.map(|nad| Place::Network(nad.full_name())));
-    match network {
-        Some(nad) => finding.detail(nad.full_name()),
-        None => finding.detail("host-local"),
-    }
-}
-
-/// The same pool on another node.
-fn joined(known: Finding, more: Finding) -> Finding {
-    let since = known.since.into_iter().chain(more.since).min();
-    let severity = known.severity.max(more.severity);
-    Finding { severity, ..known }.at(more.at).since(since).evidence(more.evidence)
+    let kept = network.map_or_else(|| "host-local".to_owned(), NetworkAttachment::full_name);
+    failure.finding(cluster, failure.object(), summary, remedy).detail(kept)
 }
 
 /// Nothing hangs yet.
@@ -137,7 +133,8 @@ fn widen(network: Option<(&str, &str)>) -> Remedy {
     let remedy = Remedy::guided(say!(
         "free the allocations of pods that are gone, or widen the range of the NAD within its subnet; pods that hang try again by themselves, and running ones keep their addresses"
     ))
-    .command("kubectl get ippools.whereabouts.cni.cncf.io -A -o yaml");
+    .command("kubectl get ippools.whereabouts.cni.cncf.io -A -o yaml")
+    .command("kubectl get overlappingrangeipreservations.whereabouts.cni.cncf.io -A");
     match network {
         Some((ns, name)) => remedy
             .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))

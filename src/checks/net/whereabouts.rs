@@ -15,6 +15,15 @@ pub(crate) struct Book<'n> {
     pub span: Span,
 }
 
+/// An address that is given out, and the pod that it was given to.
+pub(crate) struct Given<'n> {
+    pub address: IpAddr,
+    pub key: &'n str,
+    pub allocation: &'n Allocation,
+    pub ns: &'n str,
+    pub pod: &'n str,
+}
+
 /// None for a network whose addresses come from elsewhere, that has given none so far, or that keeps a pool for
 /// each node.
 pub(crate) fn books<'n>(facts: &Facts<'n>, networks: &'n [StorageNetwork<'n>]) -> Result<Vec<Book<'n>>, Gap> {
@@ -46,6 +55,17 @@ impl<'n> Book<'n> {
     /// What is given out of the range that the NAD has now.
     pub fn given(&self) -> impl Iterator<Item = (IpAddr, &'n str, &'n Allocation)> {
         self.pool.allocated().filter(|(address, ..)| self.span.holds(*address))
+    }
+
+    /// The same with the pods. Their names end up in commands, and no pod has another one.
+    pub fn named(&self) -> impl Iterator<Item = Given<'n>> {
+        let is_name = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        };
+        self.given().filter_map(move |(address, key, allocation)| {
+            let (ns, pod) = allocation.podref.split_once('/')?;
+            (is_name(ns) && is_name(pod)).then_some(Given { address, key, allocation, ns, pod })
+        })
     }
 
     pub fn is_full(&self) -> bool {
