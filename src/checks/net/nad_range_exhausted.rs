@@ -32,7 +32,10 @@ check! {
     /// whereabouts: README, "Core Parameters"; containernetworking/plugins: host-local. Rook:
     /// CRDs/Cluster/network-providers.
     "NET009" "nad-range-exhausted" Net,
-    needs: [Discovery, CephClusters, NetworkAttachments, SandboxEvents, IpPools, MonPods, MgrPods, MdsPods, RgwPods, OsdPods, Objects],
+    needs: [
+        Discovery, CephClusters, NetworkAttachments, SandboxEvents, IpPools, MonPods, MgrPods, MdsPods, RgwPods,
+        OsdPods, Objects,
+    ],
     explained_by: [(net::address_leak, Network)],
 }
 

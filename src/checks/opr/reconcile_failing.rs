@@ -34,10 +34,10 @@ check! {
     needs: [Discovery, CephClusters, ClusterEvents, Objects],
     explained_by: [
         (opr::operator_cannot_reach_mons, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
-        (net::nad_default_route, Cluster), (net::nad_overlaps_cluster_network, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
-        (net::multus_missing, Cluster), (opr::operator_crashing, Cluster), (opr::deletion_blocked, Object),
-        (opr::operator_rights_or_crds_stale, Cluster), (opr::detect_version_failing, Cluster),
-        (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster),
+        (net::nad_default_route, Cluster), (net::nad_overlaps_cluster_network, Cluster), (net::nad_missing, Cluster),
+        (net::nad_invalid, Cluster), (net::multus_missing, Cluster), (opr::operator_crashing, Cluster),
+        (opr::deletion_blocked, Object), (opr::operator_rights_or_crds_stale, Cluster),
+        (opr::detect_version_failing, Cluster), (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster),
         (net::address_range_mismatch, Object),
     ],
 }
