@@ -103,7 +103,7 @@ fn look<'s>(facts: &Facts<'s>) -> Result<Sight<'s>, Gap> {
 }
 
 /// A kind that is not installed has no objects.
-fn if_installed<'s, T>(list: Result<&'s [T], Gap>) -> Result<&'s [T], Gap> {
+fn if_installed<T>(list: Result<&[T], Gap>) -> Result<&[T], Gap> {
     match list {
         Err(Gap::NotInstalled(_)) => Ok(&[]),
         list => list,
@@ -113,8 +113,7 @@ fn if_installed<'s, T>(list: Result<&'s [T], Gap>) -> Result<&'s [T], Gap> {
 /// The nodes that run a daemon; one table that cannot be read leaves all of them open.
 fn nodes<'s>(facts: &Facts<'s>) -> Result<Known<BTreeSet<&'s str>>, Gap> {
     type Table<'s> = fn(&Facts<'s>) -> Result<PodRowTable<'s>, Gap>;
-    let tables: [Table<'s>; 5] =
-        [Facts::mon_pods, Facts::mgr_pods, Facts::osd_pods, Facts::mds_pods, Facts::rgw_pods];
+    let tables: [Table<'s>; 5] = [Facts::mon_pods, Facts::mgr_pods, Facts::osd_pods, Facts::mds_pods, Facts::rgw_pods];
     let mut tables = facts.each(tables, |facts, table| table(facts))?;
     if let Some(unknown) = tables.blind.pop() {
         return Ok(Err(unknown));
@@ -235,7 +234,8 @@ fn csi(facts: &Facts<'_>) -> Result<Vec<Item>, Gap> {
     let is_ours = |driver: &&str| driver.starts_with(&format!("{ns}.")) || served(driver);
     let ours = drivers.filter(|driver| is_ceph_driver(driver)).filter(is_ours);
     let items = ours.flat_map(|driver| {
-        let serves = |plugin: &Plugin<'_>| plugin.driver() == driver || family(driver).is_some_and(|it| plugin.is_of_family(it));
+        let serves =
+            |plugin: &Plugin<'_>| plugin.driver() == driver || family(driver).is_some_and(|it| plugin.is_of_family(it));
         let number = |is_it: &dyn Fn(&Plugin<'_>) -> bool| match &plugins {
             Ok(plugins) => Ok(plugins.iter().filter(|plugin| is_it(plugin) && serves(plugin)).count()),
             Err(unknown) => Err(unknown.clone()),

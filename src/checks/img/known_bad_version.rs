@@ -103,10 +103,7 @@ fn read_affinity(facts: &Facts<'_>) -> Result<Option<Evidence>, Gap> {
     let Some(config) = config else { return Ok(None) };
     let entries = config.data.get(KEY).map_or("[]", String::as_str);
     // A configuration that cannot be read is CSI009's to report.
-    let entries: Vec<Entry> = match serde_json::from_str(entries) {
-        Ok(entries) => entries,
-        Err(_unusable) => Vec::new(),
-    };
+    let entries: Vec<Entry> = serde_json::from_str(entries).unwrap_or_default();
     let object = ObjectRef::of::<ConfigMap>(&config.metadata);
     let entry = entries.iter().find(|entry| entry.read_affinity.enabled);
     Ok(entry.map(|entry| {
@@ -144,11 +141,11 @@ fn lost_writes(facts: &Facts<'_>, cluster: &CephCluster, evidence: Evidence) -> 
 }
 
 fn crashing(cluster: &CephCluster, pools: &[&Pool]) -> Finding {
-    let summary = say!(
-        "Ceph 20.2.0 crashes OSDs of erasure coded pools with ec_optimizations: {} (tracker 71642)",
-        names(pools)
-    );
-    let remedy = Remedy::advice(say!("upgrade Ceph to 20.2.2 or later before more is written to these pools; the flag cannot be taken back"));
+    let summary =
+        say!("Ceph 20.2.0 crashes OSDs of erasure coded pools with ec_optimizations: {} (tracker 71642)", names(pools));
+    let remedy = Remedy::advice(say!(
+        "upgrade Ceph to 20.2.2 or later before more is written to these pools; the flag cannot be taken back"
+    ));
     finding(cluster, Severity::Warning, (summary, remedy), "ec-optimizations").evidence(flags(pools))
 }
 
@@ -181,5 +178,8 @@ fn names(pools: &[&Pool]) -> String {
 }
 
 fn flags<'p>(pools: &'p [&Pool]) -> impl Iterator<Item = Evidence> + 'p {
-    pools.iter().take(4).map(|pool| Evidence::ceph("osd pool ls detail", format!("{}: {}", pool.pool_name, pool.flags_names)))
+    pools
+        .iter()
+        .take(4)
+        .map(|pool| Evidence::ceph("osd pool ls detail", format!("{}: {}", pool.pool_name, pool.flags_names)))
 }

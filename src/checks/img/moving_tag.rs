@@ -101,7 +101,9 @@ fn finding(cluster: &CephCluster, severity: Severity, builds: &BTreeMap<&str, Ve
     let runs: Vec<String> = running(cluster).iter().map(|(a, b, c)| format!("{a}.{b}.{c}")).collect();
     let runs = runs.join(", ");
     let summary = match (builds.len(), severity) {
-        (0 | 1, _) => say!("the image {} moves with each release: the next restart on a new node may upgrade Ceph", image),
+        (0 | 1, _) => {
+            say!("the image {} moves with each release: the next restart on a new node may upgrade Ceph", image)
+        }
         (count, Severity::Info) => {
             say!("{} stands for {} builds, all of {} (or for nodes of several architectures)", image, count, runs)
         }

@@ -87,7 +87,11 @@ fn expected<'s>(tag: Option<&'s str>, mons: &'s [Deployment], cluster: &CephClus
 
 fn label(deployment: &Deployment) -> Option<Evidence> {
     let version = deployment.metadata.labels.get(LABEL)?;
-    Some(Evidence::field(&ObjectRef::of::<Deployment>(&deployment.metadata), format!("metadata.labels[{LABEL}]"), version))
+    Some(Evidence::field(
+        &ObjectRef::of::<Deployment>(&deployment.metadata),
+        format!("metadata.labels[{LABEL}]"),
+        version,
+    ))
 }
 
 fn finding(cluster: &Cluster, expected: &str, behind: &[DeploymentRow], since: &str) -> Finding {
@@ -101,13 +105,8 @@ fn finding(cluster: &Cluster, expected: &str, behind: &[DeploymentRow], since: &
     // Collectors of crashes and of metrics do nothing for the data.
     let is_daemon = |row: &DeploymentRow| DAEMONS.iter().any(|(prefix, _)| row.name.starts_with(prefix));
     let severity = if behind.iter().any(is_daemon) { Severity::Warning } else { Severity::Info };
-    let summary = say!(
-        "the operator writes Rook {} and has not come to {}{}{}",
-        expected,
-        names.join(", "),
-        more,
-        since
-    );
+    let summary =
+        say!("the operator writes Rook {} and has not come to {}{}{}", expected, names.join(", "), more, since);
     let remedy = Remedy::guided(say!(
         "find what keeps the operator from them: a reconcile that fails, HEALTH_ERR, or the label do-not-reconcile; it then updates them by itself"
     ))

@@ -7,7 +7,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::ceph::ceph_command;
 use crate::checks::opr::{OPERATOR, ago, older, operator_log, operator_object};
-use crate::facts::{Cluster, Facts, Gap, LogLine, Settled, both};
+use crate::facts::{Cluster, Facts, Gap, Log, LogLine, Settled, both};
 use crate::objects::ceph::Status;
 use crate::objects::kube::{Condition, Event, condition};
 use crate::objects::rook::CephCluster;
@@ -87,7 +87,8 @@ const GATES: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// What the operator writes of an OSD that it may not stop yet.
-const REFUSALS: &[&str] = &["is not ok-to-stop. will try updating it again later", "PGs are not healthy to update OSDs"];
+const REFUSALS: &[&str] =
+    &["is not ok-to-stop. will try updating it again later", "PGs are not healthy to update OSDs"];
 /// What it writes of one that it updates.
 const STEPS: &[&str] = &["updating OSD", "creating OSD", "finished running OSDs"];
 
@@ -146,9 +147,10 @@ fn refused(facts: &Facts<'_>, cluster: &CephCluster, events: &[Event]) -> Option
         .command(format!("kubectl -n {ns} get cephcluster {name_of} -o jsonpath='{{.status.conditions}}'"));
     let detected = Evidence::field(&object, "status.version.image", &cluster.status.version.image);
     let errors = cluster.status.ceph.details.iter().filter(|(_, detail)| detail.severity == "HEALTH_ERR");
-    let errors = errors.filter(|_| *name == "health").take(4).map(|(code, detail)| {
-        Evidence::field(&object, format!("status.ceph.details[{code}]"), &detail.message)
-    });
+    let errors = errors
+        .filter(|_| *name == "health")
+        .take(4)
+        .map(|(code, detail)| Evidence::field(&object, format!("status.ceph.details[{code}]"), &detail.message));
     let errors: Vec<Evidence> = errors.collect();
     let finding = Finding::warning(object, summary, remedy).detail(*name).since(since);
     Some(finding.evidence([evidence, detected]).evidence(errors))
@@ -157,7 +159,8 @@ fn refused(facts: &Facts<'_>, cluster: &CephCluster, events: &[Event]) -> Option
 /// Whether the operator came past the gates after this failure.
 fn has_passed(cluster: &CephCluster, progressing: Option<&Condition>, failure: Option<Timestamp>) -> bool {
     let later = progressing.filter(|it| it.status == "True" && it.last_transition_time > failure);
-    let at_daemons = later.is_some_and(|it| it.message.contains("Configuring Ceph") || it.message.contains("Processing"));
+    let at_daemons =
+        later.is_some_and(|it| it.message.contains("Configuring Ceph") || it.message.contains("Processing"));
     at_daemons || (cluster.status.phase == "Ready" && !is_pending(cluster))
 }
 
@@ -172,7 +175,7 @@ fn held(facts: &Facts<'_>, cluster: &CephCluster) -> Result<Option<Finding>, Gap
     }
     let Some((pod, log)) = operator_log(facts)? else { return Ok(None) };
     let moves = log.last_of(STEPS).and_then(|line| line.at).is_some_and(|at| !older(facts, Some(at), QUIET));
-    let refusal = log.last_of(REFUSALS).filter(|line| line.at.is_some() && !older(facts, line.at, PATIENCE));
+    let refusal = refusal(facts, log);
     let Some(refusal) = refusal.filter(|_| !moves) else { return Ok(None) };
     let lines = log.lines.iter().rev().filter(|line| REFUSALS.iter().any(|text| line.text.contains(text)));
     let osds: BTreeSet<u32> = lines.take(64).filter_map(osd_of).collect();
@@ -180,11 +183,20 @@ fn held(facts: &Facts<'_>, cluster: &CephCluster) -> Result<Option<Finding>, Gap
     let old = others(rows, cluster).iter().filter(|other| other.kind == "osd").count();
     let severity = if recovers(status) { Severity::Info } else { Severity::Warning };
     let evidence = Evidence::log(&pod.ns, &pod.name, OPERATOR, refusal);
-    let stage = Evidence::field(&ObjectRef::of::<CephCluster>(&cluster.metadata), "status.conditions[Progressing]", &stage.message);
+    let stage = Evidence::field(
+        &ObjectRef::of::<CephCluster>(&cluster.metadata),
+        "status.conditions[Progressing]",
+        &stage.message,
+    );
     let at = since.map_or_else(String::new, |at| ago(facts, at));
     let finding = waiting(facts.cluster()?, severity, &osds, old, &at).since(since);
     let finding = finding.evidence([evidence, stage.at(since)]).evidence(states(status));
     Ok(Some(Finding { objects: vec![operator_object(facts)?], ..finding }))
+}
+
+/// The newest word of the operator that it waits until OSDs may be stopped, if it still does.
+pub(crate) fn refusal<'l>(facts: &Facts<'_>, log: &'l Log) -> Option<&'l LogLine> {
+    log.last_of(REFUSALS).filter(|line| line.at.is_some() && !older(facts, line.at, PATIENCE))
 }
 
 /// `OSD 3 is not ok-to-stop. …`
@@ -216,7 +228,9 @@ fn waiting(cluster: &Cluster, severity: Severity, osds: &BTreeSet<u32>, old: usi
             say!("the update of the OSDs stands for {}: {}{} are not ok to stop{}", age, names, more, behind)
         }
     };
-    let remedy = Remedy::guided(say!("see which placement groups would become inactive, and repair their OSDs; a pool whose size is its min_size never lets one stop, and needs another copy first"));
+    let remedy = Remedy::guided(say!(
+        "see which placement groups would become inactive, and repair their OSDs; a pool whose size is its min_size never lets one stop, and needs another copy first"
+    ));
     let asked = osds.first().map(|id| ceph_command(cluster, &format!("osd ok-to-stop {id}")));
     let pools = ceph_command(cluster, "osd pool ls detail");
     let remedy = asked.into_iter().chain([pools]).fold(remedy, Remedy::command);
@@ -230,7 +244,10 @@ mod tests {
     #[test]
     fn refusals_name_their_osd() {
         for (text, expected) in [
-            ("2024-02-02 06:03:44.734064 I | op-osd: OSD 2 is not ok-to-stop. will try updating it again later", Some(2)),
+            (
+                "2024-02-02 06:03:44.734064 I | op-osd: OSD 2 is not ok-to-stop. will try updating it again later",
+                Some(2),
+            ),
             ("op-osd: [rook-ceph] OSD 17 is not ok-to-stop. will try updating it again later", Some(17)),
             ("op-osd: updating OSD 1 on node \"w1\"", None),
         ] {
