@@ -36,7 +36,7 @@ check! {
     /// # References
     /// Rook issue 16839; Ceph trackers 73997 (read affinity), 71642 (optimized erasure coding), 70390 (shared blobs).
     "IMG005" "known-bad-version" Img,
-    needs: [Discovery, CephClusters, StorageClasses, Pools, Objects],
+    needs: [Discovery, CephClusters, StorageClasses, Filesystems, Pools, Objects],
     explained_by: [],
 }
 

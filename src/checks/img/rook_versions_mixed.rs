@@ -76,13 +76,18 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 /// The version that the operator writes.
 fn expected<'s>(tag: Option<&'s str>, mons: &'s [Deployment], cluster: &CephCluster) -> Option<&'s str> {
-    let written: BTreeSet<&str> =
-        mons.iter().filter_map(|mon| mon.metadata.labels.get(LABEL)).map(String::as_str).collect();
+    let written = mons.iter().filter_map(|mon| mon.metadata.labels.get(LABEL)).map(String::as_str);
+    let written: BTreeSet<&str> = written.filter(|version| is_label(version)).collect();
     let release = tag.filter(|tag| tag.starts_with('v') && super::release(tag).is_some() && !tag.contains('-'));
     // A reconcile is over, and no monitor has this version: the image was only tagged so.
     let is_foreign = release.is_some_and(|tag| !written.contains(tag)) && cluster.status.phase == "Ready";
     let by_mons = written.first().copied().filter(|_| written.len() == 1);
     release.filter(|_| !is_foreign).or(by_mons)
+}
+
+/// It ends up in commands; a bundle may hold any text.
+fn is_label(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn label(deployment: &Deployment) -> Option<Evidence> {
@@ -131,6 +136,7 @@ mod tests {
             (Some("our-build"), ["v1.17.8", "v1.18.0"], "Progressing", None),
             (Some("v1.17.8-hotfix"), ["v1.17.8", "v1.17.8"], "Ready", Some("v1.17.8")),
             (None, ["v1.17.8", "v1.17.8"], "Ready", Some("v1.17.8")),
+            (None, ["v1.17.8;id", "v1.17.8;id"], "Ready", None),
         ] {
             let mons = mons.map(|version| Deployment {
                 metadata: Meta { labels: [(LABEL.to_owned(), version.to_owned())].into(), ..Meta::default() },

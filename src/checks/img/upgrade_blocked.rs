@@ -52,38 +52,52 @@ const RETRY: SignedDuration = SignedDuration::from_mins(20);
 /// Without a single OSD updated.
 const QUIET: SignedDuration = SignedDuration::from_mins(30);
 
-/// A gate before the first daemon, by a part of the error: its name, what it is, and what opens it.
-const GATES: &[(&str, &str, &str, &str)] = &[
-    (
-        "refusing to upgrade",
-        "health",
-        "Ceph is in HEALTH_ERR, and Rook upgrades no such cluster",
-        "repair what is HEALTH_ERR; do not set skipUpgradeChecks instead",
-    ),
-    (
-        "does not meet the minimum version",
-        "version",
-        "this release of Rook does not run a Ceph so old",
-        "set an image of a release that this Rook supports",
-    ),
-    (
-        "allowUnsupported must be set",
-        "version",
-        "this release of Rook does not know this Ceph",
-        "set an image of a release that this Rook supports, or upgrade Rook first",
-    ),
-    (
-        "ceph version job",
-        "image",
-        "the version of the new image could not be read",
-        "see why the job rook-ceph-detect-version does not end: image, placement or network",
-    ),
-    (
-        "waiting for monitors to reach quorum",
-        "quorum",
-        "the monitors do not reach a quorum",
-        "bring the monitors back first",
-    ),
+/// A gate at which a reconcile fails.
+struct Gate {
+    /// A part of the error.
+    says: &'static str,
+    name: &'static str,
+    means: &'static str,
+    opens: &'static str,
+}
+
+const GATES: &[Gate] = &[
+    Gate {
+        says: "refusing to upgrade",
+        name: "health",
+        means: "Ceph is in HEALTH_ERR, and Rook upgrades no such cluster",
+        opens: "repair what is HEALTH_ERR; do not set skipUpgradeChecks instead",
+    },
+    Gate {
+        says: "does not meet the minimum version",
+        name: "version",
+        means: "this release of Rook does not run a Ceph so old",
+        opens: "set an image of a release that this Rook supports",
+    },
+    Gate {
+        says: "allowUnsupported must be set",
+        name: "version",
+        means: "this release of Rook does not know this Ceph",
+        opens: "set an image of a release that this Rook supports, or upgrade Rook first",
+    },
+    Gate {
+        says: "ceph version job",
+        name: "image",
+        means: "the version of the new image could not be read",
+        opens: "see why the job rook-ceph-detect-version does not end: image, placement or network",
+    },
+    Gate {
+        says: "waiting for monitors to reach quorum",
+        name: "quorum",
+        means: "the monitors do not reach a quorum",
+        opens: "bring the monitors back first",
+    },
+    Gate {
+        says: "failed to check if deployment",
+        name: "daemon",
+        means: "Ceph does not let the next daemon be stopped, or the last one is not back",
+        opens: "see the daemon that the error names, and what of its kind is down",
+    },
 ];
 
 /// What the operator writes of an OSD that it may not stop yet.
@@ -102,7 +116,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Ok(events) => (events, None),
         Err(unknown) => (&[][..], Some(unknown)),
     };
-    let finding = match refused(facts, object, events) {
+    let finding = match refused(facts, object, events)? {
         Some(finding) => Some(finding),
         None => held(facts, object)?,
     };
@@ -115,45 +129,67 @@ fn is_pending(cluster: &CephCluster) -> bool {
     !detected.is_empty() && *detected != cluster.spec.ceph_version.image
 }
 
-/// A failed reconcile whose error names a gate.
-fn refused(facts: &Facts<'_>, cluster: &CephCluster, events: &[Event]) -> Option<Finding> {
-    let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
+/// A reconcile that failed: its error, since when, and where that is said.
+struct Failure<'s> {
+    words: &'s str,
+    since: Option<Timestamp>,
+    evidence: Evidence,
+}
+
+/// What the condition and the newest event say of a reconcile that failed and is not over.
+fn failures<'s>(facts: &Facts<'_>, cluster: &'s CephCluster, events: &'s [Event]) -> Vec<Failure<'s>> {
     let progressing = condition(&cluster.status.conditions, "Progressing");
-    let failed = progressing.filter(|it| it.status == "False");
-    let failed = failed.map(|it| {
-        let evidence = Evidence::field(&object, "status.conditions[Progressing]", &it.message);
-        (it.message.as_str(), it.last_transition_time, evidence.at(it.last_transition_time))
+    let failed = progressing.filter(|it| it.status == "False").map(|it| {
+        let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
+        let since = it.last_transition_time;
+        let evidence = Evidence::field(&object, "status.conditions[Progressing]", &it.message).at(since);
+        Failure { words: &it.message, since, evidence }
     });
-    let told = || {
-        let about = events.iter().filter(|event| event.reason == "ReconcileFailed");
-        let about = about.filter(|event| event.is_about("CephCluster", "", &cluster.metadata.name));
-        let event = about.max_by_key(|event| event.last_seen())?;
-        let is_over = older(facts, event.last_seen(), RETRY) || has_passed(cluster, progressing, event.last_seen());
-        (!is_over).then(|| (event.message.as_str(), event.first_seen(), Evidence::event(event)))
-    };
-    let (words, since, evidence) = failed.or_else(told)?;
-    let (_, name, gate, open) = GATES.iter().find(|(text, ..)| words.contains(text))?;
+    let about = events.iter().filter(|event| event.reason == "ReconcileFailed");
+    let about = about.filter(|event| event.is_about("CephCluster", "", &cluster.metadata.name));
+    let newest = about.max_by_key(|event| event.last_seen());
+    let newest = newest.filter(|event| {
+        !older(facts, event.last_seen(), RETRY) && !has_passed(cluster, progressing, event.last_seen())
+    });
+    let told = newest.map(|event| Failure {
+        words: &event.message,
+        since: event.first_seen(),
+        evidence: Evidence::event(event),
+    });
+    failed.into_iter().chain(told).collect()
+}
+
+/// A failed reconcile whose error names a gate.
+fn refused(facts: &Facts<'_>, cluster: &CephCluster, events: &[Event]) -> Result<Option<Finding>, Gap> {
+    let failures = failures(facts, cluster, events);
+    let shut = |gate: &&Gate| failures.iter().any(|failure| failure.words.contains(gate.says));
+    let Some(gate) = GATES.iter().find(shut) else { return Ok(None) };
+    let failures: Vec<Failure<'_>> = failures.into_iter().filter(|failure| failure.words.contains(gate.says)).collect();
     let asked = cluster.metadata.written_by(&["f:spec", "f:cephVersion", "f:image"]).and_then(|writer| writer.time);
     let asked = asked.filter(|_| is_pending(cluster));
-    let since = [since, asked].into_iter().flatten().min();
-    if !older(facts, since, PATIENCE) {
-        return None;
+    // The condition is made anew with each try.
+    let since = failures.iter().map(|failure| failure.since).chain([asked]).flatten().min();
+    // Only the first of the gates is one of upgrades alone.
+    let is_upgrade =
+        gate.name == "health" || is_pending(cluster) || !others(facts.daemon_deployments()?, cluster).is_empty();
+    if !is_upgrade || !older(facts, since, PATIENCE) {
+        return Ok(None);
     }
+    let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     let age = since.map_or_else(String::new, |at| ago(facts, at));
     let image = &cluster.spec.ceph_version.image;
-    let summary = say!("the operator does not begin the upgrade to {} for {}: {}", image, age, gate);
-    let (ns, name_of) = (&cluster.metadata.namespace, &cluster.metadata.name);
-    let remedy = Remedy::guided(say!("{}; the operator tries again by itself", open))
-        .command(format!("kubectl -n {ns} get cephcluster {name_of} -o jsonpath='{{.status.conditions}}'"));
+    let summary = say!("the upgrade to {} is held for {}: {}", image, age, gate.means);
+    let (ns, name) = (&cluster.metadata.namespace, &cluster.metadata.name);
+    let remedy = Remedy::guided(say!("{}; the operator tries again by itself", gate.opens))
+        .command(format!("kubectl -n {ns} get cephcluster {name} -o jsonpath='{{.status.conditions}}'"));
     let detected = Evidence::field(&object, "status.version.image", &cluster.status.version.image);
-    let errors = cluster.status.ceph.details.iter().filter(|(_, detail)| detail.severity == "HEALTH_ERR");
-    let errors = errors
-        .filter(|_| *name == "health")
-        .take(4)
-        .map(|(code, detail)| Evidence::field(&object, format!("status.ceph.details[{code}]"), &detail.message));
-    let errors: Vec<Evidence> = errors.collect();
-    let finding = Finding::warning(object, summary, remedy).detail(*name).since(since);
-    Some(finding.evidence([evidence, detected]).evidence(errors))
+    let details = cluster.status.ceph.details.iter().filter(|_| gate.name == "health");
+    let errors = details.filter(|(_, detail)| detail.severity == "HEALTH_ERR").take(4);
+    let errors =
+        errors.map(|(code, detail)| Evidence::field(&object, format!("status.ceph.details[{code}]"), &detail.message));
+    let evidence = failures.into_iter().map(|failure| failure.evidence).chain([detected]);
+    let evidence: Vec<Evidence> = evidence.chain(errors).collect();
+    Ok(Some(Finding::warning(object, summary, remedy).detail(gate.name).since(since).evidence(evidence)))
 }
 
 /// Whether the operator came past the gates after this failure.
