@@ -68,10 +68,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if started.is_some() && !older(facts, started, PATIENCE) {
         return Ok(Answered::passed());
     }
+    let mut behind: Vec<&DeploymentRow> = behind.iter().collect();
+    behind.sort_by_key(|row| !is_daemon(row));
     let shown = facts.each(behind.iter().take(3), |facts, row| facts.object::<Deployment>(ns, &row.name))?;
     let since = started.map_or_else(String::new, |at| format!(", {} after it started", ago(facts, at)));
     let shown = shown.seen.iter().filter_map(|(_, deployment)| *deployment);
-    Ok(Answered::judged(vec![finding(cluster, expected, behind, &since).evidence(shown.filter_map(label))]))
+    Ok(Answered::judged(vec![finding(cluster, expected, &behind, &since).evidence(shown.filter_map(label))]))
 }
 
 /// The version that the operator writes.
@@ -99,7 +101,12 @@ fn label(deployment: &Deployment) -> Option<Evidence> {
     ))
 }
 
-fn finding(cluster: &Cluster, expected: &str, behind: &[DeploymentRow], since: &str) -> Finding {
+/// Not a collector of crashes or of metrics, which do nothing for the data.
+fn is_daemon(row: &DeploymentRow) -> bool {
+    DAEMONS.iter().any(|(prefix, _)| row.name.starts_with(prefix))
+}
+
+fn finding(cluster: &Cluster, expected: &str, behind: &[&DeploymentRow], since: &str) -> Finding {
     let ns = &cluster.ns;
     let objects = behind.iter().map(|row| ObjectRef::new(kinds::DEPLOYMENT, ns, &row.name));
     let names: Vec<&str> = behind.iter().take(6).map(|row| row.name.as_str()).collect();
@@ -107,9 +114,7 @@ fn finding(cluster: &Cluster, expected: &str, behind: &[DeploymentRow], since: &
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    // Collectors of crashes and of metrics do nothing for the data.
-    let is_daemon = |row: &DeploymentRow| DAEMONS.iter().any(|(prefix, _)| row.name.starts_with(prefix));
-    let severity = if behind.iter().any(is_daemon) { Severity::Warning } else { Severity::Info };
+    let severity = if behind.iter().any(|row| is_daemon(row)) { Severity::Warning } else { Severity::Info };
     let summary =
         say!("the operator writes Rook {} and has not come to {}{}{}", expected, names.join(", "), more, since);
     let remedy = Remedy::guided(say!(
