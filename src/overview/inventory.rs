@@ -5,13 +5,43 @@
 
 use std::collections::BTreeSet;
 
+use super::{Listing, Overview};
 use crate::checks::csi::{Plugin, is_ceph_driver, plugins};
-use crate::checks::opr::operator;
+use crate::checks::opr::{operator, reconcile_stalled};
 use crate::checks::osd::osd_of_deployment;
 use crate::facts::tables::{DeploymentRow, PodRow};
-use crate::facts::{Facts, Gap, PodRowTable, Select, Settled, Unknown, both};
+use crate::facts::{Facts, Gap, PodRowTable, Row, Select, Settled, Unknown, both};
 use crate::objects::kube::Service;
 use crate::objects::rook::{CephCluster, Filesystem, ObjectStore};
+
+pub static OVERVIEW: Overview = Overview {
+    name: "inventory",
+    title: "INVENTORY: WHAT ROOK SHOULD HAVE MADE",
+    beside: &reconcile_stalled::CHECK,
+    columns: &["what", "there", "expected", ""],
+    needs: &[Row::CephClusters, Row::Operators, Row::DaemonDeployments, Row::CsiDeployments, Row::DaemonSets],
+    run: |facts| Ok(listing(inventory(facts)?)),
+};
+
+fn listing(items: Vec<Item>) -> Listing {
+    let number = |count: Option<usize>, none: &str| count.map_or_else(|| none.to_owned(), |count| count.to_string());
+    let mut listing = Listing::default();
+    for item in items {
+        let (expected, word) = match item.state {
+            State::Present => ("any", ""),
+            State::Missing => ("any", "missing"),
+            State::Surplus => ("any", "more than asked for"),
+            State::Unknown(unknown) => {
+                listing.blind.push(unknown);
+                ("?", "unknown")
+            }
+        };
+        listing.rows.push(vec![item.what, number(item.present, "?"), number(item.expected, expected), word.into()]);
+    }
+    listing.blind.sort();
+    listing.blind.dedup();
+    listing
+}
 
 /// One kind of thing that Rook makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
