@@ -1,14 +1,20 @@
 //! Data and services.
 
+pub mod bucket_claim_pending;
+pub mod gateway_down;
 pub mod health_code;
 pub mod mds_down;
 mod mds_trouble;
 mod meanings;
 pub mod mgr_down;
+pub mod mirroring_unhealthy;
 pub mod pgs_degraded;
 pub mod pgs_unavailable;
 pub mod pool_application_missing;
 mod pool_users;
+pub mod rgw_certificate_invalid;
+pub mod rgw_down;
+mod serving;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +38,7 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         "PG_AVAILABILITY" => "CEPH003",
         "PG_DEGRADED" => "CEPH004",
         "POOL_APP_NOT_ENABLED" => "CEPH002",
+        gateway_down::CODE => "CEPH017",
         code if mds_trouble::CODES.contains(&code) => "CEPH011",
         code if is_osd_down(code) => "OSD007",
         _ => return None,
@@ -133,6 +140,7 @@ mod tests {
             "PG_AVAILABILITY",
             "PG_DEGRADED",
             "POOL_APP_NOT_ENABLED",
+            "NVMEOF_GATEWAY_DOWN",
             "MDS_ALL_DOWN",
             "OSD_DOWN",
             "OSD_HOST_DOWN",

@@ -35,6 +35,7 @@ check! {
         (node::daemon_unschedulable, Object), (ovn::stale_after_reboot, Node), (ovn::kube_ovn_cni_unhealthy, Node),
         (net::multus_missing, Node), (net::sandbox_failing, Node), (net::multus_init_crash, Node),
         (net::multus_daemon_down, Node), (node::pods_not_created, Object),
+        (csi::sidecar_mismatch, Object), (csi::snapshot_support_missing, Object),
     ],
 }
 

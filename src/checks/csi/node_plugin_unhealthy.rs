@@ -32,6 +32,7 @@ check! {
     explained_by: [
         (csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object), (node::node_rebooted, Node),
         (node::image_pull_failing, Object), (node::daemon_unschedulable, Object), (node::pods_not_created, Object),
+        (csi::sidecar_mismatch, Object),
     ],
 }
 
