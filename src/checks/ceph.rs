@@ -56,6 +56,11 @@ pub(crate) fn is_muted(health: &Health, code: &str) -> bool {
     health.checks.get(code).is_some_and(|check| check.muted)
 }
 
+/// What was read; what was not is a blind spot.
+fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
+    fact.map_err(|unknown| blind.push(unknown)).ok()
+}
+
 /// The severity of a finding about one code.
 fn toned(check: &HealthCheck, severity: Severity) -> Severity {
     if check.muted { Severity::Info } else { severity }

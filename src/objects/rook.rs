@@ -329,8 +329,6 @@ pub struct ObjectStoreSpec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Gateway {
-    /// 0 while it is scaled down.
-    pub instances: usize,
     /// 0 without TLS.
     pub secure_port: u16,
     pub ssl_certificate_ref: String,

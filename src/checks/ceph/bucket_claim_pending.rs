@@ -45,11 +45,12 @@ check! {
 /// What every provisioner of Rook's buckets ends with.
 const PROVISIONER: &str = "ceph.rook.io/bucket";
 
-/// A claim that waits, its class, and the store that the class names.
+/// A claim that waits, its class, the store that the class names, and the operator's last error about it.
 struct Waiting<'s> {
     claim: &'s BucketClaim,
     class: Option<&'s StorageClass>,
     store: Option<&'s ObjectStore>,
+    said: Option<(&'s PodRow, &'s LogLine)>,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -59,13 +60,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if pending.is_empty() {
         return Ok(Answered::passed());
     }
+    let home = &facts.cluster()?.operator_ns;
     let (classes, stores) = both(facts.storage_classes(), facts.list::<ObjectStore>(Some(ns), Select::all()))?;
-    let config = facts.object::<ConfigMap>(&facts.cluster()?.operator_ns, OPERATOR_CONFIG).settled();
     // Both only explain: that the claim waits is known without them.
+    let config = facts.object::<ConfigMap>(home, OPERATOR_CONFIG).settled();
     let (config, log) = both(config, operator_log(facts).settled())?;
-    let log = if let Ok(log) = log { log } else { None };
-    let answers = if let Ok(Some(config)) = config { Some(answers_to(config, ns)) } else { None };
-    let mut groups: BTreeMap<(&str, String), (Vec<Waiting<'_>>, Option<Evidence>)> = BTreeMap::new();
+    let answers = config.unwrap_or_default().map(|config| answers_to(config, ns));
+    let log = log.unwrap_or_default();
+    let mut groups: BTreeMap<(&str, String), Vec<Waiting<'_>>> = BTreeMap::new();
     for claim in pending {
         let name = claim.spec.storage_class_name.as_str();
         let class = classes.iter().find(|class| class.metadata.name == name);
@@ -74,15 +76,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         }
         let store = class.and_then(|class| class.parameters.get("objectStoreName"));
         let store = store.and_then(|store| stores.iter().find(|it| it.metadata.name == *store));
-        let waiting = Waiting { claim, class, store };
-        let said = log.and_then(|(pod, log)| said(claim, pod, log));
-        let why = why(&waiting, answers.as_deref(), said.as_ref().map(|(line, _)| *line));
-        let group = groups.entry((name, why)).or_default();
-        group.1 = group.1.take().or(said.map(|(_, evidence)| evidence));
-        group.0.push(waiting);
+        let waiting = Waiting { claim, class, store, said: log.and_then(|(pod, log)| said(claim, pod, log)) };
+        groups.entry((name, why(&waiting, answers.as_deref()))).or_default().push(waiting);
     }
-    let home = &facts.cluster()?.operator_ns;
-    let findings = groups.into_iter().filter_map(|((_, why), (group, said))| finding(home, &why, &group, said));
+    let findings = groups.iter().filter_map(|((_, why), group)| finding(home, why, group));
     Ok(Answered::judged(findings.collect()))
 }
 
@@ -107,12 +104,11 @@ fn answers_to(config: &ConfigMap, ns: &str) -> String {
 }
 
 /// The operator's last error about this claim.
-fn said<'l>(claim: &BucketClaim, pod: &PodRow, log: &'l Log) -> Option<(&'l LogLine, Evidence)> {
-    let line = log.last(&format!("error syncing '{}/{}", claim.metadata.namespace, claim.metadata.name))?;
-    Some((line, Evidence::log(&pod.ns, &pod.name, OPERATOR, line)))
+fn said<'l>(claim: &BucketClaim, pod: &'l PodRow, log: &'l Log) -> Option<(&'l PodRow, &'l LogLine)> {
+    Some((pod, log.last(&format!("error syncing '{}/{}'", claim.metadata.namespace, claim.metadata.name))?))
 }
 
-fn why(waiting: &Waiting<'_>, answers: Option<&str>, line: Option<&LogLine>) -> String {
+fn why(waiting: &Waiting<'_>, answers: Option<&str>) -> String {
     let name = &waiting.claim.spec.storage_class_name;
     let Some(class) = waiting.class else { return format!("there is no StorageClass {name}") };
     let store = class.parameters.get("objectStoreName").map_or("", String::as_str);
@@ -123,8 +119,10 @@ fn why(waiting: &Waiting<'_>, answers: Option<&str>, line: Option<&LogLine>) -> 
     if let Some(answers) = answers.filter(|answers| *answers != class.provisioner) {
         return format!("the operator answers to {answers}, and StorageClass {name} asks {}", class.provisioner);
     }
-    match (line, waiting.store) {
-        (Some(line), _) => line.text.trim_end_matches(", requeuing").rsplit(": ").next().unwrap_or_default().to_owned(),
+    match (waiting.said, waiting.store) {
+        (Some((_, line)), _) => {
+            line.text.trim_end_matches(", requeuing").rsplit(": ").next().unwrap_or_default().to_owned()
+        }
         (None, Some(store)) if store.status.phase != "Ready" => {
             format!("CephObjectStore {} is {:?}, not Ready", store.metadata.name, store.status.phase)
         }
@@ -132,7 +130,7 @@ fn why(waiting: &Waiting<'_>, answers: Option<&str>, line: Option<&LogLine>) -> 
     }
 }
 
-fn finding(home: &str, why: &str, group: &[Waiting<'_>], said: Option<Evidence>) -> Option<Finding> {
+fn finding(home: &str, why: &str, group: &[Waiting<'_>]) -> Option<Finding> {
     let objects: Vec<ObjectRef> = group.iter().map(|it| ObjectRef::of::<BucketClaim>(&it.claim.metadata)).collect();
     let (first, rest) = objects.split_first()?;
     let summary = say!("{} gets no bucket: {}", name_some(&objects, 0), why);
@@ -143,6 +141,7 @@ fn finding(home: &str, why: &str, group: &[Waiting<'_>], said: Option<Evidence>)
         .command(format!("kubectl -n {home} logs deploy/{OPERATOR} --tail=2000 | grep 'error syncing'"));
     let phase = &group.first()?.claim.status.phase;
     let phase = if phase.is_empty() { "none: nobody works on it" } else { phase };
+    let said = group.iter().find_map(|it| it.said);
     let stores = group.iter().filter_map(|it| Some(ObjectRef::of::<ObjectStore>(&it.store?.metadata))).take(1);
     Some(
         Finding::warning(first.clone(), summary, remedy)
@@ -151,7 +150,7 @@ fn finding(home: &str, why: &str, group: &[Waiting<'_>], said: Option<Evidence>)
             .also(stores)
             .since(group.iter().filter_map(|it| it.claim.metadata.creation_timestamp).min())
             .evidence([Evidence::field(first, "status.phase", phase)])
-            .evidence(said),
+            .evidence(said.map(|(pod, line)| Evidence::log(&pod.ns, &pod.name, OPERATOR, line))),
     )
 }
 

@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 
 use super::serving::{Serving, lettered, serving};
-use super::toned;
+use super::{is_new, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::opr::{older, operator_object};
@@ -29,15 +29,18 @@ check! {
     /// # References
     /// Rook: CRDs/ceph-nfs-crd ("server.active"), Storage-Configuration/NVMe-oF. Ceph: health codes NVMEOF_*.
     "CEPH017" "gateway-down" Ceph,
-    needs: [Discovery, Nodes, GatewayPods, CephHealth, Objects],
+    needs: [Discovery, CephClusters, Nodes, GatewayPods, CephHealth, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::daemon_unschedulable, Object), (node::memory_limit_too_small, Object),
         (node::image_pull_failing, Object), (node::pods_not_created, Object), (node::service_proxy_down, Node),
-        (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::sandbox_failing, Node),
+        (net::multus_missing, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
+        (net::nad_default_route, Cluster), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (net::sandbox_failing, Node),
         (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
         (opr::operator_down, Object), (opr::operator_crashing, Object),
-        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster),
+        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (mon::mons_start_slowly, Cluster),
+        (osd::osds_not_deployed, Cluster), (ceph::pgs_unavailable, Cluster),
     ],
 }
 
@@ -53,7 +56,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (nvmeof, more) = serving(facts, rows, |row| lettered(row, "rook-ceph-nvmeof-"))?;
     blind.extend(more);
     let mut findings = Vec::new();
-    for server in servers.iter().filter(|server| is_wanted(facts, server)) {
+    // The operator comes to gateways when monitors, mgr and OSDs are there.
+    let is_made = !is_new(facts.ceph_cluster()?, facts.now());
+    for server in servers.iter().filter(|server| is_made && is_wanted(facts, server)) {
         if !nfs.contains_key(server.metadata.name.as_str()) {
             findings.push(absent(facts, server)?);
         }

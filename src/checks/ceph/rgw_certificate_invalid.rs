@@ -1,5 +1,6 @@
 use jiff::SignedDuration;
 
+use super::known;
 use super::serving::lettered;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity, quote};
@@ -81,11 +82,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         blind.extend(logs.blind);
     }
     Ok(Answered::judged(findings).blind(blind))
-}
-
-/// What was read; what was not is a blind spot.
-fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
-    fact.map_err(|unknown| blind.push(unknown)).ok()
 }
 
 /// A gateway that waits for its certificate.

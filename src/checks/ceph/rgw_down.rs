@@ -1,5 +1,6 @@
 use jiff::SignedDuration;
 
+use super::is_new;
 use super::serving::{Serving, lettered, serving};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
@@ -33,15 +34,18 @@ check! {
     /// Rook: CRDs/Object-Storage/ceph-object-store-crd, ceph-object-multisite. Ceph: src/rgw/rgw_appmain.cc,
     /// src/rgw/services/svc_zone.cc.
     "CEPH012" "rgw-down" Ceph,
-    needs: [Discovery, Nodes, RgwPods, Objects, Logs],
+    needs: [Discovery, CephClusters, Nodes, RgwPods, Objects, Logs],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::daemon_unschedulable, Object), (node::memory_limit_too_small, Object),
         (node::image_pull_failing, Object), (node::pods_not_created, Object), (node::service_proxy_down, Node),
-        (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::sandbox_failing, Node),
+        (net::multus_missing, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
+        (net::nad_default_route, Cluster), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (net::sandbox_failing, Node),
         (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
         (opr::operator_down, Object), (opr::operator_crashing, Object),
-        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster),
+        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (mon::mons_start_slowly, Cluster),
+        (osd::osds_not_deployed, Cluster), (ceph::pgs_unavailable, Cluster),
         (ceph::rgw_certificate_invalid, Object),
     ],
 }
@@ -56,19 +60,21 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = facts.cluster()?.ns.as_str();
     let (stores, rows) = both(facts.list::<ObjectStore>(Some(ns), Select::all()), facts.rgw_pods())?;
     let stores = stores.iter().filter(|store| {
-        let gateway = &store.spec.gateway;
-        let is_ours = gateway.external_rgw_endpoints.is_empty() && gateway.instances > 0;
-        is_ours && store.metadata.deletion_timestamp.is_none()
+        store.spec.gateway.external_rgw_endpoints.is_empty() && store.metadata.deletion_timestamp.is_none()
     });
     let stores: Vec<&ObjectStore> = stores.collect();
     if stores.is_empty() {
         return Ok(Answered::NotApplicable("Rook runs no gateway of an object store"));
     }
     let (services, blind) = serving(facts, rows, |row| lettered(row, "rook-ceph-rgw-"))?;
+    // The operator comes to object stores when monitors, mgr and OSDs are there.
+    let is_made = !is_new(facts.ceph_cluster()?, facts.now());
     let mut findings = Vec::new();
     for store in stores {
         match services.get(store.metadata.name.as_str()) {
-            None if older(facts, store.metadata.creation_timestamp, MAKING) => findings.push(absent(facts, store)?),
+            None if is_made && older(facts, store.metadata.creation_timestamp, MAKING) => {
+                findings.push(absent(facts, store)?);
+            }
             Some(gateways) if !gateways.down.is_empty() => findings.push(down(facts, store, gateways)?),
             _ => {}
         }
@@ -120,7 +126,7 @@ fn absent(facts: &Facts<'_>, store: &ObjectStore) -> Result<Finding, Gap> {
     };
     let phase = if store.status.phase.is_empty() { "none" } else { store.status.phase.as_str() };
     let evidence = Evidence::field(&object, "status.phase", phase);
-    let count = Evidence::field(&object, "pods app=rook-ceph-rgw", format!("none of {}", store.spec.gateway.instances));
+    let count = Evidence::field(&object, "pods app=rook-ceph-rgw", "none");
     let remedy = remedy.command(format!("kubectl -n {ns} describe cephobjectstore {name}"));
     Ok(Finding::critical(object.clone(), summary, remedy)
         .also([ObjectRef::new(kinds::DEPLOYMENT, ns, &deployment), operator_object(facts)?])

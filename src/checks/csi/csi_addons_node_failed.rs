@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 
-use super::{Plugin, listed, plugins};
+use super::{Plugin, is_young, listed, plugins};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Select, both};
 use crate::objects::csi_addons::CsiAddonsNode;
+use crate::objects::kube::{Pod, condition};
 use crate::say;
 
 check! {
@@ -31,7 +32,7 @@ check! {
     /// kubernetes-csi-addons: docs/csiaddonsnode.md, internal/controller/csiaddons/csiaddonsnode_controller.go,
     /// internal/kubernetes/token/grpc.go.
     "CSI014" "csi-addons-node-failed" Csi,
-    needs: [Discovery, CsiDeployments, DaemonSets, CsiPods, Operators, Objects],
+    needs: [Discovery, CsiDeployments, DaemonSets, CsiPods, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::service_proxy_down, Node), (csi::csi_addons_port_conflict, Object),
         (csi::host_port_conflict, Object), (csi::sidecar_mismatch, Object), (csi::controller_unhealthy, Object),
@@ -91,15 +92,19 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             "Failed" | "Retrying" if !row.is_some_and(PodRow::is_new) => {
                 groups.entry(decode(&node.status.message).0).or_default().push(node);
             }
-            "" if !super::is_young(facts, node.metadata.creation_timestamp) => untouched.push(node),
+            "" if !is_young(facts, node.metadata.creation_timestamp) => untouched.push(node),
             _ => {}
         }
     }
     let mut findings: Vec<Finding> =
         groups.iter().filter_map(|(why, nodes)| failed(why, nodes, &plugins, rows)).collect();
     findings.extend(ignored(&untouched));
-    findings.extend(missing(ns, nodes, &plugins, rows));
-    Ok(Answered::judged(findings))
+    let lacking = unregistered(nodes, &plugins, rows);
+    let mut opened = facts.each(lacking, |facts, (_, row)| facts.pod(ns, &row.name))?;
+    opened.seen.retain(|(_, pod)| is_settled(facts, pod));
+    let lacking: Vec<_> = opened.seen.iter().map(|(lacking, _)| *lacking).collect();
+    findings.extend(missing(ns, &lacking));
+    Ok(Answered::judged(findings).blind(opened.blind))
 }
 
 fn decode(message: &str) -> (&'static str, &'static str) {
@@ -157,23 +162,35 @@ fn ignored(nodes: &[&CsiAddonsNode]) -> Option<Finding> {
     Some(Finding::info(first, summary, remedy).also(objects).detail("ignored").evidence([evidence]))
 }
 
-/// Sidecars that run for a while and have no CSIAddonsNode.
-fn missing(ns: &str, nodes: &[CsiAddonsNode], plugins: &[Plugin<'_>], rows: &[PodRow]) -> Option<Finding> {
+/// Sidecars that run and have no CSIAddonsNode.
+fn unregistered<'p, 's>(
+    nodes: &[CsiAddonsNode],
+    plugins: &'p [Plugin<'s>],
+    rows: &'s [PodRow],
+) -> Vec<(&'p Plugin<'s>, &'s PodRow)> {
     // Old releases name an address, which does not tell the pod.
     if nodes.iter().any(|node| node.pod().is_none()) {
-        return None;
+        return Vec::new();
     }
     let has_sidecar = |plugin: &Plugin<'_>| plugin.template.spec.containers.iter().any(|it| it.name == "csi-addons");
     // The object is named after owner and node, so two pods of one owner on a node share one.
     let is_known = |plugin: &Plugin<'_>, row: &PodRow| {
-        let of_node = rows.iter().filter(|other| other.node == row.node && plugin.owns(other));
-        of_node.into_iter().any(|other| nodes.iter().any(|node| node.pod() == Some(&other.name)))
+        let mut of_node = rows.iter().filter(|other| other.node == row.node && plugin.owns(other));
+        of_node.any(|other| nodes.iter().any(|node| node.pod() == Some(&other.name)))
     };
-    let running = rows.iter().filter(|row| row.is_well() && !row.is_done() && !row.is_new());
-    let lacking: Vec<(&Plugin<'_>, &PodRow)> = running
-        .filter_map(|row| Some((plugins.iter().find(|plugin| has_sidecar(plugin) && plugin.owns(row))?, row)))
-        .filter(|(plugin, row)| !is_known(plugin, row))
-        .collect();
+    let owner = |row: &PodRow| plugins.iter().find(|plugin| has_sidecar(plugin) && plugin.owns(row));
+    let running = rows.iter().filter(|row| row.is_well() && !row.is_done());
+    let owned = running.filter_map(|row| Some((owner(row)?, row)));
+    owned.filter(|(plugin, row)| !is_known(plugin, row)).collect()
+}
+
+/// Ready for so long that its sidecar should have registered.
+fn is_settled(facts: &Facts<'_>, pod: &Pod) -> bool {
+    let ready = condition(&pod.status.conditions, "Ready").filter(|ready| ready.status == "True");
+    ready.is_some_and(|ready| !is_young(facts, ready.last_transition_time))
+}
+
+fn missing(ns: &str, lacking: &[(&Plugin<'_>, &PodRow)]) -> Option<Finding> {
     let mut objects = lacking.iter().map(|(plugin, row)| plugin.pod_object(row));
     let first = objects.next()?;
     let names: Vec<String> = lacking.iter().take(4).map(|(_, row)| row.name.clone()).collect();
