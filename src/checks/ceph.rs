@@ -1,12 +1,14 @@
 //! Data and services.
 
 pub mod bucket_claim_pending;
+mod certificate;
 pub mod gateway_down;
 pub mod health_code;
 pub mod mds_down;
 mod mds_trouble;
 mod meanings;
 pub mod mgr_down;
+mod mirror_status;
 pub mod mirroring_unhealthy;
 pub mod pgs_degraded;
 pub mod pgs_unavailable;

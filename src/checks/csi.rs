@@ -21,6 +21,7 @@ pub mod secret_reference_broken;
 pub mod sidecar_mismatch;
 pub mod snapshot_support_missing;
 pub mod two_layouts;
+mod unregistered;
 pub mod volume_operation_failing;
 pub mod volume_stuck_attached;
 
