@@ -32,14 +32,8 @@ check! {
     /// Ceph: "RBD Mirroring", "CephFS Snapshot Mirroring"; src/tools/cephfs_mirror/PeerReplayer.cc.
     "CEPH016" "mirroring-unhealthy" Ceph,
     needs: [Discovery, Nodes, GatewayPods, Filesystems, Objects, Logs],
-    explained_by: [
-        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (node::daemon_unschedulable, Object), (node::memory_limit_too_small, Object),
-        (node::image_pull_failing, Object), (node::service_proxy_down, Node),
-        (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::sandbox_failing, Node),
-        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
-        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster),
-    ],
+    explained_by: [(mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster)],
+    in_pod,
 }
 
 pub(super) const RBD: &str = "rook-ceph-rbd-mirror";

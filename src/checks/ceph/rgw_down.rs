@@ -36,18 +36,13 @@ check! {
     "CEPH012" "rgw-down" Ceph,
     needs: [Discovery, CephClusters, Nodes, RgwPods, Objects, Logs],
     explained_by: [
-        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (node::daemon_unschedulable, Object), (node::memory_limit_too_small, Object),
-        (node::image_pull_failing, Object), (node::pods_not_created, Object), (node::service_proxy_down, Node),
         (net::multus_missing, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
-        (net::nad_default_route, Cluster), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
-        (net::sandbox_failing, Node),
-        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
-        (opr::operator_down, Object), (opr::operator_crashing, Object),
+        (net::nad_default_route, Cluster), (opr::operator_down, Object), (opr::operator_crashing, Object),
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (mon::mons_start_slowly, Cluster),
         (osd::osds_not_deployed, Cluster), (ceph::pgs_unavailable, Cluster),
         (ceph::rgw_certificate_invalid, Object),
     ],
+    in_pod,
 }
 
 /// The operator makes pools, realm and zone before the first gateway.
