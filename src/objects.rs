@@ -10,3 +10,4 @@ pub mod multus;
 pub mod object_bucket;
 pub mod rook;
 pub mod snapshot;
+pub mod whereabouts;
