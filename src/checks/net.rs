@@ -1,14 +1,21 @@
 //! Multus and network attachments.
 
 pub mod attachment_missing;
+pub mod cni_start_order;
+pub mod holder_pods_left;
+pub mod host_off_public_network;
+pub mod mtu_mismatch;
 pub mod multus_daemon_down;
 pub mod multus_init_crash;
 pub mod multus_missing;
+pub mod multus_unauthorized;
 pub mod nad_default_route;
 pub mod nad_gateway;
 pub mod nad_host_local_shared;
 pub mod nad_invalid;
 pub mod nad_missing;
+pub mod network_policy_blocks;
+pub(crate) mod policies;
 pub(crate) mod sandbox;
 pub mod sandbox_failing;
 

@@ -45,6 +45,8 @@ check! {
         (node::image_pull_failing, Node),
         (net::multus_init_crash, Node),
         (net::multus_daemon_down, Node),
+        (net::multus_unauthorized, Node),
+        (net::cni_start_order, Node),
         (net::sandbox_failing, Node),
         (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node),

@@ -34,7 +34,7 @@ check! {
         (node::node_rebooted, Node), (node::cni_not_ready, Node), (node::image_pull_failing, Object),
         (node::daemon_unschedulable, Object), (ovn::stale_after_reboot, Node), (ovn::kube_ovn_cni_unhealthy, Node),
         (net::multus_missing, Node), (net::sandbox_failing, Node), (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node), (node::pods_not_created, Object),
+        (net::multus_daemon_down, Node), (net::multus_unauthorized, Node), (net::cni_start_order, Node), (node::pods_not_created, Object),
     ],
 }
 

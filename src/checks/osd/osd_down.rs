@@ -50,6 +50,8 @@ check! {
         (net::nad_default_route, Network),
         (net::nad_host_local_shared, Network),
         (net::attachment_missing, Daemon),
+        (net::network_policy_blocks, Daemon),
+        (net::mtu_mismatch, Network),
         (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
         (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node),
