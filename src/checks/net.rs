@@ -18,6 +18,7 @@ pub mod network_policy_blocks;
 pub(crate) mod policies;
 pub(crate) mod sandbox;
 pub mod sandbox_failing;
+pub(crate) mod traffic;
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -69,7 +69,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 fn waits(pods: &[&PodRow], node: &str, evidence: Vec<Evidence>) -> Finding {
     let path = evidence.iter().find_map(|it| waited_for(&it.excerpt)).unwrap_or("its readiness indicator").to_owned();
-    let summary = say!("Multus on {} waits for the default network, and no pod there starts: {} is absent", node, path);
+    let summary = say!("no pod on {} starts: Multus there waits for the default network, and {} is absent", node, path);
     let remedy = Remedy::guided(say!(
         "mend the default CNI of {}; if its pods are well there, it writes another file: compare the readiness indicator of Multus with what the CNI makes on the node",
         node
@@ -141,7 +141,7 @@ fn unordered(daemon_set: &DaemonSet, indicator: &Indicator) -> Option<Finding> {
         ),
         Indicator::Nothing(evidence) => (
             say!(
-                "Multus has no readiness indicator: after a boot pods try, and fail, until the default network serves"
+                "after a boot pods try, and fail, until the default network serves: Multus has no readiness indicator"
             ),
             evidence.clone(),
         ),

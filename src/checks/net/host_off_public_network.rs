@@ -41,7 +41,7 @@ check! {
     /// Rook: CRDs/Cluster/network-providers, "Multus Prerequisites"; rook #17639.
     "NET018" "host-off-public-network" Net,
     needs: [
-        Discovery, CephClusters, NetworkAttachments, Operators, CsiDeployments, DaemonSets, CsiPods, MountEvents, Volumes,
+        Discovery, CephClusters, NetworkAttachments, CsiDeployments, DaemonSets, CsiPods, MountEvents, Volumes,
         StorageClasses, Objects, CephStatus, Nodes,
     ],
     explained_by: [],

@@ -172,7 +172,7 @@ fn beside(network: &StorageNetwork<'_>, attachments: &[NetworkAttachment], sever
 /// The size that a NAD sets; without one an interface takes that of its master. A later plugin has the last word.
 fn mtu(nad: &NetworkAttachment) -> Option<u64> {
     let plugins: Vec<Plugin> = nad.plugins().unwrap_or_default();
-    plugins.iter().filter_map(|plugin| plugin.mtu.as_u64()).filter(|mtu| *mtu > 0).next_back()
+    plugins.iter().filter_map(|plugin| plugin.mtu.as_u64()).rfind(|mtu| *mtu > 0)
 }
 
 /// The same interface of the hosts, the same VLAN, and addresses that overlap.

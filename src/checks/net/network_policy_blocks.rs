@@ -1,20 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use jiff::SignedDuration;
-
 use super::policies::{Direction, Leg, blockers};
+use super::traffic::{AMONG_DAEMONS, DAEMON_PORTS, MON_PORTS, Party, Pods, TO_MONS, parties, suffers};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::checks::csi::errors::Cause;
 use crate::checks::csi::{Plugin, driver_object, plugins};
-use crate::checks::mon::{EXTERNAL, mons};
+use crate::checks::mon::EXTERNAL;
 use crate::checks::opr::operator_object;
-use crate::checks::osd::by_osd;
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Settled, Unknown, Why, both};
-use crate::objects::ceph::Status;
-use crate::objects::kube::{NetworkPolicy, Pod};
+use crate::facts::{Facts, Gap, both};
+use crate::objects::kube::NetworkPolicy;
 use crate::say;
 
 check! {
@@ -41,51 +37,11 @@ check! {
     /// Kubernetes: "Network Policies"; Ceph: network configuration reference, "IP tables"; Rook: ceph-common-issues.
     "NET020" "network-policy-blocks" Net,
     needs: [
-        Discovery, CephClusters, ClusterPolicies, OperatorPolicies, OperatorPods, MonPods, MgrPods, OsdPods, CsiPods, Operators,
+        Discovery, CephClusters, ClusterPolicies, OperatorPolicies, OperatorPods, MonPods, MgrPods, OsdPods, CsiPods,
         CsiDeployments, DaemonSets, Objects, CephStatus, ProvisionEvents,
     ],
     explained_by: [],
 }
-
-const MON: &[RangeInclusive<u16>] = &[3300..=3300, 6789..=6789];
-const DAEMON: &[RangeInclusive<u16>] = &[6800..=7568];
-
-/// Who opens connections, and whose trouble it is if that fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Party {
-    Operator,
-    Mons,
-    Mgrs,
-    Osds,
-    Controllers,
-}
-
-impl Party {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Operator => "the operator",
-            Self::Mons => "the monitors",
-            Self::Mgrs => "the mgr",
-            Self::Osds => "the OSDs",
-            Self::Controllers => "the CSI controllers",
-        }
-    }
-}
-
-/// Who needs whom: everybody the monitors, and on the pod network OSDs, mgr and CSI each other.
-const MONS: &[(Party, Party)] = &[
-    (Party::Operator, Party::Mons),
-    (Party::Mons, Party::Mons),
-    (Party::Mgrs, Party::Mons),
-    (Party::Osds, Party::Mons),
-    (Party::Controllers, Party::Mons),
-];
-const DATA: &[(Party, Party)] = &[
-    (Party::Osds, Party::Osds),
-    (Party::Osds, Party::Mgrs),
-    (Party::Mgrs, Party::Osds),
-    (Party::Controllers, Party::Osds),
-];
 
 /// A connection that policies forbid: by which of them, on which side, between which pods.
 struct Blocked<'s> {
@@ -104,22 +60,25 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let network = &object.spec.network;
     let more = operators.iter().filter(|policy| policy.metadata.namespace != cluster.ns);
     let policies: Vec<&NetworkPolicy> = ours.iter().chain(more).collect();
-    if policies.is_empty() || network.is_host() {
+    if network.is_host() {
+        return Ok(Answered::NotApplicable("no policy governs the host network, where the daemons are"));
+    }
+    if policies.is_empty() {
         return Ok(Answered::passed());
     }
     let (pods, mut blind) = parties(facts)?;
     let public_is_nad = network.provider == "multus" && network.selectors.contains_key("public");
-    let data = if public_is_nad { &[][..] } else { DATA };
-    let legs = MONS.iter().map(|leg| (leg, MON)).chain(data.iter().map(|leg| (leg, DAEMON)));
+    let data = if public_is_nad { &[][..] } else { AMONG_DAEMONS };
+    let legs = TO_MONS.iter().map(|leg| (leg, MON_PORTS)).chain(data.iter().map(|leg| (leg, DAEMON_PORTS)));
     let blocked: Vec<Blocked<'_>> =
         legs.filter_map(|(leg, ports)| find_blocked(&policies, &pods, *leg, ports)).collect();
     let cut_off: BTreeSet<Party> = blocked.iter().map(|it| it.legs.0).collect();
     let told = facts.each(cut_off, |facts, party| suffers(facts, *party))?;
     blind.extend(told.blind);
     let hurts: BTreeMap<Party, bool> = told.seen.into_iter().collect();
-    let mut groups: BTreeMap<Vec<&str>, Vec<&Blocked<'_>>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<(&str, &str)>, Vec<&Blocked<'_>>> = BTreeMap::new();
     for it in blocked.iter().filter(|it| hurts.contains_key(&it.legs.0)) {
-        let names = it.policies.iter().map(|policy| policy.metadata.name.as_str()).collect();
+        let names = it.policies.iter().map(|policy| full_name(policy)).collect();
         groups.entry(names).or_default().push(it);
     }
     let findings = groups.into_values().map(|group| {
@@ -129,33 +88,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings.collect::<Result<_, Gap>>()?).blind(blind))
 }
 
-type Pods<'s> = BTreeMap<Party, Vec<&'s Pod>>;
-
-/// Some running pods of each party: their labels differ by daemon, not within what policies select.
-fn parties<'s>(facts: &Facts<'s>) -> Result<(Pods<'s>, Vec<Unknown>), Gap> {
-    let (operator, (mons, mgrs)) = both(facts.operator_pods(), both(mons(facts), facts.mgr_pods()))?;
-    let (osds, (rows, plugins)) = both(facts.osd_pods(), both(facts.csi_pods(), plugins(facts)))?;
-    let controllers = plugins.iter().filter(|plugin| plugin.is_controller());
-    let controllers = controllers.filter_map(|plugin| rows.iter().find(|row| plugin.owns(row) && row.is_well()));
-    let runs = |row: &&PodRow| row.status == "Running";
-    let all = [
-        (Party::Operator, operator.iter().filter(runs).take(1).collect::<Vec<_>>()),
-        (Party::Mons, mons.iter().filter(|mon| mon.runs()).map(|mon| mon.pod).take(5).collect()),
-        (Party::Mgrs, mgrs.iter().filter(runs).take(2).collect()),
-        (Party::Osds, osds.iter().filter(runs).take(3).collect()),
-        (Party::Controllers, controllers.take(4).collect()),
-    ];
-    let rows = all.into_iter().flat_map(|(party, rows)| rows.into_iter().map(move |row| (party, row)));
-    let cluster = facts.cluster()?;
-    let opened = facts.each(rows, |facts, (party, row)| {
-        let own = matches!(party, Party::Operator | Party::Controllers);
-        facts.pod(if own { &cluster.operator_ns } else { &cluster.ns }, &row.name)
-    })?;
-    let mut pods = Pods::new();
-    for ((party, _), pod) in opened.seen {
-        pods.entry(party).or_default().push(pod);
-    }
-    Ok((pods, opened.blind))
+fn full_name(policy: &NetworkPolicy) -> (&str, &str) {
+    (&policy.metadata.namespace, &policy.metadata.name)
 }
 
 fn find_blocked<'s>(
@@ -169,38 +103,6 @@ fn find_blocked<'s>(
     let mut pairs = pairs.filter(|(from, to)| from.metadata.name != to.metadata.name);
     let (side, policies) = pairs.find_map(|(from, to)| blockers(policies, Leg { from, to, ports }))?;
     Some(Blocked { legs, side, policies })
-}
-
-/// A provisioner tries again at least that often.
-const RECENT: SignedDuration = SignedDuration::from_mins(15);
-
-/// Whether what this party needs the others for is seen not to work, while its pods run.
-fn suffers(facts: &Facts<'_>, party: Party) -> Result<bool, Gap> {
-    if party == Party::Operator {
-        let status = &facts.ceph_cluster()?.status.ceph;
-        let starts = |text: &str| text.contains("Error initializing cluster client");
-        return Ok(status.details.get("error").is_some_and(|error| !starts(&error.message)));
-    }
-    if party == Party::Controllers {
-        let is_current = |seen| facts.now().duration_since(seen) <= RECENT;
-        let hangs = |message: &str| matches!(Cause::of(message), Cause::Unreachable | Cause::Hangs);
-        let mut events = facts.provision_events()?.iter();
-        return Ok(events.any(|it| it.last_seen().is_some_and(is_current) && hangs(&it.message)));
-    }
-    let status: &Status = match facts.ceph_status().settled()? {
-        Ok(status) => status,
-        // Without a quorum nothing answers; the monitors' pods run all the same.
-        Err(Unknown { why: Why::Timeout, .. }) if party == Party::Mons => return Ok(true),
-        Err(unknown) => return Err(Gap::Unknown(unknown)),
-    };
-    Ok(match party {
-        Party::Mons => mons(facts)?.iter().filter(|mon| mon.pod.is_well()).count() > status.quorum.len(),
-        Party::Mgrs => facts.mgr_pods()?.iter().any(PodRow::is_well) && !status.mgrmap.available,
-        _ => {
-            let wells = by_osd(facts.osd_pods()?).into_values().filter(|osd| osd.is_well()).count();
-            wells > status.osdmap.num_up_osds as usize
-        }
-    })
 }
 
 fn finding(facts: &Facts<'_>, severity: Severity, group: &[&Blocked<'_>]) -> Result<Finding, Gap> {
@@ -217,10 +119,10 @@ fn finding(facts: &Facts<'_>, severity: Severity, group: &[&Blocked<'_>]) -> Res
         .collect();
     let names = guilty.keys().copied().collect::<Vec<_>>().join(", ");
     let summary = if severity == Severity::Critical {
-        say!("NetworkPolicy {} keeps {}", names, legs.join(", "))
+        say!("the NetworkPolicy {} keeps {}", names, legs.join(", "))
     } else {
         say!(
-            "NetworkPolicy {} is written to keep {}, and it works all the same: the CNI ignores policies, or the connections are older than it",
+            "the NetworkPolicy {} is written to keep {}, and it works all the same: the CNI ignores policies, or the connections are older than it",
             names,
             legs.join(", ")
         )

@@ -204,7 +204,7 @@ mod tests {
             (port(json!({"port": "tcp-msgr1"})), ingress),
             (port(json!({"protocol": "TCP"})), open),
         ] {
-            assert_eq!(side(&[spec.clone()]), expected, "{spec}");
+            assert_eq!(side(std::slice::from_ref(&spec)), expected, "{spec}");
         }
         // Policies add up.
         assert_eq!(
