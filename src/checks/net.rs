@@ -1,6 +1,9 @@
 //! Multus and network attachments.
 
+pub mod address_leak;
+pub mod address_range_mismatch;
 pub mod attachment_missing;
+pub mod cni_plugin_missing;
 pub mod cni_start_order;
 pub mod holder_pods_left;
 pub mod host_off_public_network;
@@ -13,12 +16,18 @@ pub mod nad_default_route;
 pub mod nad_gateway;
 pub mod nad_host_local_shared;
 pub mod nad_invalid;
+pub mod nad_master_missing;
 pub mod nad_missing;
+pub mod nad_networks_overlap;
+pub mod nad_overlaps_cluster_network;
+pub mod nad_range_exhausted;
 pub mod network_policy_blocks;
+pub(crate) mod own_networks;
 pub(crate) mod policies;
 pub(crate) mod sandbox;
 pub mod sandbox_failing;
 pub(crate) mod traffic;
+pub(crate) mod whereabouts;
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -37,6 +37,7 @@ check! {
         (net::nad_default_route, Network),
         (net::nad_host_local_shared, Network),
         (net::mtu_mismatch, Network),
+        (net::nad_networks_overlap, Network),
         (ovn::stale_after_reboot, Node),
         (osd::osd_down, Daemon),
     ],
