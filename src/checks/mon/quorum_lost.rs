@@ -43,6 +43,7 @@ check! {
         (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
         (ovn::ovn_central_down, Cluster), (mon::all_mons_down, Cluster), (mon::mon_not_running, Daemon),
         (mon::mon_unschedulable, Daemon),
+        (net::network_policy_blocks, Daemon),
     ],
 }
 
