@@ -1,16 +1,33 @@
 //! Multus and network attachments.
 
+pub mod address_leak;
+pub mod address_range_mismatch;
 pub mod attachment_missing;
+pub mod cni_plugin_missing;
+pub mod cni_start_order;
+pub mod holder_pods_left;
+pub mod host_off_public_network;
+pub mod mtu_mismatch;
 pub mod multus_daemon_down;
 pub mod multus_init_crash;
 pub mod multus_missing;
+pub mod multus_unauthorized;
 pub mod nad_default_route;
 pub mod nad_gateway;
 pub mod nad_host_local_shared;
 pub mod nad_invalid;
+pub mod nad_master_missing;
 pub mod nad_missing;
+pub mod nad_networks_overlap;
+pub mod nad_overlaps_cluster_network;
+pub mod nad_range_exhausted;
+pub mod network_policy_blocks;
+pub(crate) mod own_networks;
+pub(crate) mod policies;
 pub(crate) mod sandbox;
 pub mod sandbox_failing;
+pub(crate) mod traffic;
+pub(crate) mod whereabouts;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -111,7 +128,8 @@ pub(crate) fn down<'s>(
     Ok(opened)
 }
 
-fn is_down(pod: &Pod, now: Timestamp) -> bool {
+/// Crashes, or is not Ready for longer than a start takes.
+pub(crate) fn is_down(pod: &Pod, now: Timestamp) -> bool {
     let long = pod.unready_since().is_some_and(|since| now.duration_since(since) >= STARTING);
     !pod.is_ready() && pod.metadata.deletion_timestamp.is_none() && (long || crashing(pod).is_some())
 }

@@ -4,7 +4,7 @@
 use super::kinds::{self, Kind};
 use super::tables::{AttachmentRow, ClaimRow, DeploymentRow, JobRow, NodeRow, PodRow, VolumeRow};
 use super::{CephCommand, Cluster, Fact, Facts, Gap, Select};
-use crate::objects::{ceph, kube, kube_ovn, multus, rook};
+use crate::objects::{ceph, kube, kube_ovn, multus, rook, whereabouts};
 
 /// Pods as rows.
 pub type PodRowTable<'s> = &'s [PodRow];
@@ -83,6 +83,9 @@ reads! {
     MdsPods: mds_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-mds");
     /// RGW pods (app=rook-ceph-rgw), as a table
     RgwPods: rgw_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-rgw");
+    /// pods of NFS and NVMe-oF gateways and of the mirror daemons, as a table
+    GatewayPods: gateway_pods -> rows<PodRow> =
+        |facts| pods(facts, "app in (rook-ceph-nfs,rook-ceph-nvmeof,rook-ceph-rbd-mirror,rook-ceph-fs-mirror)");
     /// pods in the operator's namespace that belong to no CephCluster (CSI among them), as a table
     CsiPods: csi_pods -> rows<PodRow> = |facts| operator_pods(facts, "!rook_cluster");
 
@@ -104,6 +107,12 @@ reads! {
     /// PodDisruptionBudgets of the cluster's namespace
     DisruptionBudgets: disruption_budgets -> list<kube::DisruptionBudget> =
         |facts| cluster_list(facts, kinds::DISRUPTION_BUDGET, Select::all());
+    /// NetworkPolicies of the cluster's namespace
+    ClusterPolicies: cluster_policies -> list<kube::NetworkPolicy> =
+        |facts| cluster_list(facts, kinds::NETWORK_POLICY, Select::all());
+    /// NetworkPolicies of the operator's namespace
+    OperatorPolicies: operator_policies -> list<kube::NetworkPolicy> =
+        |facts| operator_list(facts, kinds::NETWORK_POLICY, Select::all());
     /// events other than Normal in the cluster's namespace
     ClusterEvents: cluster_events -> list<kube::Event> =
         |facts| cluster_list(facts, kinds::EVENT, Select::field("type!=Normal"));
@@ -130,6 +139,8 @@ reads! {
     /// NetworkAttachmentDefinitions in all namespaces
     NetworkAttachments: network_attachments -> list<multus::NetworkAttachment> =
         |_| Some(everywhere(kinds::NETWORK_ATTACHMENT));
+    /// IPPools of whereabouts in all namespaces
+    IpPools: ip_pools -> list<whereabouts::IpPool> = |_| Some(everywhere(kinds::IP_POOL));
 
     /// Subnets of Kube-OVN
     Subnets: subnets -> list<kube_ovn::Subnet> = |_| Some(everywhere(kinds::SUBNET));
@@ -172,6 +183,8 @@ reads! {
 
     /// tables of pods by label, where a component is installed
     PodTables;
+    /// Deployments of the cluster by label, as a table
+    DeploymentTables;
     /// single objects of what looks guilty
     Objects;
     /// logs of what looks guilty
@@ -199,6 +212,7 @@ impl Row {
                 | Self::Filesystems
                 | Self::Volumes
                 | Self::RebootEvents
+                | Self::IpPools
                 | Self::ProviderNetworks
         )
     }

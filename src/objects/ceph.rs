@@ -307,6 +307,8 @@ pub struct Pool {
     #[serde(alias = "pool_id")]
     pub pool: i64,
     pub pool_name: String,
+    /// `hashpspool,ec_overwrites,ec_optimizations`
+    pub flags_names: String,
 }
 
 /// `ceph fs dump`
@@ -314,6 +316,7 @@ pub struct Pool {
 #[serde(default)]
 pub struct FsDump {
     pub filesystems: Vec<FsEntry>,
+    pub standbys: Vec<Mds>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -344,6 +347,7 @@ pub struct Mds {
     pub rank: i64,
     /// `up:active`, `up:replay`, `up:standby`
     pub state: String,
+    pub addrs: Addresses,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::ovn_central_down::faults;
 use super::{LogOf, central, leader_log, namespace, network, proof};
@@ -101,7 +101,8 @@ fn broken<'s>(facts: &Facts<'s>, ns: &str, suspects: &[&'s Pod]) -> Result<(Vec<
         let before = LogOf { previous: true, ..now };
         let restarted = pod.statuses().any(|status| status.name == "ovn-central" && status.restart_count > 0);
         let logs = if restarted { vec![now, before] } else { vec![now] };
-        proof(facts, ns, &logs, |line| meaning(&line.text).is_some())
+        let since = said_since(pod, facts.now());
+        proof(facts, ns, &logs, |line| meaning(&line.text).is_some() && line.at.is_none_or(|at| at >= since))
     });
     let (logs, events) = both(logs, facts.list::<Event>(Some(ns), Select::field("reason=Unhealthy")))?;
     let of_logs = logs.seen.iter().filter_map(|(pod, shown)| Some((*pod, shown.clone()?)));
@@ -115,6 +116,12 @@ fn broken<'s>(facts: &Facts<'s>, ns: &str, suspects: &[&'s Pod]) -> Result<(Vec<
         Some(Broken { means: meaning(&shown.excerpt)?, shown, node })
     });
     Ok((broken.collect(), logs.blind))
+}
+
+/// From when on a pod's words count: from shortly before it was not Ready. One that mended its file when it started
+/// and is Ready has other troubles.
+fn said_since(pod: &Pod, now: Timestamp) -> Timestamp {
+    pod.unready_since().filter(|_| !pod.is_ready()).unwrap_or(now) - FRESH
 }
 
 fn recent<'l>(facts: &Facts<'_>, log: &'l Log, text: &str) -> Vec<&'l LogLine> {

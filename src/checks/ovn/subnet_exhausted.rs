@@ -34,6 +34,14 @@ check! {
     explained_by: [],
 }
 
+/// A pod that hangs without an address, what the kubelet says of it or of one like it, and where its address would
+/// come from.
+struct Waits<'s> {
+    pod: &'s Pod,
+    event: &'s Event,
+    from: Vec<&'s Subnet>,
+}
+
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     namespace(facts)?;
     let subnets = facts.subnets()?;
@@ -42,22 +50,19 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed());
     }
     let (failures, networks) = both(failures(facts), storage_networks(facts))?;
-    let events = failures.groups.iter().flat_map(|group| &group.events);
-    let hungry = events.filter_map(|event| Some((*event, without_address(&event.message)?)));
-    let opened = facts.each(hungry, |facts, (event, _)| {
-        let about = &event.involved_object;
-        facts.object::<Pod>(&about.namespace, &about.name)
-    })?;
-    let waits =
-        opened.seen.iter().filter_map(|((event, provider), pod)| Some((*event, sources((*pod)?, provider, subnets))));
-    let waits: Vec<(&Event, Vec<&Subnet>)> = waits.filter(|(_, from)| from.iter().all(|it| it.is_full())).collect();
-    let blind = failures.blind.into_iter().chain(opened.blind).next();
+    let hungry = failures.groups.iter().filter_map(|group| {
+        let event = *group.events.first()?;
+        Some((event, without_address(&event.message)?, &group.pods))
+    });
+    let waits = hungry.flat_map(|(event, provider, pods)| {
+        pods.iter().map(move |pod| Waits { pod, event, from: sources(pod, provider, subnets) })
+    });
+    let waits: Vec<Waits<'_>> = waits.filter(|it| it.from.iter().all(|subnet| subnet.is_full())).collect();
     let findings = full.into_iter().map(|subnet| {
         let is_it = |from: &&Subnet| from.metadata.name == subnet.metadata.name;
-        let waiting = waits.iter().filter(|(_, from)| from.iter().any(is_it));
-        let waiting: Vec<&Event> = waiting.map(|(event, _)| *event).collect();
+        let waiting: Vec<&Waits<'_>> = waits.iter().filter(|it| it.from.iter().any(is_it)).collect();
         // Who waits decides how bad it is.
-        if let (true, Some(unknown)) = (waiting.is_empty(), &blind) {
+        if let (true, Some(unknown)) = (waiting.is_empty(), failures.blind.first()) {
             return Err(Gap::Unknown(unknown.clone()));
         }
         Ok(finding(facts.cluster()?, subnet, &waiting, &networks))
@@ -80,12 +85,12 @@ fn sources<'s>(pod: &Pod, provider: &str, subnets: &'s [Subnet]) -> Vec<&'s Subn
     if of_namespace.is_empty() { of(&|subnet| subnet.spec.default) } else { of_namespace }
 }
 
-fn finding(cluster: &Cluster, subnet: &Subnet, waiting: &[&Event], networks: &[StorageNetwork<'_>]) -> Finding {
+fn finding(cluster: &Cluster, subnet: &Subnet, waiting: &[&Waits<'_>], networks: &[StorageNetwork<'_>]) -> Finding {
     let (name, spec) = (&subnet.metadata.name, &subnet.spec);
     let ours = |ns: &String| *ns == cluster.ns || *ns == cluster.operator_ns;
     let place = network(&spec.provider);
     let used = spec.default || spec.namespaces.iter().any(ours) || networks.iter().any(|it| it.place() == place);
-    let hurt = waiting.iter().filter(|event| ours(&event.involved_object.namespace)).count();
+    let hurt = waiting.iter().filter(|it| ours(&it.pod.metadata.namespace)).count();
     let severity = match waiting.len() {
         _ if hurt > 0 => Severity::Critical,
         0 if !used => Severity::Info,
@@ -95,7 +100,13 @@ fn finding(cluster: &Cluster, subnet: &Subnet, waiting: &[&Event], networks: &[S
     let summary = match waiting.len() {
         0 => say!("the Subnet {} ({}) has no free address: the next pod gets none", name, range),
         pods => {
-            say!("the Subnet {} ({}) has no free address: {} pod(s) wait for one ({} of Rook)", name, range, pods, hurt)
+            say!(
+                "the Subnet {} ({}) has no free address: of the pods looked at {} wait for one ({} of Rook)",
+                name,
+                range,
+                pods,
+                hurt
+            )
         }
     };
     let remedy = Remedy::guided(say!("delete the IP objects of {} whose pods do not exist any more; if there are none, give the namespace another Subnet", name))
@@ -113,9 +124,9 @@ fn finding(cluster: &Cluster, subnet: &Subnet, waiting: &[&Event], networks: &[S
     let counts: Vec<Evidence> = counts.collect();
     Finding::new(severity, object, summary, remedy)
         .at([place])
-        .since(waiting.iter().filter_map(|event| event.first_seen()).min())
+        .since(waiting.iter().filter_map(|it| it.event.first_seen()).min())
         .evidence(counts)
-        .evidence(waiting.iter().take(3).map(|event| Evidence::event(event)))
+        .evidence(waiting.iter().take(3).map(|it| Evidence::event(it.event)))
 }
 
 #[cfg(test)]
