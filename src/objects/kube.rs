@@ -412,6 +412,15 @@ pub struct Service {
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceSpec {
     pub selector: BTreeMap<String, String>,
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: String,
+    pub ports: Vec<ServicePort>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServicePort {
+    pub port: u16,
 }
 
 /// What Deployments, DaemonSets, StatefulSets and ReplicaSets make pods from.
