@@ -177,6 +177,9 @@ impl Place {
     pub fn node(name: impl Into<String>) -> Self {
         Self::Node(name.into())
     }
+    pub fn as_node(&self) -> Option<&str> {
+        if let Self::Node(name) = self { Some(name) } else { None }
+    }
     /// `Place::daemon("mon", "a")`
     pub fn daemon(kind: &str, id: impl fmt::Display) -> Self {
         Self::Daemon(format!("{kind}.{id}"))

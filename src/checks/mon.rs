@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
+use super::node::maintenance::in_maintenance;
 use super::opr::older;
 use crate::check::{ObjectRef, Place, Severity};
 use crate::facts::tables::PodRow;
@@ -113,6 +114,18 @@ pub(crate) fn is_joining(facts: &Facts<'_>, pod: &Pod) -> bool {
     let running = pod.status.container_statuses.iter().find(once).and_then(|status| status.state.running.as_ref());
     let started = running.and_then(|running| running.started_at);
     started.is_some() && !older(facts, started, JOINING)
+}
+
+/// Whether it is expected that this monitor is out: it was started moments ago, or waits for a node that somebody works
+/// on. Where that cannot be seen it is not.
+pub(crate) fn is_expected(facts: &Facts<'_>, mon: Option<&Mon<'_>>, node: Option<&str>) -> Result<bool, Gap> {
+    let planned = in_maintenance(facts)?;
+    let Some(mon) = mon else { return Ok(false) };
+    if !mon.runs() {
+        return Ok(node.is_some_and(|node| planned.contains(node)));
+    }
+    let Ok(pod) = facts.pod(&facts.cluster()?.ns, &mon.pod.name).settled()? else { return Ok(false) };
+    Ok(is_joining(facts, pod))
 }
 
 /// Whether this cluster ever had a quorum: only then could Rook write down its fsid and the daemons' versions.

@@ -10,7 +10,7 @@ pub mod osd_prepare_failed;
 pub mod osd_restarted_needlessly;
 pub mod osd_slow_heartbeat;
 pub mod osds_not_deployed;
-mod prepare_log;
+pub(crate) mod prepare_log;
 mod template_diff;
 
 use std::collections::BTreeMap;

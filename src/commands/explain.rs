@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::check::{Check, Scope};
+use super::checks::markdown::meeting;
+use crate::check::Check;
 use crate::cli::Format;
 use crate::exit::Failed;
 use crate::lookup;
@@ -55,18 +56,6 @@ fn explained(check: &'static Check) -> Explained {
         explains: explains.collect(),
         symptom: check.symptom,
         about_sight: check.about_sight,
-    }
-}
-
-fn meeting(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Object => "the same object",
-        Scope::Node => "the same node",
-        Scope::Daemon => "the same daemon",
-        Scope::Network => "the same network",
-        Scope::Pool => "the same pool",
-        Scope::Volume => "the same volume",
-        Scope::Cluster => "the same cluster",
     }
 }
 

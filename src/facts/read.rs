@@ -30,6 +30,7 @@ pub enum CephCommand {
     OsdDump,
     OsdPoolLsDetail,
     FsDump,
+    OsdMetadata,
 }
 
 impl CephCommand {
@@ -43,6 +44,7 @@ impl CephCommand {
         Self::OsdDump,
         Self::OsdPoolLsDetail,
         Self::FsDump,
+        Self::OsdMetadata,
     ];
 
     /// The words after `ceph`.
@@ -57,6 +59,7 @@ impl CephCommand {
             Self::OsdDump => &["osd", "dump"],
             Self::OsdPoolLsDetail => &["osd", "pool", "ls", "detail"],
             Self::FsDump => &["fs", "dump"],
+            Self::OsdMetadata => &["osd", "metadata"],
         }
     }
 
@@ -71,7 +74,8 @@ impl CephCommand {
             | Self::OsdTree
             | Self::OsdDump
             | Self::OsdPoolLsDetail
-            | Self::FsDump => false,
+            | Self::FsDump
+            | Self::OsdMetadata => false,
         }
     }
 
@@ -86,6 +90,7 @@ impl CephCommand {
             Self::OsdDump => json::<ceph::OsdDump>(answer),
             Self::OsdPoolLsDetail => json::<Vec<ceph::Pool>>(answer),
             Self::FsDump => json::<ceph::FsDump>(answer),
+            Self::OsdMetadata => json::<Vec<ceph::OsdMetadata>>(answer),
         }
     }
 }

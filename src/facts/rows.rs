@@ -160,6 +160,8 @@ reads! {
     OsdDump: osd_dump -> ceph<ceph::OsdDump> = |facts| command(facts, CephCommand::OsdDump);
     /// ceph osd pool ls detail
     Pools: pools -> ceph<Vec<ceph::Pool>> = |facts| command(facts, CephCommand::OsdPoolLsDetail);
+    /// ceph osd metadata
+    OsdMetadata: osd_metadata -> ceph<Vec<ceph::OsdMetadata>> = |facts| command(facts, CephCommand::OsdMetadata);
     /// ceph fs dump
     FsDump: fs_dump -> ceph<ceph::FsDump> = |facts| command(facts, CephCommand::FsDump);
 
@@ -181,6 +183,7 @@ impl Row {
             self,
             Self::OsdDump
                 | Self::OsdTree
+                | Self::OsdMetadata
                 | Self::FsDump
                 | Self::Pools
                 | Self::QuorumStatus

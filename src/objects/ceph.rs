@@ -289,6 +289,17 @@ pub struct Osd {
     pub cluster_addrs: Addresses,
 }
 
+/// `ceph osd metadata`: what an OSD told of itself when it last started. Devices are names, with commas.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OsdMetadata {
+    pub id: i64,
+    pub hostname: String,
+    pub bluestore_bdev_devices: String,
+    pub bluefs_db_devices: String,
+    pub bluefs_wal_devices: String,
+}
+
 /// A pool, from `osd dump` or `osd pool ls detail`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]

@@ -6,6 +6,7 @@ use rookdoctor::check::Check;
 use rookdoctor::checks;
 use rookdoctor::diagnosis::Status;
 use rookdoctor::facts::Row;
+use rookdoctor::overview;
 
 use crate::scenarios::DIAGNOSES;
 use crate::support::Scenario;
@@ -77,7 +78,8 @@ fn checks_read_what_they_declare() {
 
 #[test]
 fn every_row_of_the_table_of_reads_is_wanted() {
-    let wanted: BTreeSet<Row> = checks::ALL.iter().flat_map(|check| check.needs).copied().collect();
+    let tables = overview::ALL.iter().flat_map(|overview| overview.needs);
+    let wanted: BTreeSet<Row> = checks::ALL.iter().flat_map(|check| check.needs).chain(tables).copied().collect();
     let idle: Vec<&Row> = Row::ALL.iter().filter(|row| !wanted.contains(row)).collect();
     assert!(idle.is_empty(), "{idle:?}");
 }

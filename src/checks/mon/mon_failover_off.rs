@@ -1,11 +1,11 @@
 use jiff::SignedDuration;
 
-use super::{EXTERNAL, Quorum, daemon, is_joining, list, mons, outside, quorum};
+use super::{EXTERNAL, Quorum, assigned_nodes, daemon, is_expected, list, mons, outside, quorum};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::opr::{OPERATOR, older, operator, operator_log};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, LogLine, Settled};
+use crate::facts::{Facts, Gap, LogLine, Settled, both};
 use crate::objects::rook::CephCluster;
 use crate::say;
 
@@ -78,18 +78,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings))
 }
 
-/// Those out of quorum, unless they have only just started.
+/// Those out of quorum, unless that is expected.
 fn missing<'s>(facts: &Facts<'s>, outside: Vec<&'s str>) -> Result<Vec<&'s str>, Gap> {
-    let ns = facts.cluster()?.ns.as_str();
-    let mons = mons(facts)?;
+    let (mons, assigned) = both(mons(facts), assigned_nodes(facts))?;
     let mut missing = Vec::new();
     for id in outside {
-        let runs = mons.iter().find(|mon| mon.id == id && mon.runs());
-        let joining = match runs {
-            Some(mon) => is_joining(facts, facts.pod(ns, &mon.pod.name)?),
-            None => false,
-        };
-        missing.extend((!joining).then_some(id));
+        let mon = mons.iter().find(|mon| mon.id == id);
+        let node = mon.and_then(|mon| mon.node).or_else(|| assigned.get(id).map(String::as_str));
+        missing.extend((!is_expected(facts, mon, node)?).then_some(id));
     }
     Ok(missing)
 }

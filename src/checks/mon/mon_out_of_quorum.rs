@@ -1,5 +1,5 @@
 use super::{
-    EXTERNAL, Mon, Quorum, assigned_nodes, daemon, deployment, is_joining, list, majority, mons, outside, quorum,
+    EXTERNAL, Mon, Quorum, assigned_nodes, daemon, deployment, is_expected, list, majority, mons, outside, quorum,
 };
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
@@ -80,19 +80,13 @@ fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[M
     let remedy = Remedy::guided(say!("bring the pod of mon.{} (or its node) back: it rejoins by itself; if its timer runs out first, Rook makes a new monitor, which needs a free node; delete no monitor by hand", id))
         .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mon,mon={id} -o wide"))
         .command(format!("kubectl -n {ns} describe pod -l app=rook-ceph-mon,mon={id}"));
-    let severity = if just_started(facts, ns, mon)? { Severity::Info } else { Severity::Warning };
+    let calm = is_expected(facts, mon, node)?;
+    let severity = if calm { Severity::Info } else { Severity::Warning };
     Ok(Finding::new(severity, deployment(ns, id), summary, remedy)
         .at([daemon(id)].into_iter().chain(node.map(Place::node)))
         .evidence(health(facts, id)?)
         .evidence(mon.map(|mon| Evidence::pod_row(mon.pod, ns)))
         .evidence(timer(facts, id)?))
-}
-
-/// Not knowing when it was started, it counts as one that had its time.
-fn just_started(facts: &Facts<'_>, ns: &str, mon: Option<&Mon<'_>>) -> Result<bool, Gap> {
-    let Some(mon) = mon.filter(|mon| mon.runs()) else { return Ok(false) };
-    let Ok(pod) = facts.pod(ns, &mon.pod.name).settled()? else { return Ok(false) };
-    Ok(is_joining(facts, pod))
 }
 
 /// What Ceph says of this monitor. Further evidence only: without it the finding stands.

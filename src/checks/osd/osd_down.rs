@@ -6,6 +6,7 @@ use super::{deployment, networks};
 use crate::check;
 use crate::check::{Answered, Finding, ObjectRef, Place, Severity};
 use crate::checks::ceph::is_muted;
+use crate::checks::node::maintenance::in_maintenance;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::rook::CephCluster;
 
@@ -71,10 +72,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (object, nodes) = both(facts.ceph_cluster(), facts.nodes().settled())?;
     let cordoned = nodes.into_iter().flatten().filter(|node| node.is_cordoned() && node.is_ready());
     let cordoned: BTreeSet<&str> = cordoned.map(|node| node.name.as_str()).collect();
+    let planned = in_maintenance(facts)?;
     let groups = together(&sight);
     let findings = groups.iter().map(|osds| {
         let found = finding(cluster, object, &sight, osds, severity);
         let host = osds.first().map_or("", |osd| osd.host.as_str());
+        // One node at a time is maintenance; a second one that is down meanwhile is not.
+        let severity = if planned.contains(host) && groups.len() == 1 { Severity::Info } else { found.severity };
+        let found = Finding { severity, ..found };
         if cordoned.contains(host) { while_cordoned(found, host) } else { found }
     });
     Ok(Answered::judged(findings.collect()).blind(sight.blind))
