@@ -114,7 +114,7 @@ fn remedy(ns: &str) -> Remedy {
 
 fn gone<'i>(ns: &str, ids: impl Iterator<Item = &'i str> + Clone) -> Finding {
     let object = ObjectRef::new(kinds::CONFIG_MAP, ns, ENDPOINTS);
-    let summary = say!("ConfigMap {} does not exist, though monitors do ({})", ENDPOINTS, list(ids.clone()));
+    let summary = say!("the ConfigMap {} does not exist, though monitors do ({})", ENDPOINTS, list(ids.clone()));
     let remedy = Remedy::guided(say!("do not restart the operator before the ConfigMap is back: restore it from a backup, or write data, mapping and maxMonId by the monmap"))
         .command(format!("kubectl -n {ns} get deploy,svc -l app=rook-ceph-mon -o wide"));
     Finding::warning(object.clone(), summary, remedy).at(ids.map(daemon)).evidence([Evidence::field(
@@ -181,7 +181,7 @@ fn differing(object: &ObjectRef, text: &str, listed: &[(&str, &str)], monmap: &[
         return None;
     }
     let map: Vec<String> = monmap.iter().map(|mon| format!("{}={}", mon.name, addresses(mon))).collect();
-    let summary = say!("ConfigMap {} and the monmap disagree: {}", ENDPOINTS, what.join(", "));
+    let summary = say!("the ConfigMap {} and the monmap disagree: {}", ENDPOINTS, what.join(", "));
     Some(
         Finding::warning(object.clone(), summary, remedy(&object.namespace))
             .detail("monmap")
