@@ -4,6 +4,7 @@ pub mod access;
 pub mod ceph;
 pub mod csi;
 pub mod ext;
+pub mod ground;
 pub mod img;
 pub mod mon;
 pub mod net;

@@ -444,8 +444,8 @@ fn link(findings: &mut [Placed], outcomes: &[Outcome]) {
     let mut links = Vec::new();
     for (at, effect) in findings.iter().enumerate() {
         for (cause_at, cause) in findings.iter().enumerate() {
-            let scopes = effect.check.explained_by.iter().filter(|(check, _)| *check == cause.check);
-            let because = scopes.filter_map(|(_, scope)| explains(*scope, &cause.finding, &effect.finding)).next();
+            let scopes = effect.check.causes().filter(|(check, _)| *check == cause.check);
+            let because = scopes.filter_map(|(_, scope)| explains(scope, &cause.finding, &effect.finding)).next();
             if let Some(because) = because.filter(|_| cause.finding.severity > Severity::Info) {
                 links.push((cause_at, at, because));
             }
@@ -460,7 +460,7 @@ fn link(findings: &mut [Placed], outcomes: &[Outcome]) {
         outcome.is_some_and(|outcome| outcome.status == Status::Unknown)
     };
     for placed in findings.iter_mut().filter(|placed| placed.causes.is_empty()) {
-        let causes = placed.check.explained_by.iter().map(|(check, _)| *check);
+        let causes = placed.check.causes().map(|(check, _)| check);
         placed.not_ruled_out = causes.filter(|check| blind(check)).map(|check| check.code).collect();
         placed.not_ruled_out.dedup();
     }

@@ -203,7 +203,18 @@ fn found(severity: Severity, name: &str, node: &str) -> Result<Answered, Gap> {
 }
 
 const fn made_up(code: &'static str, area: Area, run: fn(&Facts<'_>) -> Result<Answered, Gap>) -> Check {
-    Check { code, name: code, area, docs: "", needs: &[], explained_by: &[], symptom: false, about_sight: false, run }
+    Check {
+        code,
+        name: code,
+        area,
+        docs: "",
+        needs: &[],
+        explained_by: &[],
+        in_pod: false,
+        symptom: false,
+        about_sight: false,
+        run,
+    }
 }
 
 static LOW: Check = made_up("NODE901", Area::Node, |_| found(Severity::Warning, "low", "w1"));

@@ -28,28 +28,8 @@ check! {
     /// Ceph: health code MGR_DOWN. Rook: `spec.mgr.count`.
     "CEPH009" "mgr-down" Ceph,
     needs: [Discovery, CephClusters, MgrPods, CephStatus],
-    explained_by: [
-        (node::node_not_ready, Node),
-        (node::node_rebooted, Node),
-        (node::cni_not_ready, Node),
-        (node::daemon_unschedulable, Daemon),
-        (node::pods_not_created, Daemon),
-        (node::image_pull_failing, Node),
-        (net::multus_missing, Cluster),
-        (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node),
-        (net::nad_missing, Cluster),
-        (net::nad_invalid, Cluster),
-        (net::nad_default_route, Cluster),
-        (net::attachment_missing, Daemon),
-        (ovn::ovs_ovn_unhealthy, Node),
-        (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::stale_after_reboot, Node),
-        (opr::operator_down, Cluster),
-        (mon::quorum_lost, Cluster),
-        (mon::all_mons_down, Cluster),
-        (mon::mons_start_slowly, Cluster),
-    ],
+    explained_by: [(net::multus_missing, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster), (net::nad_default_route, Cluster), (opr::operator_down, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (mon::mons_start_slowly, Cluster)],
+    in_pod,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

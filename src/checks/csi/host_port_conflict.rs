@@ -32,7 +32,7 @@ check! {
     /// # References
     /// rook issue 16473 and commit 46c7d2cc; ceph-csi-operator issue 319.
     "CSI005" "host-port-conflict" Csi,
-    needs: [CephClusters, MonPods, MgrPods, RgwPods, MonDeployments, CsiDeployments, DaemonSets, CsiPods, Operators, PodTables, Objects, Logs],
+    needs: [Discovery, CephClusters, MonPods, MgrPods, RgwPods, MonDeployments, CsiDeployments, DaemonSets, CsiPods, Operators, PodTables, Objects, Logs],
     explained_by: [],
 }
 

@@ -30,12 +30,10 @@ check! {
     "MON014" "mon-netsplit" Mon,
     needs: [CephHealth, CephStatus, QuorumStatus, MonPods, MonSockets, Nodes, Objects],
     explained_by: [
-        (node::node_not_ready, Node), (node::node_clock_skew, Node), (node::cni_not_ready, Node),
-        (node::service_proxy_down, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
-        (net::attachment_missing, Daemon), (net::multus_daemon_down, Node), (ovn::ovn_central_down, Cluster),
-        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
+        (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
         (mon::mon_stale_store, Daemon), (mon::mon_endpoints_mismatch, Daemon), (mon::mon_network_changed, Daemon),
     ],
+    in_pod,
 }
 
 const CODE: &str = "MON_NETSPLIT";

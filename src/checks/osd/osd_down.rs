@@ -37,28 +37,8 @@ check! {
     /// Ceph: "Monitoring OSDs and PGs", health codes OSD_DOWN and OSD_HOST_DOWN. Rook: "Ceph OSD Management".
     "OSD007" "osd-down" Osd,
     needs: [Discovery, CephClusters, Nodes, OsdPods, CephStatus, OsdTree, Objects],
-    explained_by: [
-        (node::node_not_ready, Node),
-        (node::node_rebooted, Node),
-        (node::cni_not_ready, Node),
-        (node::daemon_unschedulable, Daemon),
-        (node::pods_not_created, Daemon),
-        (node::host_limits, Daemon),
-        (node::node_pressure, Node),
-        (node::image_pull_failing, Node),
-        (net::multus_missing, Cluster),
-        (net::nad_missing, Network),
-        (net::nad_default_route, Network),
-        (net::nad_host_local_shared, Network),
-        (net::attachment_missing, Daemon),
-        (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
-        (ovn::ovs_ovn_unhealthy, Node),
-        (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::stale_after_reboot, Node),
-        (mon::quorum_lost, Cluster),
-        (mon::all_mons_down, Cluster),
-        (osd::osd_missing, Daemon),
-    ],
+    explained_by: [(net::multus_missing, Cluster), (net::nad_missing, Network), (net::nad_default_route, Network), (net::nad_host_local_shared, Network), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (osd::osd_missing, Daemon)],
+    in_pod,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

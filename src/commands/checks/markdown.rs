@@ -29,7 +29,7 @@ fn section(text: &mut String, area: Area, checks: &[&Check]) {
         format_args!("\n## {}: {}\n\n| code | name | explained by |\n|---|---|---|", area.prefix(), area.title()),
     );
     for check in checks {
-        let mut causes: Vec<String> = check.explained_by.iter().map(|(cause, _)| link(cause.code)).collect();
+        let mut causes: Vec<String> = check.causes().map(|(cause, _)| link(cause.code)).collect();
         causes.dedup();
         line(text, format_args!("| {} | {} | {} |", link(check.code), check.name, causes.join(", ")));
     }
@@ -46,10 +46,9 @@ fn page(text: &mut String, check: &Check) {
     }
     let reads: Vec<&str> = check.needs.iter().map(|row| row.describe()).collect();
     line(text, format_args!("\n**Reads.** {}.", reads.join("; ")));
-    if !check.explained_by.is_empty() {
-        let causes = check.explained_by.iter();
-        let causes: Vec<String> =
-            causes.map(|(cause, scope)| format!("{} ({})", link(cause.code), meeting(*scope))).collect();
+    let causes: Vec<String> =
+        check.causes().map(|(cause, scope)| format!("{} ({})", link(cause.code), meeting(scope))).collect();
+    if !causes.is_empty() {
         line(text, format_args!("\n**Explained by.** {}.", causes.join(", ")));
     }
     let note = match check {
