@@ -314,6 +314,7 @@ pub struct Pool {
 #[serde(default)]
 pub struct FsDump {
     pub filesystems: Vec<FsEntry>,
+    pub standbys: Vec<Mds>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -344,6 +345,7 @@ pub struct Mds {
     pub rank: i64,
     /// `up:active`, `up:replay`, `up:standby`
     pub state: String,
+    pub addrs: Addresses,
 }
 
 #[cfg(test)]

@@ -303,6 +303,8 @@ pub struct Node {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NodeSpec {
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Vec<String>,
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
 }
@@ -411,6 +413,8 @@ pub struct Service {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceSpec {
+    #[serde(rename = "clusterIPs")]
+    pub cluster_ips: Vec<String>,
     pub selector: BTreeMap<String, String>,
     #[serde(rename = "clusterIP")]
     pub cluster_ip: String,

@@ -28,7 +28,12 @@ check! {
     /// Ceph: health code MGR_DOWN. Rook: `spec.mgr.count`.
     "CEPH009" "mgr-down" Ceph,
     needs: [Discovery, CephClusters, MgrPods, CephStatus],
-    explained_by: [(net::multus_missing, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster), (net::nad_default_route, Cluster), (opr::operator_down, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (mon::mons_start_slowly, Cluster)],
+    explained_by: [
+        (net::multus_missing, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
+        (net::nad_default_route, Cluster), (net::nad_overlaps_cluster_network, Cluster),
+        (opr::operator_down, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
+        (mon::mons_start_slowly, Cluster),
+    ],
     in_pod,
 }
 

@@ -30,7 +30,8 @@ check! {
     "MON014" "mon-netsplit" Mon,
     needs: [CephHealth, CephStatus, QuorumStatus, MonPods, MonSockets, Nodes, Objects],
     explained_by: [
-        (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
+        (node::node_clock_skew, Node), (net::nad_default_route, Cluster),
+        (net::nad_overlaps_cluster_network, Cluster), (net::nad_host_local_shared, Daemon),
         (mon::mon_stale_store, Daemon), (mon::mon_endpoints_mismatch, Daemon), (mon::mon_network_changed, Daemon),
     ],
     in_pod,

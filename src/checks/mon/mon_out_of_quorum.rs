@@ -33,9 +33,12 @@ check! {
         (mon::mon_stale_store, Daemon), (mon::mon_endpoints_mismatch, Daemon), (mon::mon_disk_low, Daemon),
         (mon::mon_network_changed, Daemon), (mon::mon_bind_address, Daemon), (mon::mon_netsplit, Daemon),
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
-        (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::attachment_missing, Daemon),
-        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
+        (node::node_clock_skew, Node), (net::nad_default_route, Cluster),
+        (net::nad_overlaps_cluster_network, Cluster), (net::nad_host_local_shared, Daemon),
+        (net::sandbox_failing, Node), (net::nad_range_exhausted, Node), (net::nad_master_missing, Node),
+        (net::cni_plugin_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (net::attachment_missing, Daemon), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
+        (ovn::stale_after_reboot, Node),
     ],
 }
 

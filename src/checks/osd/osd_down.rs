@@ -37,7 +37,12 @@ check! {
     /// Ceph: "Monitoring OSDs and PGs", health codes OSD_DOWN and OSD_HOST_DOWN. Rook: "Ceph OSD Management".
     "OSD007" "osd-down" Osd,
     needs: [Discovery, CephClusters, Nodes, OsdPods, CephStatus, OsdTree, Objects],
-    explained_by: [(net::multus_missing, Cluster), (net::nad_missing, Network), (net::nad_default_route, Network), (net::nad_host_local_shared, Network), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (osd::osd_missing, Daemon)],
+    explained_by: [
+        (net::multus_missing, Cluster), (net::nad_missing, Network), (net::nad_default_route, Network),
+        (net::nad_host_local_shared, Network), (net::nad_overlaps_cluster_network, Network),
+        (net::nad_networks_overlap, Network), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
+        (osd::osd_missing, Daemon),
+    ],
     in_pod,
 }
 

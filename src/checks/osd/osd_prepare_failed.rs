@@ -24,7 +24,10 @@ check! {
     /// Rook: "OSD pods are not created on my devices"; `pkg/daemon/ceph/osd/daemon.go` and `volume.go`.
     "OSD002" "osd-prepare-failed" Osd,
     needs: [PrepareJobs, PreparePods, OsdPods, Logs],
-    explained_by: [(node::host_limits, Node), (node::memory_limit_too_small, Node), (net::nad_default_route, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster)],
+    explained_by: [
+        (node::host_limits, Node), (node::memory_limit_too_small, Node), (net::nad_default_route, Cluster),
+        (net::nad_overlaps_cluster_network, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
+    ],
     in_pod,
 }
 
