@@ -24,8 +24,8 @@ check! {
     ///
     /// # Fix
     /// Say in the CephCluster which family the pods' first address has (`ipFamily: IPv6` on an IPv6 cluster), or `dualStack: true`
-    /// where they have both. A port behind an address without brackets is a fault of Rook before 1.14.5 with
-    /// `requireMsgr2`. If the port is taken, stop who holds it on that node.
+    /// where they have both. A port behind an address without brackets is a fault of Rook up to early 1.14
+    /// with `requireMsgr2`. If the port is taken, stop who holds it on that node.
     ///
     /// # References
     /// Rook: CRDs/Cluster/network-providers, "IPFamily"; issues 7522, 11858, pull request 14248.
@@ -100,7 +100,7 @@ fn finding(cluster: &CephCluster, reason: &str, mons: &[(Failed<'_>, Option<Evid
     let ns = &cluster.metadata.namespace;
     let (first, _) = mons.first()?;
     let summary = say!("{} cannot bind: {}", list(mons.iter().map(|(failed, _)| failed.mon.id)), reason);
-    let remedy = Remedy::guided(say!("make the address fit: `ipFamily` of the CephCluster is to be the family of the pods' first address, `dualStack: true` where they have both (Rook before 1.14.5 writes no brackets where `requireMsgr2` asks for a port); if a port is taken, stop who holds 3300 or 6789 on {}; delete no monitor", first.mon.pod.node))
+    let remedy = Remedy::guided(say!("make the address fit: `ipFamily` of the CephCluster is to be the family of the pods' first address, `dualStack: true` where they have both (Rook up to early 1.14 writes no brackets where `requireMsgr2` asks for a port: upgrade it); if a port is taken, stop who holds 3300 or 6789 on {}; delete no monitor", first.mon.pod.node))
         .command(format!("kubectl -n {ns} get cephcluster {} -o jsonpath='{{.spec.network}}'", cluster.metadata.name))
         .command(format!("kubectl -n {ns} get pod {} -o jsonpath='{{.status.podIPs}} {{.spec.containers[0].args}}'", first.mon.pod.name))
         .command(format!("kubectl -n {ns} logs {} -c mon --previous --tail=50", first.mon.pod.name));
