@@ -169,6 +169,8 @@ reads! {
 
     /// tables of pods by label, where a component is installed
     PodTables;
+    /// Deployments of the cluster by label, as a table
+    DeploymentTables;
     /// single objects of what looks guilty
     Objects;
     /// logs of what looks guilty

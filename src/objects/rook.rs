@@ -25,6 +25,10 @@ pub struct ClusterSpec {
     pub mgr: MgrSpec,
     pub storage: Storage,
     pub health_check: HealthCheck,
+    pub csi: CsiSpec,
+    pub crash_collector: CrashCollector,
+    pub dashboard: Enabled,
+    pub monitoring: Monitoring,
     pub resources: BTreeMap<String, Value>,
 }
 
@@ -96,6 +100,25 @@ pub struct MonSpec {
 #[serde(default)]
 pub struct FloatingMon {
     pub name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CsiSpec {
+    pub read_affinity: Enabled,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CrashCollector {
+    pub disable: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Monitoring {
+    /// Takes the exporters away as well.
+    pub metrics_disabled: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -219,11 +242,19 @@ pub struct BlockPool {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct PoolSpec {
     /// The pool's name in Ceph, if it differs from the object's.
     pub name: String,
     pub application: String,
+    pub erasure_coded: ErasureCoded,
+}
+
+/// Rook also writes it with zeros, into pools of copies.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ErasureCoded {
+    pub data_chunks: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -244,11 +275,33 @@ pub struct Filesystem {
 #[serde(default, rename_all = "camelCase")]
 pub struct FilesystemSpec {
     pub data_pools: Vec<PoolSpec>,
+    pub metadata_server: MetadataServer,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MetadataServer {
+    pub active_count: usize,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ObjectStore {
     pub metadata: Meta,
+    pub spec: ObjectStoreSpec,
     pub status: Phase,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ObjectStoreSpec {
+    pub gateway: Gateway,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Gateway {
+    pub instances: usize,
+    /// Gateways of another cluster; then none is made here.
+    pub external_rgw_endpoints: Vec<Value>,
 }
