@@ -34,6 +34,8 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         // Of an external cluster EXT005 reports it.
         "MON_DOWN" => "MON002",
         "MON_CLOCK_SKEW" => "NODE004",
+        "MON_DISK_LOW" | "MON_DISK_CRIT" | "MON_DISK_BIG" => "MON009",
+        "MON_NETSPLIT" => "MON014",
         "MGR_DOWN" => "CEPH009",
         "DAEMON_OLD_VERSION" => "IMG001",
         "OSD_SLOW_PING_TIME_FRONT" | "OSD_SLOW_PING_TIME_BACK" => "OSD009",
@@ -65,7 +67,7 @@ fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
 }
 
 /// The severity of a finding about one code.
-fn toned(check: &HealthCheck, severity: Severity) -> Severity {
+pub(crate) fn toned(check: &HealthCheck, severity: Severity) -> Severity {
     if check.muted { Severity::Info } else { severity }
 }
 
@@ -140,6 +142,8 @@ mod tests {
         let codes = [
             "MON_DOWN",
             "MON_CLOCK_SKEW",
+            "MON_DISK_CRIT",
+            "MON_NETSPLIT",
             "MGR_DOWN",
             "DAEMON_OLD_VERSION",
             "OSD_SLOW_PING_TIME_FRONT",
@@ -162,9 +166,14 @@ mod tests {
 
     #[test]
     fn what_nobody_owns_is_left_to_the_general_check() {
-        for code in
-            ["RECENT_CRASH", "MON_DISK_LOW", "OSD_NEARFULL", "OSD_NO_DOWN_OUT_INTERVAL", "POOL_FULL", "NEW_CODE"]
-        {
+        for code in [
+            "RECENT_CRASH",
+            "MON_MSGR2_NOT_ENABLED",
+            "OSD_NEARFULL",
+            "OSD_NO_DOWN_OUT_INTERVAL",
+            "POOL_FULL",
+            "NEW_CODE",
+        ] {
             assert_eq!(owner(code), None, "{code}");
         }
     }

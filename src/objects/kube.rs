@@ -423,6 +423,15 @@ pub struct ServiceSpec {
     #[serde(rename = "clusterIPs")]
     pub cluster_ips: Vec<String>,
     pub selector: BTreeMap<String, String>,
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: String,
+    pub ports: Vec<ServicePort>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServicePort {
+    pub port: u16,
 }
 
 /// What Deployments, DaemonSets, StatefulSets and ReplicaSets make pods from.
