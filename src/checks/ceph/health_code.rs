@@ -34,9 +34,10 @@ check! {
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
     let health = facts.ceph_health()?;
-    // The checks of monitors look only at monitors that run here.
-    let elsewhere = |owner: &str| cluster.external && owner.starts_with("MON");
-    let left = health.checks.iter().filter(|(code, _)| owner(code).is_none_or(elsewhere));
+    // The checks of monitors look only at monitors that run here; EXT005 tells of a provider's that is down.
+    let elsewhere = |code: &str, owner: &str| cluster.external && owner.starts_with("MON") && code != "MON_DOWN";
+    let is_left = |code: &str| owner(code).is_none_or(|owner| elsewhere(code, owner));
+    let left = health.checks.iter().filter(|(code, _)| is_left(code));
     Ok(Answered::judged(left.map(|(code, check)| finding(cluster, code, check)).collect()))
 }
 

@@ -49,8 +49,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let maps = both(facts.quorum_status(), facts.osd_dump());
     let ((quorum, dump), (health, sync)) = both(maps, both(facts.ceph_health(), facts.time_sync()))?;
     let mut findings = vec![needs(cluster, health, quorum, sync, dump)];
-    let down = health.checks.get("MON_DOWN").filter(|_| !outside(quorum).is_empty());
-    findings.extend(down.map(|down| out_of_quorum(cluster, quorum, down)));
+    findings.extend(health.checks.get("MON_DOWN").map(|down| out_of_quorum(cluster, quorum, down)));
     findings.extend(too_few(cluster, quorum, hosts(&dump.osds).len()));
     Ok(Answered::judged(findings))
 }
@@ -198,7 +197,8 @@ fn removal(health: &Health) -> Need {
 fn out_of_quorum(cluster: &Cluster, quorum: &QuorumStatus, down: &HealthCheck) -> Finding {
     let outside = outside(quorum);
     let severity = if down.muted { Severity::Info } else { Severity::Warning };
-    let summary = say!("{} of the provider is out of quorum: {}", list(outside.iter().copied()), monitors(quorum));
+    let who = if outside.is_empty() { "a monitor".to_owned() } else { list(outside.iter().copied()) };
+    let summary = say!("{} of the provider is out of quorum: {}", who, monitors(quorum));
     let remedy = Remedy::guided(say!("bring the host of that monitor back; if it was removed for good, take the monitor out at the provider while the others have quorum"))
         .command("ceph -s")
         .command("ceph quorum_status");
