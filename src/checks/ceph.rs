@@ -4,19 +4,27 @@ pub mod bucket_claim_pending;
 mod certificate;
 pub mod gateway_down;
 pub mod health_code;
+pub mod insecure_auth;
 pub mod mds_down;
 mod mds_trouble;
 mod meanings;
 pub mod mgr_down;
+pub mod mgr_module_error;
 mod mirror_status;
 pub mod mirroring_unhealthy;
+pub mod pg_count;
+pub mod pgs_damaged;
 pub mod pgs_degraded;
 pub mod pgs_unavailable;
 pub mod pool_application_missing;
+pub mod pool_full;
+pub mod pool_unplaceable;
 mod pool_users;
+pub mod recent_crash;
 pub mod rgw_certificate_invalid;
 pub mod rgw_down;
 mod serving;
+pub mod warning_muted;
 
 use std::collections::BTreeMap;
 
@@ -42,6 +50,13 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         "PG_AVAILABILITY" => "CEPH003",
         "PG_DEGRADED" => "CEPH004",
         "POOL_APP_NOT_ENABLED" => "CEPH002",
+        "PG_DAMAGED" | "OSD_SCRUB_ERRORS" | "OBJECT_UNFOUND" => "CEPH005",
+        "TOO_FEW_OSDS" => "CEPH006",
+        "POOL_FULL" | "POOL_NEAR_FULL" | "POOL_NEARFULL" | "POOL_BACKFILLFULL" => "CEPH007",
+        "MGR_MODULE_ERROR" | "MGR_MODULE_DEPENDENCY" => "CEPH010",
+        "RECENT_CRASH" | "RECENT_MGR_MODULE_CRASH" => "CEPH013",
+        code if pg_count::is_owned(code) => "CEPH008",
+        code if insecure_auth::is_owned(code) => "CEPH014",
         gateway_down::CODE => "CEPH017",
         code if mds_trouble::CODES.contains(&code) => "CEPH011",
         code if is_osd_down(code) => "OSD007",
@@ -63,6 +78,11 @@ pub(crate) fn is_muted(health: &Health, code: &str) -> bool {
 /// What was read; what was not is a blind spot.
 fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
     fact.map_err(|unknown| blind.push(unknown)).ok()
+}
+
+/// Those of these codes that Ceph reports, muted ones too, in the order of the list.
+fn raised<'h>(health: &'h Health, codes: &[&'static str]) -> Vec<(&'static str, &'h HealthCheck)> {
+    codes.iter().filter_map(|code| Some((*code, health.checks.get(*code)?))).collect()
 }
 
 /// The severity of a finding about one code.
@@ -151,6 +171,13 @@ mod tests {
             "PG_AVAILABILITY",
             "PG_DEGRADED",
             "POOL_APP_NOT_ENABLED",
+            "PG_DAMAGED",
+            "TOO_FEW_OSDS",
+            "POOL_FULL",
+            "TOO_MANY_PGS",
+            "MGR_MODULE_ERROR",
+            "RECENT_CRASH",
+            "AUTH_INSECURE_SERVICE_TICKETS",
             "NVMEOF_GATEWAY_DOWN",
             "MDS_ALL_DOWN",
             "OSD_DOWN",
@@ -166,11 +193,10 @@ mod tests {
     #[test]
     fn what_nobody_owns_is_left_to_the_general_check() {
         for code in [
-            "RECENT_CRASH",
             "MON_MSGR2_NOT_ENABLED",
             "OSD_NEARFULL",
             "OSD_NO_DOWN_OUT_INTERVAL",
-            "POOL_FULL",
+            "AUTH_INSECURE_SOMETHING_NEW",
             "NEW_CODE",
         ] {
             assert_eq!(owner(code), None, "{code}");

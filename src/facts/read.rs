@@ -31,6 +31,7 @@ pub enum CephCommand {
     OsdPoolLsDetail,
     FsDump,
     OsdMetadata,
+    OsdCrushRuleDump,
 }
 
 impl CephCommand {
@@ -45,6 +46,7 @@ impl CephCommand {
         Self::OsdPoolLsDetail,
         Self::FsDump,
         Self::OsdMetadata,
+        Self::OsdCrushRuleDump,
     ];
 
     /// The words after `ceph`.
@@ -60,6 +62,7 @@ impl CephCommand {
             Self::OsdPoolLsDetail => &["osd", "pool", "ls", "detail"],
             Self::FsDump => &["fs", "dump"],
             Self::OsdMetadata => &["osd", "metadata"],
+            Self::OsdCrushRuleDump => &["osd", "crush", "rule", "dump"],
         }
     }
 
@@ -75,7 +78,8 @@ impl CephCommand {
             | Self::OsdDump
             | Self::OsdPoolLsDetail
             | Self::FsDump
-            | Self::OsdMetadata => false,
+            | Self::OsdMetadata
+            | Self::OsdCrushRuleDump => false,
         }
     }
 
@@ -90,6 +94,7 @@ impl CephCommand {
             Self::OsdDump => json::<ceph::OsdDump>(answer),
             Self::OsdPoolLsDetail => json::<Vec<ceph::Pool>>(answer),
             Self::FsDump => json::<ceph::FsDump>(answer),
+            Self::OsdCrushRuleDump => json::<Vec<ceph::CrushRule>>(answer),
             Self::OsdMetadata => json::<Vec<ceph::OsdMetadata>>(answer),
         }
     }

@@ -173,6 +173,8 @@ reads! {
     Pools: pools -> ceph<Vec<ceph::Pool>> = |facts| command(facts, CephCommand::OsdPoolLsDetail);
     /// ceph osd metadata
     OsdMetadata: osd_metadata -> ceph<Vec<ceph::OsdMetadata>> = |facts| command(facts, CephCommand::OsdMetadata);
+    /// ceph osd crush rule dump
+    CrushRules: crush_rules -> ceph<Vec<ceph::CrushRule>> = |facts| command(facts, CephCommand::OsdCrushRuleDump);
     /// ceph fs dump
     FsDump: fs_dump -> ceph<ceph::FsDump> = |facts| command(facts, CephCommand::FsDump);
 
@@ -197,6 +199,7 @@ impl Row {
             Self::OsdDump
                 | Self::OsdTree
                 | Self::OsdMetadata
+                | Self::CrushRules
                 | Self::FsDump
                 | Self::Pools
                 | Self::QuorumStatus

@@ -33,13 +33,6 @@ const TABLE: &[Row] = &[
     ("MON_MSGR2_NOT_ENABLED",
      "a monitor has no v2 address",
      "enable msgr2, unless old clients are the reason", &["mon enable-msgr2"]),
-    ("AUTH_INSECURE_GLOBAL_ID_RECLAIM",
-     "a connected client uses the old way to reclaim its id",
-     "upgrade the clients in the details, then forbid the old way", &["health detail"]),
-    ("AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED",
-     "the monitors still accept the old way to reclaim an id",
-     "once no client needs it, forbid it",
-     &["health detail", "config set mon auth_allow_insecure_global_id_reclaim false"]),
     ("AUTH_INSECURE_*",
      "keys or tickets use the old cipher aes; it holds the cluster in its health state without any outage",
      "rotate the keys through spec.security.cephx of the CephCluster, daemons before clients, then restrict the ciphers", &["health detail"]),
@@ -58,12 +51,6 @@ const TABLE: &[Row] = &[
     ("INCORRECT_NUM_BUCKETS_STRETCH_MODE UNEVEN_WEIGHTS_STRETCH_MODE STRETCH_MODE_BUCKET_WEIGHT_IMBALANCE NONEXISTENT_MON_CRUSH_LOC_STRETCH_MODE",
      "the CRUSH tree does not fit stretch mode",
      "make the two sites equal in the CRUSH tree", &["osd tree"]),
-    ("MGR_MODULE_DEPENDENCY MGR_MODULE_ERROR",
-     "a module of the mgr does not work",
-     "read its error, fail over to the standby mgr, or disable the module", &["mgr module ls", "health detail"]),
-    ("RECENT_CRASH RECENT_MGR_MODULE_CRASH",
-     "a daemon crashed within two weeks and nobody has looked at it",
-     "read each report (ceph crash info with its id), and archive it (ceph crash archive) once it is understood", &["crash ls-new"]),
     ("TELEMETRY_CHANGED",
      "what telemetry sends has changed",
      "agree again, or switch telemetry off", &["telemetry status"]),
@@ -103,9 +90,6 @@ const TABLE: &[Row] = &[
     ("OSD_TOO_MANY_REPAIRS",
      "an OSD repaired many reads: its disk is failing",
      "look at the disk (SMART, kernel log) and replace it", &["health detail"]),
-    ("OSD_SCRUB_ERRORS PG_DAMAGED",
-     "copies of an object differ or cannot be read",
-     "find the disk with the bad copy first, then repair the placement group; repair does not ask which copy is right", &["health detail", "pg dump_stuck"]),
     ("BLUEFS_* BLUESTORE_FRAGMENTATION BLUESTORE_FREE_FRAGMENTATION",
      "an OSD's own metadata has too little space",
      "give the OSD a larger metadata device, or make it again", &["health detail"]),
@@ -127,33 +111,15 @@ const TABLE: &[Row] = &[
     ("PG_RECOVERY_FULL PG_BACKFILL_FULL",
      "OSDs are too full to recover data",
      "add OSDs or delete data", &["osd df tree"]),
-    ("OBJECT_UNFOUND",
-     "the newest copy of an object is on an OSD that is not there",
-     "bring that OSD back; never mark objects as lost before every OSD was tried", &["health detail"]),
     ("OBJECT_MISPLACED",
      "data is being moved",
      "wait", &["status"]),
     ("LARGE_OMAP_OBJECTS",
      "an object holds very many keys, often the index of a large bucket",
      "reshard the bucket", &["health detail"]),
-    ("POOL_FULL",
-     "a pool reached its quota or its OSDs are full, and writes to it fail or hang",
-     "raise the quota, delete data or add OSDs", &["df detail"]),
-    ("POOL_NEAR_FULL POOL_NEARFULL POOL_BACKFILLFULL",
-     "a pool comes near its quota, or its OSDs run full",
-     "raise the quota, delete data or add OSDs", &["df detail"]),
     ("POOL_NO_REDUNDANCY",
      "a pool keeps one copy",
      "give it more copies, unless its data may be lost", &["osd pool ls detail"]),
-    ("POOL_PG_NUM_NOT_POWER_OF_TWO POOL_TOO_FEW_PGS POOL_TOO_MANY_PGS TOO_FEW_PGS TOO_MANY_PGS SMALLER_PGP_NUM MANY_OBJECTS_PER_PG",
-     "the number of placement groups does not fit",
-     "let the autoscaler set it, or set pg_num", &["osd pool autoscale-status"]),
-    ("POOL_TARGET_SIZE_BYTES_OVERCOMMITTED POOL_HAS_TARGET_SIZE_BYTES_AND_RATIO",
-     "the target sizes of pools contradict each other or the capacity",
-     "set target_size_bytes to 0 or to what is true", &["osd pool autoscale-status"]),
-    ("TOO_FEW_OSDS",
-     "there are fewer OSDs than copies that pools want by default",
-     "see why OSDs are missing, or lower osd_pool_default_size", &["osd tree"]),
     ("PG_NOT_SCRUBBED PG_NOT_DEEP_SCRUBBED",
      "placement groups were not compared for too long",
      "see whether scrubbing is switched off or has no time; set the intervals for the mgr too", &["osd dump"]),
@@ -198,13 +164,10 @@ mod tests {
 
     #[test]
     fn codes_are_found_in_every_spelling() {
-        for code in
-            ["POOL_NEAR_FULL", "POOL_NEARFULL", "MDS_HEALTH_READ_ONLY", "MDS_READ_ONLY", "MDS_CLIENT_RECALL_MANY"]
-        {
+        for code in ["OSD_FILESTORE", "MDS_HEALTH_READ_ONLY", "MDS_READ_ONLY", "MDS_CLIENT_RECALL_MANY"] {
             assert!(meaning(code).is_some(), "{code}");
         }
         assert!(meaning("SOMETHING_NEW").is_none());
-        assert!(meaning("AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED").unwrap().means.contains("accept"));
     }
 
     #[test]
