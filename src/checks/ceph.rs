@@ -10,10 +10,11 @@ pub mod pgs_unavailable;
 pub mod pool_application_missing;
 mod pool_users;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::osd::osd_slow_ops;
 use crate::check::{Place, Severity};
 use crate::facts::{CephCommand, Cluster, Fact, Facts, Gap, Unknown, Why};
 use crate::objects::ceph::{Health, HealthCheck, Pool, Status};
@@ -28,11 +29,14 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         "MGR_DOWN" => "CEPH009",
         "DAEMON_OLD_VERSION" => "IMG001",
         "OSD_SLOW_PING_TIME_FRONT" | "OSD_SLOW_PING_TIME_BACK" => "OSD009",
+        "OSD_FULL" | "OSD_BACKFILLFULL" | "OSD_NEARFULL" => "OSD008",
         "OSDMAP_FLAGS" | "OSD_FLAGS" => "OSD011",
+        "OSD_ORPHAN" => "OSD013",
         "PG_AVAILABILITY" => "CEPH003",
         "PG_DEGRADED" => "CEPH004",
         "POOL_APP_NOT_ENABLED" => "CEPH002",
         code if mds_trouble::CODES.contains(&code) => "CEPH011",
+        code if osd_slow_ops::owns(code) => "OSD010",
         code if is_osd_down(code) => "OSD007",
         _ => return None,
     })
@@ -50,8 +54,23 @@ pub(crate) fn is_muted(health: &Health, code: &str) -> bool {
 }
 
 /// The severity of a finding about one code.
-fn toned(check: &HealthCheck, severity: Severity) -> Severity {
+pub(crate) fn toned(check: &HealthCheck, severity: Severity) -> Severity {
     if check.muted { Severity::Info } else { severity }
+}
+
+/// The daemons that a text of a health code names: `osd.3`, `mon.a`.
+pub(crate) fn daemons(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let words = text.split(|c: char| c.is_whitespace() || ",[]()'".contains(c));
+    words.filter_map(|word| {
+        let (kind, id) = word.split_once('.')?;
+        (["osd", "mon", "mgr", "mds"].contains(&kind) && !id.is_empty()).then_some((kind, id))
+    })
+}
+
+/// The OSDs that a health code names in its summary and details.
+pub(crate) fn osds_of(check: &HealthCheck) -> BTreeSet<i64> {
+    let texts = check.details().chain([check.summary.message.as_str()]);
+    texts.flat_map(daemons).filter(|(kind, _)| *kind == "osd").filter_map(|(_, id)| id.parse().ok()).collect()
 }
 
 /// A command for Ceph that can be pasted: through the operator, which needs no toolbox.
@@ -130,6 +149,10 @@ mod tests {
             "OSD_SLOW_PING_TIME_FRONT",
             "OSDMAP_FLAGS",
             "OSD_FLAGS",
+            "OSD_FULL",
+            "OSD_ORPHAN",
+            "SLOW_OPS",
+            "BLUESTORE_SLOW_OP_ALERT",
             "PG_AVAILABILITY",
             "PG_DEGRADED",
             "POOL_APP_NOT_ENABLED",
@@ -146,11 +169,22 @@ mod tests {
 
     #[test]
     fn what_nobody_owns_is_left_to_the_general_check() {
-        for code in
-            ["RECENT_CRASH", "MON_DISK_LOW", "OSD_NEARFULL", "OSD_NO_DOWN_OUT_INTERVAL", "POOL_FULL", "NEW_CODE"]
-        {
+        for code in [
+            "RECENT_CRASH",
+            "MON_DISK_LOW",
+            "OSD_OUT_OF_ORDER_FULL",
+            "OSD_NO_DOWN_OUT_INTERVAL",
+            "POOL_FULL",
+            "NEW_CODE",
+        ] {
             assert_eq!(owner(code), None, "{code}");
         }
+    }
+
+    #[test]
+    fn texts_name_daemons() {
+        let found: Vec<_> = daemons("12 slow ops, daemons [osd.2,osd.3] have slow ops; see mon.a, osd.").collect();
+        assert_eq!(found, [("osd", "2"), ("osd", "3"), ("mon", "a")]);
     }
 
     #[test]

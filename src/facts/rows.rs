@@ -158,6 +158,8 @@ reads! {
     OsdTree: osd_tree -> ceph<ceph::OsdTree> = |facts| command(facts, CephCommand::OsdTree);
     /// ceph osd dump
     OsdDump: osd_dump -> ceph<ceph::OsdDump> = |facts| command(facts, CephCommand::OsdDump);
+    /// ceph osd df
+    OsdDf: osd_df -> ceph<ceph::OsdDf> = |facts| command(facts, CephCommand::OsdDf);
     /// ceph osd pool ls detail
     Pools: pools -> ceph<Vec<ceph::Pool>> = |facts| command(facts, CephCommand::OsdPoolLsDetail);
     /// ceph fs dump
@@ -180,6 +182,7 @@ impl Row {
         !matches!(
             self,
             Self::OsdDump
+                | Self::OsdDf
                 | Self::OsdTree
                 | Self::FsDump
                 | Self::Pools

@@ -40,7 +40,7 @@ check! {
         (ceph::mds_down, Object), (csi::node_plugin_unhealthy, Node), (csi::driver_missing, Object),
         (csi::driver_name_mismatch, Object), (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object),
         (csi::driver_not_registered, Node), (csi::client_fenced, Node), (node::node_not_ready, Node),
-        (ext::external_unreachable, Cluster),
+        (ext::external_unreachable, Cluster), (osd::encryption_key_unavailable, Volume),
     ],
 }
 

@@ -37,7 +37,7 @@ check! {
         (net::nad_default_route, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
         (net::multus_missing, Cluster), (opr::operator_crashing, Cluster), (opr::deletion_blocked, Object),
         (opr::operator_rights_or_crds_stale, Cluster), (opr::detect_version_failing, Cluster),
-        (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster),
+        (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster), (osd::encryption_key_unavailable, Object),
     ],
 }
 
