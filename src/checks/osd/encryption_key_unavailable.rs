@@ -1,11 +1,11 @@
-use super::osd_crashing::FETCHES_KEY;
+use super::osd_crashing::{FETCHES_KEY, failed};
 use super::{deployment, names, volume_keys};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::node::daemon_of;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, both};
-use crate::objects::kube::{Event, Pod, condition};
+use crate::objects::kube::{Event, condition};
 use crate::objects::rook::CephCluster;
 use crate::say;
 
@@ -53,8 +53,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         known(rows, &mut blind).iter().filter(|row| !row.is_well() && !row.node.is_empty() && !row.is_replaced());
     let down: Vec<&PodRow> = down.collect();
     let pods = facts.each(down.iter().copied(), |facts, row| facts.pod(&row.ns, &row.name))?;
-    let failing: Vec<&PodRow> =
-        pods.seen.iter().filter(|(_, pod)| lacks_key(facts, pod)).map(|(row, _)| *row).collect();
+    let failing: Vec<&PodRow> = pods
+        .seen
+        .iter()
+        .filter(|(_, pod)| failed(facts, pod).is_some_and(|it| it.name == FETCHES_KEY))
+        .map(|(row, _)| *row)
+        .collect();
     findings.extend(not_fetched(facts, cluster, &failing)?);
     findings.extend(without_secret(cluster, &down, mounts));
     findings.extend(volume_keys::look(facts, provisions.iter().chain(mounts), &mut blind)?);
@@ -85,13 +89,6 @@ fn refused(cluster: &CephCluster) -> Option<Finding> {
     let evidence = Evidence::field(&object, "status.conditions[Progressing]", &failed.message);
     let since = failed.last_transition_time;
     Some(Finding::critical(object, summary, remedy).since(since).evidence([evidence.at(since)]))
-}
-
-fn lacks_key(facts: &Facts<'_>, pod: &Pod) -> bool {
-    let status = pod.statuses().find(|status| status.name == FETCHES_KEY);
-    status
-        .filter(|it| it.is_down_again(facts.now()))
-        .is_some_and(|it| it.terminated().is_some_and(|end| end.exit_code != 0))
 }
 
 /// All of these wait for one service.

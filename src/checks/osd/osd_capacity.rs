@@ -129,8 +129,8 @@ fn named(osds: &BTreeSet<i64>, usage: Option<&OsdDf>) -> String {
     let names = names.collect::<Vec<_>>().join(", ");
     match osds.len() {
         0 => "some".to_owned(),
-        ..=SHOWN => names,
-        more => format!("{names} and {} more", more - SHOWN),
+        more if more > SHOWN => format!("{names} and {} more", more - SHOWN),
+        _ => names,
     }
 }
 

@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use super::crash_reasons::{Reason, reason};
 use super::{deployment, names};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::node::daemon_of;
+use crate::checks::opr::older;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Log, LogLine, Settled};
 use crate::objects::kube::{ContainerStatus, Pod};
@@ -73,10 +76,14 @@ fn may_crash(row: &PodRow) -> bool {
     !row.is_well() && !row.node.is_empty() && !row.is_replaced()
 }
 
-/// The container that keeps it from running: the first that ended with an error and is not on its way back.
-fn failed<'p>(facts: &Facts<'_>, pod: &'p Pod) -> Option<&'p ContainerStatus> {
+/// The container that keeps it from running: the first that ends with an error again and again. One that runs for
+/// some minutes only takes its time, as an OSD does that waits for monitors or replays its log.
+pub(super) fn failed<'p>(facts: &Facts<'_>, pod: &'p Pod) -> Option<&'p ContainerStatus> {
+    const SOON: SignedDuration = SignedDuration::from_mins(2);
     let ended = |status: &&ContainerStatus| status.terminated().is_some_and(|end| end.exit_code != 0);
-    pod.statuses().filter(|status| status.is_down_again(facts.now())).find(ended)
+    let runs =
+        |status: &ContainerStatus| status.state.running.as_ref().is_some_and(|it| older(facts, it.started_at, SOON));
+    pod.statuses().filter(|status| status.is_down_again(facts.now()) && !runs(status)).find(ended)
 }
 
 /// The log of the run that failed. It tells the reason; that the OSD crashes is known without.

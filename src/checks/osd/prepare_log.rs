@@ -111,6 +111,7 @@ fn is_met(log: &Log, device: &str) -> bool {
     let name = device.rsplit('/').next().unwrap_or(device);
     let word = |c: char| c.is_ascii_alphanumeric() || "-_.:+".contains(c);
     let lines = log.lines.iter().map(|line| line.text.as_str()).filter(|text| !text.contains("{Name:"));
+    let lines = lines.filter_map(|text| text.split(" the device filter/list ").next());
     lines.flat_map(|text| text.split(move |c| !word(c))).any(|found| found.trim_end_matches(['.', ':']) == name)
 }
 
@@ -206,6 +207,7 @@ mod tests {
             r#"I | cephcmd: desired devices to configure osds: [{Name:sdb IsFilter:false IsDevicePathFilter:false} {Name:sdz IsFilter:false IsDevicePathFilter:false} {Name:/dev/disk/by-id/wwn-0x5 IsFilter:false IsDevicePathFilter:false}]"#,
             "I | cephosd: discovering hardware",
             "D | exec: Running command: lsblk /dev/sdb --bytes --nodeps",
+            r#"I | cephosd: skipping device "sdd" that does not match the device filter/list ([{sdz 1  0   false false}]). <nil>"#,
             r#"I | cephosd: "sdc" found in the desired devices (matched by link: "/dev/disk/by-id/wwn-0x5")"#,
         ];
         assert_eq!(parse(&log(&lines)).absent, BTreeSet::from(["sdz".to_owned()]));
