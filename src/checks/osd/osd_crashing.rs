@@ -72,8 +72,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings).blind(pods.blind))
 }
 
-fn may_crash(row: &PodRow) -> bool {
-    !row.is_well() && !row.node.is_empty() && !row.is_replaced()
+/// A pod is opened only if a container of it ended before: those of a lost node never did.
+pub(super) fn may_crash(row: &PodRow) -> bool {
+    !row.is_well() && row.restarts > 0 && !row.node.is_empty() && !row.is_replaced()
 }
 
 /// The container that keeps it from running: the first that ends with an error again and again. One that runs for
