@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::checks::ground;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Kind, Log, LogLine, Row, Unknown, View, kinds};
 use crate::objects::kube::{Event, Meta, Pod};
@@ -23,6 +24,8 @@ pub struct Check {
     pub needs: &'static [Row],
     /// Checks whose findings explain this one's, and where they must meet.
     pub explained_by: &'static [(&'static Self, Scope)],
+    /// Its findings are about daemons that run in pods: whatever keeps a pod from running explains them, too.
+    pub in_pod: bool,
     /// A symptom must have had a cause: without one its finding is shown as unexplained.
     pub symptom: bool,
     /// Its findings report the loss of sight itself.
@@ -33,6 +36,14 @@ pub struct Check {
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code)
+    }
+}
+
+impl Check {
+    /// The checks whose findings may explain this one's, its own before those that all pods share.
+    pub fn causes(&self) -> impl Iterator<Item = (&'static Self, Scope)> {
+        let shared = if self.in_pod { ground::CAUSES } else { &[] };
+        self.explained_by.iter().chain(shared).copied()
     }
 }
 
@@ -64,6 +75,7 @@ macro_rules! check {
                 docs: concat!($($doc, "\n"),+),
                 needs: &[$($crate::facts::Row::$row),*],
                 explained_by: &[$((&$crate::checks::$cause_area::$cause::CHECK, $crate::check::Scope::$scope)),*],
+                in_pod: false,
                 symptom: false,
                 about_sight: false,
                 run,
@@ -176,6 +188,9 @@ pub enum Place {
 impl Place {
     pub fn node(name: impl Into<String>) -> Self {
         Self::Node(name.into())
+    }
+    pub fn as_node(&self) -> Option<&str> {
+        if let Self::Node(name) = self { Some(name) } else { None }
     }
     /// `Place::daemon("mon", "a")`
     pub fn daemon(kind: &str, id: impl fmt::Display) -> Self {

@@ -4,6 +4,7 @@ pub mod access;
 pub mod ceph;
 pub mod csi;
 pub mod ext;
+pub mod ground;
 pub mod img;
 pub mod mon;
 pub mod net;
@@ -43,8 +44,15 @@ pub static ALL: &[&Check] = &[
     &net::nad_invalid::CHECK,
     &net::nad_default_route::CHECK,
     &net::nad_gateway::CHECK,
+    &net::nad_range_exhausted::CHECK,
+    &net::nad_overlaps_cluster_network::CHECK,
+    &net::nad_networks_overlap::CHECK,
     &net::nad_host_local_shared::CHECK,
+    &net::nad_master_missing::CHECK,
+    &net::cni_plugin_missing::CHECK,
+    &net::address_leak::CHECK,
     &net::attachment_missing::CHECK,
+    &net::address_range_mismatch::CHECK,
     &net::sandbox_failing::CHECK,
     &ovn::ovn_central_down::CHECK,
     &ovn::ovs_ovn_unhealthy::CHECK,

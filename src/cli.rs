@@ -165,10 +165,10 @@ pub struct Choice {
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// What to print
+    /// What to print; markdown only for `checks`
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
-    /// Also what passed, and nothing left out
+    /// Also what passed and what there is (devices, ports), and nothing left out
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Only the verdict
@@ -185,6 +185,7 @@ pub enum Format {
     Human,
     Json,
     Yaml,
+    Markdown,
 }
 
 /// Reads the command line; the first argument is the program's own name.
@@ -260,6 +261,9 @@ fn contradiction(cli: &Cli) -> Option<String> {
     }
     if output.verbose && output.quiet {
         return Some("--verbose and --quiet contradict each other".into());
+    }
+    if output.output == Format::Markdown && !matches!(cli.command, Some(Command::Checks)) {
+        return Some("-o markdown belongs to `checks`; this command has no use for it".into());
     }
     let diagnoses = matches!(cli.command, None | Some(Command::Diagnose));
     let flag = diagnosis_flag(choice).filter(|_| !diagnoses)?;
@@ -370,6 +374,7 @@ mod tests {
             ("x -q diagnose -v", "contradict"),
             ("x explain NET007 --only NET", "--only belongs to `diagnose`"),
             ("x --fail-on never checks", "--fail-on belongs to `diagnose`"),
+            ("x -o markdown explain NET007", "-o markdown belongs to `checks`"),
             ("x --timeout soon", "\"soon\" is not a time"),
         ] {
             let error = read(line).err().unwrap_or_default();

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::check::{Answered, Area, Check, Finding, Place, Severity, explains};
 use crate::facts::{Cluster, Fact, Facts, Gap, Reading, Row, Select, Source, Store, Unknown, Why};
 use crate::objects::rook::CephCluster;
+use crate::overview::{Listing, Overview};
 
 /// The tree is at most this deep; a check that still wants something then is unknown.
 const ROUNDS: u32 = 8;
@@ -31,6 +32,8 @@ pub struct Scope {
     pub operator_namespace: Option<String>,
     pub cluster_name: Option<String>,
     pub timeout: Duration,
+    /// Tables to make beside the findings.
+    pub overviews: Vec<&'static Overview>,
 }
 
 impl Default for Scope {
@@ -41,6 +44,7 @@ impl Default for Scope {
             operator_namespace: None,
             cluster_name: None,
             timeout: Duration::from_secs(60),
+            overviews: Vec::new(),
         }
     }
 }
@@ -90,6 +94,8 @@ pub struct Diagnosis {
     pub findings: Vec<Placed>,
     /// Root causes, best first, as indices into `findings`.
     pub roots: Vec<usize>,
+    /// The tables that were asked for and that this cluster has; without rows where one could not be read.
+    pub overviews: Vec<(&'static Overview, Listing)>,
     pub rounds: u32,
 }
 
@@ -124,7 +130,7 @@ pub async fn diagnose(
         let mut wanted = BTreeSet::new();
         for cluster in &views {
             let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
-            wanted.extend(wants(&facts, checks));
+            wanted.extend(wants(&facts, checks, &scope.overviews));
         }
         wanted.retain(|fact| !reader.under_way.contains(fact));
         let exhausted = wanted.is_empty() || reader.rounds >= ROUNDS;
@@ -135,7 +141,8 @@ pub async fn diagnose(
     }
     let conclude_one = |cluster: &Option<&Cluster>| {
         let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
-        conclude(&facts, *cluster, checks, reader.rounds)
+        let overviews = scope.overviews.iter().filter_map(|overview| listing(&facts, overview));
+        Diagnosis { overviews: overviews.collect(), ..conclude(&facts, *cluster, checks, reader.rounds) }
     };
     views.iter().map(conclude_one).collect()
 }
@@ -268,16 +275,36 @@ fn applies(check: &Check, facts: &Facts<'_>) -> bool {
 }
 
 /// Everything that the checks still want: what they declare, and what stopped them.
-fn wants(facts: &Facts<'_>, checks: &[&'static Check]) -> BTreeSet<Fact> {
+fn wants(facts: &Facts<'_>, checks: &[&'static Check], overviews: &[&'static Overview]) -> BTreeSet<Fact> {
     let mut wanted = BTreeSet::new();
+    let mut want = |needs: &[Row], more: BTreeSet<Fact>| {
+        let ahead = needs.iter().filter(|row| row.is_read_ahead()).filter_map(|row| row.fact(facts));
+        let ahead = ahead.filter(|fact| may_be_there(facts, fact));
+        wanted.extend(ahead.chain(more).filter(|fact| !facts.knows(fact)));
+    };
     for check in checks.iter().filter(|check| applies(check, facts)) {
         if let Err(Gap::Wanted(more)) = (check.run)(facts) {
-            let ahead = check.needs.iter().filter(|row| row.is_read_ahead()).filter_map(|row| row.fact(facts));
-            let ahead = ahead.filter(|fact| may_be_there(facts, fact));
-            wanted.extend(ahead.chain(more).filter(|fact| !facts.knows(fact)));
+            want(check.needs, more);
+        }
+    }
+    for overview in overviews.iter().filter(|_| facts.cluster().is_ok()) {
+        if let Err(Gap::Wanted(more)) = (overview.run)(facts) {
+            want(overview.needs, more);
         }
     }
     wanted
+}
+
+/// The rows of an overview; none if this cluster has no such thing.
+fn listing(facts: &Facts<'_>, overview: &'static Overview) -> Option<(&'static Overview, Listing)> {
+    facts.cluster().ok()?;
+    let blind = match (overview.run)(facts) {
+        Ok(listing) => return Some((overview, listing)),
+        Err(Gap::NotInstalled(_) | Gap::NotOffered(_)) => return None,
+        Err(Gap::Unknown(unknown)) => vec![unknown],
+        Err(Gap::Wanted(wanted)) => wanted.into_iter().map(|fact| Unknown { fact, why: Why::OverBudget }).collect(),
+    };
+    Some((overview, Listing { rows: Vec::new(), blind }))
 }
 
 /// A list of a kind that is not installed is not worth a request.
@@ -313,6 +340,7 @@ fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Che
         outcomes,
         findings,
         roots,
+        overviews: Vec::new(),
         rounds,
     }
 }
@@ -416,8 +444,8 @@ fn link(findings: &mut [Placed], outcomes: &[Outcome]) {
     let mut links = Vec::new();
     for (at, effect) in findings.iter().enumerate() {
         for (cause_at, cause) in findings.iter().enumerate() {
-            let scopes = effect.check.explained_by.iter().filter(|(check, _)| *check == cause.check);
-            let because = scopes.filter_map(|(_, scope)| explains(*scope, &cause.finding, &effect.finding)).next();
+            let scopes = effect.check.causes().filter(|(check, _)| *check == cause.check);
+            let because = scopes.filter_map(|(_, scope)| explains(scope, &cause.finding, &effect.finding)).next();
             if let Some(because) = because.filter(|_| cause.finding.severity > Severity::Info) {
                 links.push((cause_at, at, because));
             }
@@ -432,7 +460,7 @@ fn link(findings: &mut [Placed], outcomes: &[Outcome]) {
         outcome.is_some_and(|outcome| outcome.status == Status::Unknown)
     };
     for placed in findings.iter_mut().filter(|placed| placed.causes.is_empty()) {
-        let causes = placed.check.explained_by.iter().map(|(check, _)| *check);
+        let causes = placed.check.causes().map(|(check, _)| check);
         placed.not_ruled_out = causes.filter(|check| blind(check)).map(|check| check.code).collect();
         placed.not_ruled_out.dedup();
     }

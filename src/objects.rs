@@ -8,3 +8,4 @@ pub mod kube;
 pub mod kube_ovn;
 pub mod multus;
 pub mod rook;
+pub mod whereabouts;

@@ -19,6 +19,7 @@ use crate::check::{self, FixKind, Severity};
 use crate::diagnosis::{Diagnosis, Outcome, Placed, Status, places};
 use crate::exit::Exit;
 use crate::facts::{Cost, Unknown};
+use crate::overview;
 use clean::clean;
 
 /// What `-o json` prints: one report, or a list for several clusters.
@@ -88,6 +89,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     pub checks: Vec<Check>,
     pub unknowns: Vec<Unseen>,
+    /// Tables of what there is; only with `-v`.
+    pub overviews: Vec<Overview>,
     pub stats: Stats,
 }
 
@@ -250,6 +253,19 @@ pub struct Unseen {
     pub need: String,
 }
 
+/// A table of what there is: the verdict on each device, who has which port, what Rook should have made.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Overview {
+    pub name: String,
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+    /// What it could not see.
+    pub blind: Vec<String>,
+    #[serde(skip)]
+    pub(crate) title: &'static str,
+}
+
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
@@ -293,6 +309,7 @@ impl Report {
             findings: (0..diagnosis.findings.len()).map(|at| finding(diagnosis, at)).collect(),
             checks: diagnosis.outcomes.iter().map(check).collect(),
             unknowns: unknowns(&diagnosis.outcomes),
+            overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing)).collect(),
             stats: stats(diagnosis, run),
         }
     }
@@ -470,6 +487,21 @@ fn unknowns(outcomes: &[Outcome]) -> Vec<Unseen> {
         need: sentence(need::need(unknown)),
     };
     blinds.into_iter().map(unseen).collect()
+}
+
+fn table(overview: &overview::Overview, listing: &overview::Listing) -> Overview {
+    let row = |row: &Vec<String>| row.iter().map(sentence).collect();
+    Overview {
+        name: overview.name.to_owned(),
+        title: overview.title,
+        columns: overview.columns.iter().map(|&column| column.to_owned()).collect(),
+        rows: listing.rows.iter().map(row).collect(),
+        blind: listing.blind.iter().map(sentence_of).collect(),
+    }
+}
+
+fn sentence_of(unknown: &Unknown) -> String {
+    sentence(format!("{}: {}", unknown.fact, unknown.why))
 }
 
 fn stats(diagnosis: &Diagnosis, run: &Run) -> Stats {

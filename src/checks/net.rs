@@ -1,6 +1,9 @@
 //! Multus and network attachments.
 
+pub mod address_leak;
+pub mod address_range_mismatch;
 pub mod attachment_missing;
+pub mod cni_plugin_missing;
 pub mod multus_daemon_down;
 pub mod multus_init_crash;
 pub mod multus_missing;
@@ -8,9 +11,15 @@ pub mod nad_default_route;
 pub mod nad_gateway;
 pub mod nad_host_local_shared;
 pub mod nad_invalid;
+pub mod nad_master_missing;
 pub mod nad_missing;
+pub mod nad_networks_overlap;
+pub mod nad_overlaps_cluster_network;
+pub mod nad_range_exhausted;
+pub(crate) mod own_networks;
 pub(crate) mod sandbox;
 pub mod sandbox_failing;
+pub(crate) mod whereabouts;
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -9,6 +9,7 @@ pub mod drain_blocked;
 pub mod host_limits;
 pub mod image_pull_failing;
 pub mod kernel_too_old;
+pub(crate) mod maintenance;
 pub mod memory_limit_too_small;
 pub mod node_clock_skew;
 pub mod node_not_ready;

@@ -19,7 +19,7 @@ pub mod osd_slow_heartbeat;
 pub mod osd_slow_ops;
 pub mod osds_not_deployed;
 mod prepare_jobs;
-mod prepare_log;
+pub(crate) mod prepare_log;
 pub mod storage_selection_empty;
 mod template_diff;
 mod volume_keys;

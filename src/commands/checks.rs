@@ -1,5 +1,7 @@
 //! `checks`: the catalogue.
 
+pub mod markdown;
+
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
@@ -19,6 +21,9 @@ struct Entry {
 }
 
 pub(super) fn run(format: Format, screen: &Screen) -> anyhow::Result<()> {
+    if format == Format::Markdown {
+        return Ok(screen.write(&markdown::catalogue())?);
+    }
     let entries: Vec<Entry> = crate::checks::ALL.iter().map(|check| entry(check)).collect();
     super::print(screen, format, &entries, |entries| human(entries, screen.width))
 }

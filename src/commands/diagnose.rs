@@ -19,6 +19,7 @@ use crate::facts::bundle::Bundle;
 use crate::facts::live::{Options, connect};
 use crate::facts::{Cost, Fact, Reading, Source, Why};
 use crate::lookup;
+use crate::overview;
 use crate::report::human::{Look, render};
 use crate::report::{Document, FailOn, Report, Run, SourceKind};
 use crate::screen::Screen;
@@ -28,7 +29,11 @@ pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     let target = target(cli)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let progress = Progress::start(screen);
-    let asked = ask(target, checks, scope(&cli.source), cli.choice.fail_on, progress.clone());
+    let mut scope = scope(&cli.source);
+    if cli.output.verbose {
+        scope.overviews = overview::of(&checks);
+    }
+    let asked = ask(target, checks, scope, cli.choice.fail_on, progress.clone());
     let reports = runtime.block_on(interruptible(asked));
     // Requests that never end must not hold the answer back.
     runtime.shutdown_background();

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::check::{Check, Scope};
+use super::checks::markdown::meeting;
+use crate::check::Check;
 use crate::cli::Format;
 use crate::exit::Failed;
 use crate::lookup;
@@ -42,8 +43,8 @@ pub(super) fn run(name: &str, format: Format, screen: &Screen) -> Result<(), Fai
 fn explained(check: &'static Check) -> Explained {
     let link = |check: &Check, scope| Link { code: check.code, name: check.name, scope: meeting(scope) };
     let explains = crate::checks::ALL.iter().flat_map(|effect| {
-        let links = effect.explained_by.iter().filter(|(cause, _)| *cause == check);
-        links.map(|(_, scope)| link(effect, *scope))
+        let links = effect.causes().filter(|(cause, _)| *cause == check);
+        links.map(|(_, scope)| link(effect, scope))
     });
     Explained {
         code: check.code,
@@ -51,22 +52,10 @@ fn explained(check: &'static Check) -> Explained {
         area: check.area.prefix(),
         docs: check.docs.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n"),
         reads: super::checks::reads(check),
-        explained_by: check.explained_by.iter().map(|(cause, scope)| link(cause, *scope)).collect(),
+        explained_by: check.causes().map(|(cause, scope)| link(cause, scope)).collect(),
         explains: explains.collect(),
         symptom: check.symptom,
         about_sight: check.about_sight,
-    }
-}
-
-fn meeting(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Object => "the same object",
-        Scope::Node => "the same node",
-        Scope::Daemon => "the same daemon",
-        Scope::Network => "the same network",
-        Scope::Pool => "the same pool",
-        Scope::Volume => "the same volume",
-        Scope::Cluster => "the same cluster",
     }
 }
 

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
-use crate::objects::{ceph_csi, csi_addons, kube, kube_ovn, multus, rook};
+use crate::objects::{ceph_csi, csi_addons, kube, kube_ovn, multus, rook, whereabouts};
 
 type Parsed = Box<dyn Any + Send + Sync>;
 
@@ -146,5 +146,7 @@ kinds! {
     CLIENT_PROFILE: ceph_csi::ClientProfile = "csi.ceph.io" "v1" "clientprofiles" "ClientProfile" true;
     NETWORK_FENCE: csi_addons::NetworkFence = "csiaddons.openshift.io" "v1alpha1" "networkfences" "NetworkFence" false;
     NETWORK_ATTACHMENT: multus::NetworkAttachment = "k8s.cni.cncf.io" "v1" "network-attachment-definitions" "NetworkAttachmentDefinition" true;
+    IP_POOL: whereabouts::IpPool = "whereabouts.cni.cncf.io" "v1alpha1" "ippools" "IPPool" true;
+    IP_RESERVATION: whereabouts::Reservation = "whereabouts.cni.cncf.io" "v1alpha1" "overlappingrangeipreservations" "OverlappingRangeIPReservation" true;
     SUBNET: kube_ovn::Subnet = "kubeovn.io" "v1" "subnets" "Subnet" false;
 }

@@ -31,6 +31,7 @@ pub enum CephCommand {
     OsdDf,
     OsdPoolLsDetail,
     FsDump,
+    OsdMetadata,
 }
 
 impl CephCommand {
@@ -45,6 +46,7 @@ impl CephCommand {
         Self::OsdDf,
         Self::OsdPoolLsDetail,
         Self::FsDump,
+        Self::OsdMetadata,
     ];
 
     /// The words after `ceph`.
@@ -60,6 +62,7 @@ impl CephCommand {
             Self::OsdDf => &["osd", "df"],
             Self::OsdPoolLsDetail => &["osd", "pool", "ls", "detail"],
             Self::FsDump => &["fs", "dump"],
+            Self::OsdMetadata => &["osd", "metadata"],
         }
     }
 
@@ -75,7 +78,8 @@ impl CephCommand {
             | Self::OsdTree
             | Self::OsdDump
             | Self::OsdPoolLsDetail
-            | Self::FsDump => false,
+            | Self::FsDump
+            | Self::OsdMetadata => false,
         }
     }
 
@@ -91,6 +95,7 @@ impl CephCommand {
             Self::OsdDf => json::<ceph::OsdDf>(answer),
             Self::OsdPoolLsDetail => json::<Vec<ceph::Pool>>(answer),
             Self::FsDump => json::<ceph::FsDump>(answer),
+            Self::OsdMetadata => json::<Vec<ceph::OsdMetadata>>(answer),
         }
     }
 }

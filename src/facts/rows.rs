@@ -4,7 +4,7 @@
 use super::kinds::{self, Kind};
 use super::tables::{AttachmentRow, ClaimRow, DeploymentRow, JobRow, NodeRow, PodRow, VolumeRow};
 use super::{CephCommand, Cluster, Fact, Facts, Gap, Select};
-use crate::objects::{ceph, kube, multus, rook};
+use crate::objects::{ceph, kube, multus, rook, whereabouts};
 
 /// Pods as rows.
 pub type PodRowTable<'s> = &'s [PodRow];
@@ -130,6 +130,8 @@ reads! {
     /// NetworkAttachmentDefinitions in all namespaces
     NetworkAttachments: network_attachments -> list<multus::NetworkAttachment> =
         |_| Some(everywhere(kinds::NETWORK_ATTACHMENT));
+    /// IPPools of whereabouts in all namespaces
+    IpPools: ip_pools -> list<whereabouts::IpPool> = |_| Some(everywhere(kinds::IP_POOL));
 
     /// StorageClasses
     StorageClasses: storage_classes -> list<kube::StorageClass> = |_| Some(everywhere(kinds::STORAGE_CLASS));
@@ -162,6 +164,8 @@ reads! {
     OsdDf: osd_df -> ceph<ceph::OsdDf> = |facts| command(facts, CephCommand::OsdDf);
     /// ceph osd pool ls detail
     Pools: pools -> ceph<Vec<ceph::Pool>> = |facts| command(facts, CephCommand::OsdPoolLsDetail);
+    /// ceph osd metadata
+    OsdMetadata: osd_metadata -> ceph<Vec<ceph::OsdMetadata>> = |facts| command(facts, CephCommand::OsdMetadata);
     /// ceph fs dump
     FsDump: fs_dump -> ceph<ceph::FsDump> = |facts| command(facts, CephCommand::FsDump);
 
@@ -184,6 +188,7 @@ impl Row {
             Self::OsdDump
                 | Self::OsdDf
                 | Self::OsdTree
+                | Self::OsdMetadata
                 | Self::FsDump
                 | Self::Pools
                 | Self::QuorumStatus
@@ -194,6 +199,7 @@ impl Row {
                 | Self::Filesystems
                 | Self::Volumes
                 | Self::RebootEvents
+                | Self::IpPools
         )
     }
 }

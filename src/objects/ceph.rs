@@ -311,6 +311,17 @@ pub struct UsageSummary {
     pub average_utilization: f64,
 }
 
+/// `ceph osd metadata`: what an OSD told of itself when it last started. Devices are names, with commas.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OsdMetadata {
+    pub id: i64,
+    pub hostname: String,
+    pub bluestore_bdev_devices: String,
+    pub bluefs_db_devices: String,
+    pub bluefs_wal_devices: String,
+}
+
 /// A pool, from `osd dump` or `osd pool ls detail`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -325,6 +336,7 @@ pub struct Pool {
 #[serde(default)]
 pub struct FsDump {
     pub filesystems: Vec<FsEntry>,
+    pub standbys: Vec<Mds>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -355,6 +367,7 @@ pub struct Mds {
     pub rank: i64,
     /// `up:active`, `up:replay`, `up:standby`
     pub state: String,
+    pub addrs: Addresses,
 }
 
 #[cfg(test)]

@@ -323,6 +323,8 @@ pub struct Node {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NodeSpec {
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Vec<String>,
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
 }
@@ -431,6 +433,8 @@ pub struct Service {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceSpec {
+    #[serde(rename = "clusterIPs")]
+    pub cluster_ips: Vec<String>,
     pub selector: BTreeMap<String, String>,
 }
 

@@ -14,6 +14,7 @@ pub struct Subnet {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SubnetSpec {
+    pub cidr_block: String,
     pub gateway: String,
     pub provider: String,
     pub vpc: String,

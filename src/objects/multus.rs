@@ -33,6 +33,18 @@ impl NetworkAttachment {
         format!("{}/{}", self.metadata.namespace, self.metadata.name)
     }
 
+    /// What Multus calls the network in its errors: the configuration's own name, else the object's.
+    pub fn cni_name(&self) -> String {
+        let config: Option<Value> = serde_json::from_str(&self.spec.config).ok();
+        let named = config.as_ref().and_then(|config| config.get("name")?.as_str());
+        named.filter(|name| !name.is_empty()).unwrap_or(&self.metadata.name).to_owned()
+    }
+
+    /// Where its addresses come from; empty if the configuration cannot be read, which NET006 reports.
+    pub fn ipam(&self) -> Ipam {
+        self.plugins().unwrap_or_default().into_iter().next().unwrap_or_default().ipam
+    }
+
     /// The plugins in order; the first makes the interface and owns the IPAM.
     pub fn plugins(&self) -> Result<Vec<Plugin>, String> {
         let config: Value = serde_json::from_str(&self.spec.config).map_err(|error| error.to_string())?;
@@ -89,12 +101,24 @@ pub struct Ipam {
     pub routes: Vec<Route>,
     pub gateway: String,
     pub subnet: String,
+    /// host-local
+    #[serde(rename = "rangeStart")]
+    pub first: String,
+    #[serde(rename = "rangeEnd")]
+    pub last: String,
     /// host-local: a list of range sets, each a list of ranges.
     pub ranges: Vec<Vec<Range>>,
-    /// whereabouts
-    pub range: String,
+    /// whereabouts: the range of the IPAM itself.
+    #[serde(flatten)]
+    pub own: WhereaboutsRange,
     #[serde(rename = "ipRanges")]
     pub ip_ranges: Vec<WhereaboutsRange>,
+    /// whereabouts: pools of different names know nothing of each other.
+    pub network_name: String,
+    /// whereabouts: every node has a pool of its own.
+    pub node_slice_size: String,
+    /// whereabouts: absent means true: no address is given twice, whatever the range.
+    pub enable_overlapping_ranges: Option<bool>,
     /// static
     pub addresses: Vec<StaticAddress>,
 }
@@ -102,11 +126,27 @@ pub struct Ipam {
 impl Ipam {
     /// Every subnet that addresses come from, as the configuration writes it.
     pub fn subnets(&self) -> Vec<IpNet> {
-        let flat = [self.subnet.as_str(), self.range.as_str()].into_iter();
+        let flat = [self.subnet.as_str(), self.own.range.as_str()].into_iter();
         let sets = self.ranges.iter().flatten().map(|range| range.subnet.as_str());
         let whereabouts = self.ip_ranges.iter().map(|range| range.range.as_str());
         let fixed = self.addresses.iter().map(|address| address.address.as_str());
         flat.chain(sets).chain(whereabouts).chain(fixed).filter_map(subnet).collect()
+    }
+
+    /// The addresses that host-local or whereabouts hand out; empty for others, whose ranges are elsewhere.
+    pub fn spans(&self) -> Vec<Span> {
+        match self.kind.as_str() {
+            "host-local" => {
+                let sets = self.ranges.iter().flatten().map(|range| (&range.subnet, &range.first, &range.last));
+                let all = [(&self.subnet, &self.first, &self.last)].into_iter().chain(sets);
+                all.filter_map(|(subnet, first, last)| Span::new(subnet, first, last, &[])).collect()
+            }
+            "whereabouts" => {
+                let all = [&self.own].into_iter().chain(&self.ip_ranges);
+                all.filter_map(|it| Span::new(&it.range, &it.range_start, &it.range_end, &it.exclude)).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Every gateway that is set.
@@ -137,10 +177,105 @@ impl Route {
     }
 }
 
+/// Addresses of one subnet that are handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub subnet: IpNet,
+    pub first: IpAddr,
+    pub last: IpAddr,
+    pub excluded: Vec<IpNet>,
+}
+
+impl Span {
+    /// `range` is a subnet, or whereabouts' `10.0.0.5-10.0.0.9/24`. An end that is not set is the subnet's.
+    fn new(range: &str, first: &str, last: &str, excluded: &[String]) -> Option<Self> {
+        let (from, to) = range.rsplit_once('-').unwrap_or(("", ""));
+        let to = to.split('/').next().unwrap_or_default();
+        let subnet = subnet(range)?;
+        let set = |texts: [&str; 2]| {
+            let parsed = texts.into_iter().find_map(|text| text.parse::<IpAddr>().ok());
+            parsed.filter(|address| subnet.contains(address))
+        };
+        // The network's own address and the last one, which broadcasts, are no host's.
+        let hosts = subnet.max_prefix_len() - subnet.prefix_len() >= 2;
+        let edge = u128::from(hosts);
+        let usable = (number(subnet.network()) + edge, number(subnet.broadcast()) - edge);
+        Some(Self {
+            first: set([from, first]).unwrap_or_else(|| address(subnet, usable.0)),
+            last: set([to, last]).unwrap_or_else(|| address(subnet, usable.1)),
+            excluded: excluded.iter().filter_map(|text| single_or_net(text)).collect(),
+            subnet,
+        })
+    }
+
+    pub fn holds(&self, ip: IpAddr) -> bool {
+        self.subnet.contains(&ip)
+            && self.first <= ip
+            && ip <= self.last
+            && !self.excluded.iter().any(|net| net.contains(&ip))
+    }
+
+    /// How many addresses can be given.
+    pub fn size(&self) -> u128 {
+        free(number(self.first), number(self.last), &self.excluded)
+    }
+
+    /// Whether both may give the same address.
+    pub fn meets(&self, other: &Self) -> bool {
+        let excluded: Vec<IpNet> = self.excluded.iter().chain(&other.excluded).copied().collect();
+        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
+        self.first.is_ipv4() == other.first.is_ipv4() && free(number(first), number(last), &excluded) > 0
+    }
+}
+
+/// Addresses from the first to the last that no network of the list holds.
+fn free(first: u128, last: u128, excluded: &[IpNet]) -> u128 {
+    let mut holes: Vec<_> = excluded.iter().map(|net| (number(net.network()), number(net.broadcast()))).collect();
+    holes.sort_unstable();
+    let (mut next, mut count) = (first, 0);
+    for (from, to) in holes.into_iter().filter(|(from, to)| *to >= first && *from <= last) {
+        count += from.saturating_sub(next);
+        next = next.max(to.saturating_add(1));
+    }
+    count + last.saturating_add(1).saturating_sub(next)
+}
+
+fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u128::from(u32::from(ip)),
+        IpAddr::V6(ip) => u128::from(ip),
+    }
+}
+
+/// The address of that number in the family of the subnet.
+fn address(subnet: IpNet, number: u128) -> IpAddr {
+    match subnet {
+        IpNet::V4(_) => u32::try_from(number).map_or(subnet.broadcast(), |number| IpAddr::V4(number.into())),
+        IpNet::V6(_) => IpAddr::V6(number.into()),
+    }
+}
+
+/// The address so many steps after this one.
+pub fn step(from: IpAddr, by: u128) -> Option<IpAddr> {
+    let number = number(from).checked_add(by)?;
+    match from {
+        IpAddr::V4(_) => u32::try_from(number).ok().map(|number| IpAddr::V4(number.into())),
+        IpAddr::V6(_) => Some(IpAddr::V6(number.into())),
+    }
+}
+
+fn single_or_net(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|net| net.trunc())
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct Range {
     pub subnet: String,
+    #[serde(rename = "rangeStart")]
+    pub first: String,
+    #[serde(rename = "rangeEnd")]
+    pub last: String,
     pub gateway: String,
 }
 
@@ -148,6 +283,9 @@ pub struct Range {
 #[serde(default)]
 pub struct WhereaboutsRange {
     pub range: String,
+    pub range_start: String,
+    pub range_end: String,
+    pub exclude: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -248,6 +386,51 @@ mod tests {
             assert_eq!(selections(text, "rook-ceph"), Ok(vec![public.clone()]), "{text}");
         }
         assert!(selections("[{]", "x").is_err());
+    }
+
+    #[test]
+    fn an_ipam_hands_out_its_spans() {
+        for (ipam, sizes) in [
+            (r#"{"type":"whereabouts","range":"10.0.0.0/24"}"#, vec![254]),
+            (r#"{"type":"whereabouts","range":"10.0.0.5-10.0.0.9/24"}"#, vec![5]),
+            (
+                r#"{"type":"whereabouts","range":"10.0.0.0/24","range_start":"10.0.0.10","range_end":"10.0.0.200"}"#,
+                vec![191],
+            ),
+            (
+                r#"{"type":"whereabouts","range":"10.0.0.0/29","exclude":["10.0.0.2/32","10.0.0.2","10.0.0.4/30"]}"#,
+                vec![2],
+            ),
+            (r#"{"type":"whereabouts","ipRanges":[{"range":"10.0.0.0/30"},{"range":"fd00::/126"}]}"#, vec![2, 2]),
+            (
+                r#"{"type":"host-local","ranges":[[{"subnet":"10.0.0.0/24","rangeStart":"10.0.0.11","rangeEnd":"10.0.0.12"}]]}"#,
+                vec![2],
+            ),
+            (r#"{"type":"host-local","subnet":"10.0.0.0/30"}"#, vec![2]),
+            (r#"{"type":"kube-ovn","provider":"a.b"}"#, vec![]),
+        ] {
+            let mut nad = NetworkAttachment::default();
+            nad.spec.config = format!(r#"{{"type":"macvlan","ipam":{ipam}}}"#);
+            let spans: Vec<u128> = nad.ipam().spans().iter().map(Span::size).collect();
+            assert_eq!(spans, sizes, "{ipam}");
+        }
+    }
+
+    #[test]
+    fn spans_meet_where_both_may_give_an_address() {
+        let span = |range: &str, exclude: &[&str]| {
+            let exclude: Vec<String> = exclude.iter().map(|&net| net.to_owned()).collect();
+            Span::new(range, "", "", &exclude).unwrap()
+        };
+        for (a, b, expected) in [
+            (span("10.0.0.0/24", &[]), span("10.0.0.128/25", &[]), true),
+            (span("10.0.0.0/25", &[]), span("10.0.0.128/25", &[]), false),
+            (span("10.0.0.0/24", &["10.0.0.128/25"]), span("10.0.0.128/25", &[]), false),
+            (span("10.0.0.10-10.0.0.99/24", &[]), span("10.0.0.100-10.0.0.200/24", &[]), false),
+            (span("10.0.0.0/24", &[]), span("fd00::/64", &[]), false),
+        ] {
+            assert_eq!((a.meets(&b), b.meets(&a)), (expected, expected), "{a:?} {b:?}");
+        }
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Network {
     pub provider: String,
     /// `public` and `cluster` to a Multus network selection.
     pub selectors: BTreeMap<String, String>,
+    /// `public` and `cluster` to CIDRs.
+    pub address_ranges: BTreeMap<String, Vec<String>>,
     pub connections: Connections,
     pub host_network: bool,
 }

@@ -119,6 +119,7 @@ fn diagnosis(findings: Vec<Placed>, roots: Vec<usize>, blind: &[(&str, Unknown)]
         outcomes: CHECKS.iter().map(outcome).collect(),
         findings,
         roots,
+        overviews: Vec::new(),
         rounds: 3,
     }
 }

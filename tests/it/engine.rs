@@ -9,10 +9,11 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use rookdoctor::check::{Answered, Area, Check, Finding, ObjectRef, Place, Remedy, Scope as Meet, Severity};
 use rookdoctor::diagnosis::{Diagnosis, Scope, Status, diagnose};
+use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::bundle::Bundle;
 use rookdoctor::facts::{Answer, Cost, Fact, Facts, Gap, Reading, Row, Source, Unknown, Why, kinds};
 use rookdoctor::{checks, say};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support;
 
@@ -85,6 +86,70 @@ fn two_clusters_are_diagnosed_over_one_store() {
     assert_eq!(names(&Scope { namespace: Some("storage".into()), ..Scope::default() }), ["larch-ceph"]);
 }
 
+/// The recorded cluster, and another one like it in a namespace of its own, under the same operator.
+fn with_a_second_cluster() -> Tree {
+    let mut tree = support::base("healthy-classic-podnet");
+    let copies: Vec<(String, Vec<u8>)> = tree
+        .below("")
+        .filter_map(|(path, file)| {
+            let to = path.strip_prefix("namespaces/rook-ceph/").map(|rest| format!("namespaces/rook-two/{rest}"));
+            let of_ceph = || path.strip_prefix("ceph/namespaces/rook-ceph/");
+            let to = to.or_else(|| of_ceph().map(|rest| format!("ceph/namespaces/rook-two/{rest}")))?;
+            if to.starts_with("ceph/") {
+                return Some((to, file.bytes().ok()?.to_vec()));
+            }
+            let objects = file.objects().ok()?.to_vec();
+            let mine = |object: &Value| {
+                let app = object.pointer("/metadata/labels/app").and_then(Value::as_str).unwrap_or_default();
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                !app.starts_with("csi-") && !name.contains("csi") && !name.contains("operator")
+            };
+            let moved = |mut object: Value| {
+                object["metadata"]["namespace"] = json!("rook-two");
+                for labels in ["/metadata/labels", "/spec/template/metadata/labels", "/spec/selector/matchLabels"] {
+                    if let Some(cluster) = object.pointer_mut(labels).and_then(|labels| labels.get_mut("rook_cluster"))
+                    {
+                        *cluster = json!("rook-two");
+                    }
+                }
+                object
+            };
+            let items: Vec<Value> = objects.into_iter().filter(mine).map(moved).collect();
+            Some((to, serde_json::to_vec(&json!({"apiVersion": "v1", "kind": "List", "items": items})).unwrap()))
+        })
+        .collect();
+    copies.into_iter().for_each(|(path, text)| tree.write(&path, text));
+    tree
+}
+
+#[test]
+fn clusters_under_one_operator_do_not_see_each_others_faults() {
+    let roots = |tree: &Tree| -> Vec<(String, Vec<String>)> {
+        let diagnoses = all(&support::bundle(tree.clone()), checks::ALL, &Scope::default());
+        let roots = |diagnosis: &Diagnosis| -> Vec<String> {
+            diagnosis.roots.iter().map(|&at| diagnosis.findings[at].id.clone()).collect()
+        };
+        diagnoses.iter().map(|diagnosis| (diagnosis.cluster.clone().unwrap().ns, roots(diagnosis))).collect()
+    };
+    let mut tree = with_a_second_cluster();
+    for diagnosis in all(&support::bundle(tree.clone()), checks::ALL, &Scope::default()) {
+        let open = diagnosis.outcomes.iter().find(|outcome| outcome.status == Status::Unknown);
+        assert!(open.is_none(), "{open:?}");
+    }
+    let healthy = |ns: &str| (ns.to_owned(), Vec::new());
+    assert_eq!(roots(&tree), [healthy("rook-ceph"), healthy("rook-two")]);
+    let path = "namespaces/rook-two/core/pods.yaml";
+    let mut pods = tree.file(path).unwrap().objects().unwrap().to_vec();
+    let osd = pods.iter_mut().find(|pod| pod["metadata"]["labels"]["ceph-osd-id"] == "0").unwrap();
+    osd["status"]["containerStatuses"][0] = json!({"name": "osd", "ready": false, "restartCount": 9, "image": "",
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": "2024-07-09T07:50:00Z"}}});
+    tree.write(path, serde_json::to_vec(&json!({"apiVersion": "v1", "kind": "List", "items": pods})).unwrap());
+    let found = roots(&tree);
+    assert_eq!(found[0], healthy("rook-ceph"));
+    assert!(!found[1].1.is_empty() && found[1].1.iter().all(|id| id.contains("rook-two")), "{found:?}");
+}
+
 #[test]
 fn a_user_who_may_see_one_namespace_still_gets_a_diagnosis() {
     let everywhere = |fact: &Fact| match fact {
@@ -138,7 +203,18 @@ fn found(severity: Severity, name: &str, node: &str) -> Result<Answered, Gap> {
 }
 
 const fn made_up(code: &'static str, area: Area, run: fn(&Facts<'_>) -> Result<Answered, Gap>) -> Check {
-    Check { code, name: code, area, docs: "", needs: &[], explained_by: &[], symptom: false, about_sight: false, run }
+    Check {
+        code,
+        name: code,
+        area,
+        docs: "",
+        needs: &[],
+        explained_by: &[],
+        in_pod: false,
+        symptom: false,
+        about_sight: false,
+        run,
+    }
 }
 
 static LOW: Check = made_up("NODE901", Area::Node, |_| found(Severity::Warning, "low", "w1"));

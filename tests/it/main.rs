@@ -9,6 +9,7 @@ mod cost;
 mod double;
 mod engine;
 mod live;
+mod overviews;
 mod properties;
 mod registry;
 mod scenarios;

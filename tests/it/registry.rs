@@ -6,6 +6,7 @@ use rookdoctor::check::Check;
 use rookdoctor::checks;
 use rookdoctor::diagnosis::Status;
 use rookdoctor::facts::Row;
+use rookdoctor::overview;
 
 use crate::scenarios::DIAGNOSES;
 use crate::support::Scenario;
@@ -42,15 +43,15 @@ fn cause_links_form_a_graph_without_cycles() {
     fn walk(check: &'static Check, path: &mut Vec<&'static str>) {
         assert!(!path.contains(&check.code), "a cycle: {path:?} {}", check.code);
         path.push(check.code);
-        check.explained_by.iter().for_each(|(cause, _)| walk(cause, path));
+        check.causes().for_each(|(cause, _)| walk(cause, path));
         path.pop();
     }
     checks::ALL.iter().for_each(|check| walk(check, &mut Vec::new()));
     for check in checks::ALL {
         let registered = |cause: &&Check| checks::ALL.contains(cause);
-        assert!(check.explained_by.iter().all(|(cause, _)| registered(cause)), "{}", check.code);
-        let links: BTreeSet<_> = check.explained_by.iter().map(|(cause, scope)| (cause.code, *scope)).collect();
-        assert_eq!(links.len(), check.explained_by.len(), "{} repeats a cause", check.code);
+        assert!(check.causes().all(|(cause, _)| registered(&cause)), "{}", check.code);
+        let links: BTreeSet<_> = check.causes().map(|(cause, scope)| (cause.code, scope)).collect();
+        assert_eq!(links.len(), check.causes().count(), "{} repeats a cause", check.code);
     }
 }
 
@@ -77,7 +78,8 @@ fn checks_read_what_they_declare() {
 
 #[test]
 fn every_row_of_the_table_of_reads_is_wanted() {
-    let wanted: BTreeSet<Row> = checks::ALL.iter().flat_map(|check| check.needs).copied().collect();
+    let tables = overview::ALL.iter().flat_map(|overview| overview.needs);
+    let wanted: BTreeSet<Row> = checks::ALL.iter().flat_map(|check| check.needs).chain(tables).copied().collect();
     let idle: Vec<&Row> = Row::ALL.iter().filter(|row| !wanted.contains(row)).collect();
     assert!(idle.is_empty(), "{idle:?}");
 }

@@ -31,7 +31,7 @@ check! {
         (access::permission_missing, Cluster),
         (node::node_not_ready, Cluster),
         (node::node_rebooted, Cluster),
-        (net::nad_default_route, Cluster),
+        (net::nad_default_route, Cluster), (net::nad_overlaps_cluster_network, Cluster),
         (mon::quorum_lost, Cluster),
         (mon::all_mons_down, Cluster),
         (ext::external_unreachable, Cluster),

@@ -36,23 +36,8 @@ check! {
     /// Ceph: "CephFS health messages". Rook: CRDs/CephFilesystem, `activeCount` and `activeStandby`.
     "CEPH011" "mds-down" Ceph,
     needs: [Discovery, CephHealth, CephStatus, MdsPods, Filesystems, FsDump],
-    explained_by: [
-        (node::node_not_ready, Node),
-        (node::node_rebooted, Node),
-        (node::cni_not_ready, Node),
-        (node::daemon_unschedulable, Daemon),
-        (node::pods_not_created, Daemon),
-        (node::image_pull_failing, Node),
-        (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node),
-        (net::sandbox_failing, Node),
-        (ovn::ovs_ovn_unhealthy, Node),
-        (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::stale_after_reboot, Node),
-        (mon::quorum_lost, Cluster),
-        (mon::all_mons_down, Cluster),
-        (ceph::pgs_unavailable, Cluster),
-    ],
+    explained_by: [(mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster)],
+    in_pod,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

@@ -1,7 +1,12 @@
+use std::collections::BTreeSet;
+
 use super::{ceph_command, old_pg_states, places, pool_names, pools_of, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::checks::node::maintenance::in_maintenance;
+use crate::checks::osd::crush_name;
 use crate::facts::{Facts, Gap, Settled, both};
+use crate::objects::ceph::Status;
 use crate::say;
 
 check! {
@@ -18,13 +23,13 @@ check! {
     /// `ceph -s`, `ceph pg dump_stuck undersized degraded`.
     ///
     /// # Fix
-    /// Bring the OSDs back, or wait for recovery. Do nothing that takes more OSDs down until the groups are
+    /// Bring the OSDs back, or wait for recovery. While a node is drained for maintenance it is information. Do nothing that takes more OSDs down until the groups are
     /// clean.
     ///
     /// # References
     /// Ceph: health code PG_DEGRADED, "Monitoring OSDs and PGs".
     "CEPH004" "pgs-degraded" Ceph,
-    needs: [CephHealth, CephStatus, Pools],
+    needs: [CephHealth, CephStatus, Pools, Nodes, OsdTree, Objects],
     explained_by: [
         (osd::osd_missing, Cluster),
         (osd::osd_down, Cluster),
@@ -58,11 +63,25 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         ))
     };
     let remedy = remedy.command(ceph_command(cluster, "status"));
-    let finding = Finding::new(toned(code, Severity::Warning), ObjectRef::cluster(cluster), summary, remedy)
+    let severity = if is_planned(facts, status)? { Severity::Info } else { Severity::Warning };
+    let finding = Finding::new(toned(code, severity), ObjectRef::cluster(cluster), summary, remedy)
         .at(places(&pools))
         .evidence([Evidence::ceph("health detail", &code.summary.message)])
         .evidence(code.details().take(3).map(|detail| Evidence::ceph("health detail", detail)));
     Ok(Answered::judged(vec![finding]).blind(blind))
+}
+
+/// Whether all OSDs that are down are on nodes where maintenance goes on.
+fn is_planned(facts: &Facts<'_>, status: &Status) -> Result<bool, Gap> {
+    let nodes = in_maintenance(facts)?;
+    if nodes.is_empty() || status.osdmap.num_up_osds == status.osdmap.num_osds {
+        return Ok(false);
+    }
+    // Without the tree nobody knows which OSDs are down, and the warning stands.
+    let Ok(tree) = facts.osd_tree().settled()? else { return Ok(false) };
+    let hosts: BTreeSet<String> = nodes.into_iter().map(crush_name).collect();
+    let mut down = tree.osds().filter(|osd| osd.is_down());
+    Ok(down.all(|osd| tree.host_of(osd.id).is_some_and(|host| hosts.contains(host))))
 }
 
 /// Copies are made, or wait their turn; `backfill_toofull` and `recovery_unfound` wait for a person.

@@ -70,7 +70,7 @@ impl Clash<'_> {
         };
         let objects: Vec<ObjectRef> = self.listeners.iter().map(Listener::object).collect();
         let (first, rest) = objects.split_first()?;
-        let pods = self.victims().filter_map(|(listener, victim)| Some(listener.plugin?.pod_object(victim.row)));
+        let pods = self.victims().map(|(listener, victim)| listener.pod_object(victim.row));
         let finding = Finding::new(severity, first.clone(), self.summary(loss), remedy)
             .also(rest.iter().cloned())
             .also(pods)

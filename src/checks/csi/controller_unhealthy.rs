@@ -29,13 +29,8 @@ check! {
     /// Rook: Troubleshooting/ceph-csi-common-issues; kubernetes-csi external-provisioner, leader election.
     "CSI002" "controller-unhealthy" Csi,
     needs: [CsiDeployments, DaemonSets, CsiPods, Nodes, Objects],
-    explained_by: [
-        (csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object), (node::node_not_ready, Node),
-        (node::node_rebooted, Node), (node::cni_not_ready, Node), (node::image_pull_failing, Object),
-        (node::daemon_unschedulable, Object), (ovn::stale_after_reboot, Node), (ovn::kube_ovn_cni_unhealthy, Node),
-        (net::multus_missing, Node), (net::sandbox_failing, Node), (net::multus_init_crash, Node),
-        (net::multus_daemon_down, Node), (node::pods_not_created, Object),
-    ],
+    explained_by: [(csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object)],
+    in_pod,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

@@ -35,7 +35,7 @@ check! {
     /// # References
     /// rook issue 15432 and pull request 15433; ceph-csi-operator pull request 194 and commit bca85a92.
     "CSI004" "csi-addons-port-conflict" Csi,
-    needs: [CsiDeployments, DaemonSets, CsiPods, Operators, PodTables, Objects, Logs],
+    needs: [Discovery, CephClusters, MonPods, MgrPods, RgwPods, MonDeployments, CsiDeployments, DaemonSets, CsiPods, Operators, PodTables, Objects, Logs],
     explained_by: [],
 }
 

@@ -32,11 +32,8 @@ check! {
     /// ceph-csi-operator: deploy/all-in-one/install.yaml (limits), api/v1 ClientProfile status.
     "CSI019" "csi-operator-down" Csi,
     needs: [Discovery, Operators, CsiDeployments, CsiPods, Objects],
-    explained_by: [
-        (node::node_not_ready, Node), (node::image_pull_failing, Object), (node::daemon_unschedulable, Object),
-        (node::memory_limit_too_small, Object), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (ovn::stale_after_reboot, Node), (ovn::kube_ovn_cni_unhealthy, Node), (net::sandbox_failing, Node),
-    ],
+    explained_by: [],
+    in_pod,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

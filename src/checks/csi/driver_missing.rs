@@ -41,7 +41,9 @@ check! {
     needs: [
         Discovery, CephClusters, Operators, CsiDeployments, DaemonSets, StorageClasses, CsiDrivers, OperatorEvents, Objects
     ],
-    explained_by: [(opr::operator_down, Cluster), (csi::csi_operator_down, Cluster)],
+    explained_by: [
+        (opr::operator_down, Cluster), (csi::csi_operator_down, Cluster), (node::pods_not_created, Object),
+    ],
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

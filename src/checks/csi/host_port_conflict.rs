@@ -8,9 +8,11 @@ use crate::say;
 
 check! {
     /// # What it looks at
-    /// The same ports as CSI004: those that CSI pods on the host network take, by template and by node,
-    /// against each other and against DaemonSets of all namespaces. This check owns every clash that has no
-    /// CSI-Addons sidecar in it: metrics of `liveness-prometheus` (9080, 9081, 9090, 9091), or a stranger.
+    /// The same ports as CSI004: those that CSI pods on the host network take, by template and by node, and, where
+    /// the cluster is on the host network, those of its monitors (3300, 6789), mgr (9283, 8443) and object
+    /// gateways, against each other and against DaemonSets of all namespaces. This check owns every clash that has
+    /// no CSI-Addons sidecar in it: metrics of `liveness-prometheus` (9080, 9081, 9090, 9091), or a stranger.
+    /// `diagnose --only CSI005 -v` prints the map of ports. Listeners outside of Kubernetes are seen by nobody here.
     ///
     /// # Why it matters
     /// Metrics ports stand only in arguments, so the scheduler does not see them: the second listener of a
@@ -30,7 +32,7 @@ check! {
     /// # References
     /// rook issue 16473 and commit 46c7d2cc; ceph-csi-operator issue 319.
     "CSI005" "host-port-conflict" Csi,
-    needs: [CsiDeployments, DaemonSets, CsiPods, Operators, PodTables, Objects, Logs],
+    needs: [Discovery, CephClusters, MonPods, MgrPods, RgwPods, MonDeployments, CsiDeployments, DaemonSets, CsiPods, Operators, PodTables, Objects, Logs],
     explained_by: [],
 }
 

@@ -29,10 +29,8 @@ check! {
     /// Rook: Troubleshooting/ceph-csi-common-issues, "Node plugin".
     "CSI003" "node-plugin-unhealthy" Csi,
     needs: [CsiDeployments, DaemonSets, CsiPods, Nodes, Objects],
-    explained_by: [
-        (csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object), (node::node_rebooted, Node),
-        (node::image_pull_failing, Object), (node::daemon_unschedulable, Object), (node::pods_not_created, Object),
-    ],
+    explained_by: [(csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object)],
+    in_pod,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

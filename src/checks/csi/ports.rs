@@ -7,8 +7,8 @@ use super::clash::Clash;
 use super::{Plugin, plugins};
 use crate::check::{Evidence, ObjectRef, quote};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Kind, Unknown, both, kinds};
-use crate::objects::kube::{DaemonSet, Meta, Pod, Template, condition};
+use crate::facts::{Facts, Gap, Kind, Select, Settled, Unknown, both, kinds};
+use crate::objects::kube::{DaemonSet, Deployment, Meta, Pod, Template, condition};
 
 /// Flags of CSI sidecars whose value is, or ends in, a port. Metrics ports are declared nowhere else.
 const PORT_FLAGS: &[&str] = &["--controller-port", "--metricsport", "--csi-addons-address"];
@@ -20,8 +20,10 @@ const OVER: &[&str] = &["Completed", "Evicted", "NodePorts", "Error", "Container
 pub(crate) struct Listener<'s> {
     pub kind: Kind,
     pub metadata: &'s Meta,
-    /// None for a DaemonSet that is not Ceph's.
+    /// None for what serves no CSI driver.
     pub plugin: Option<Plugin<'s>>,
+    /// A daemon of this CephCluster.
+    is_ceph: bool,
     pub container: &'s str,
     pub port: u16,
     /// What says so: `containerPort 9070`, `--controller-port=9070`.
@@ -47,7 +49,7 @@ impl Victim<'_> {
     }
 }
 
-/// Every clash that a CSI plugin is part of.
+/// Every clash that a CSI plugin or a Ceph daemon is part of.
 pub(crate) struct Clashes<'s> {
     pub clashes: Vec<Clash<'s>>,
     pub blind: Vec<Unknown>,
@@ -56,19 +58,12 @@ pub(crate) struct Clashes<'s> {
 }
 
 pub(crate) fn clashes<'s>(facts: &Facts<'s>) -> Result<Clashes<'s>, Gap> {
-    let (plugins, rows) = both(plugins(facts), facts.csi_pods())?;
-    let mut all: Vec<Listener<'s>> = plugins.iter().flat_map(|plugin| of_plugin(*plugin, rows)).collect();
+    let (mut all, foreign, mut blind) = everyone(facts)?;
     let ports: BTreeSet<u16> = all.iter().map(|listener| listener.port).collect();
-    let foreign: Vec<Listener<'s>> = foreign(facts, &plugins)?;
     let taken = ports.iter().copied().chain(foreign.iter().map(|listener| listener.port)).collect();
-    let rivals = foreign.into_iter().filter(|listener| ports.contains(&listener.port));
     // Where a stranger's pods run matters only once it wants one of these ports.
-    let rivals = facts.each(rivals.enumerate().collect::<Vec<_>>(), |facts, (_, rival)| rival.rows(facts))?;
-    let mut blind = rivals.blind;
-    for ((_, mut rival), rows) in rivals.seen {
-        rival.pods = rows;
-        all.push(rival);
-    }
+    let rivals = foreign.into_iter().filter(|listener| ports.contains(&listener.port));
+    blind.extend(place(facts, rivals, &mut all)?);
     blind.extend(find_refused(facts, &mut all)?);
     blind.extend(find_unbound(facts, &mut all)?);
     let mut clashes = Vec::new();
@@ -78,6 +73,64 @@ pub(crate) fn clashes<'s>(facts: &Facts<'s>) -> Result<Clashes<'s>, Gap> {
         clashes.extend(clash(port, of_port));
     }
     Ok(Clashes { clashes, blind, taken })
+}
+
+/// Who has which port of which nodes: the drivers', this cluster's and every DaemonSet's listeners.
+pub(crate) fn map<'s>(facts: &Facts<'s>) -> Result<(Vec<Listener<'s>>, Vec<Unknown>), Gap> {
+    let (mut all, foreign, mut blind) = everyone(facts)?;
+    blind.extend(place(facts, foreign, &mut all)?);
+    all.sort_by_key(|listener| (listener.port, listener.full_name()));
+    Ok((all, blind))
+}
+
+/// The listeners of CSI and of Ceph with their pods, those of others without, and what was not seen.
+type Everyone<'s> = (Vec<Listener<'s>>, Vec<Listener<'s>>, Vec<Unknown>);
+
+fn everyone<'s>(facts: &Facts<'s>) -> Result<Everyone<'s>, Gap> {
+    let ((plugins, rows), daemons) = both(both(plugins(facts), facts.csi_pods()), of_daemons(facts).settled())?;
+    let mut all: Vec<Listener<'s>> = plugins.iter().flat_map(|plugin| of_plugin(*plugin, rows)).collect();
+    let blind = match daemons {
+        Ok(daemons) => {
+            all.extend(daemons);
+            None
+        }
+        Err(unknown) => Some(unknown),
+    };
+    Ok((all, foreign(facts, &plugins)?, blind.into_iter().collect()))
+}
+
+/// Finds the pods of these listeners and adds them to the others.
+fn place<'s>(
+    facts: &Facts<'s>,
+    rivals: impl IntoIterator<Item = Listener<'s>>,
+    all: &mut Vec<Listener<'s>>,
+) -> Result<Vec<Unknown>, Gap> {
+    let rivals = facts.each(rivals, |facts, rival| rival.rows(facts))?;
+    for (mut rival, rows) in rivals.seen {
+        rival.pods = rows;
+        all.push(rival);
+    }
+    Ok(rivals.blind)
+}
+
+/// Those of monitors, mgr and gateways, where the cluster is on the host network. OSDs and MDS take any free port.
+fn of_daemons<'s>(facts: &Facts<'s>) -> Result<Vec<Listener<'s>>, Gap> {
+    let cluster = facts.cluster()?;
+    let on_host = facts.ceph_cluster()?.spec.network.is_host();
+    if cluster.external || !on_host {
+        return Ok(Vec::new());
+    }
+    let few = facts.list::<Deployment>(Some(&cluster.ns), Select::label("app in (rook-ceph-mgr,rook-ceph-rgw)"));
+    let rows = both(both(facts.mon_pods(), facts.mgr_pods()), facts.rgw_pods());
+    let ((mons, few), ((mon_rows, mgr_rows), rgw_rows)) = both(both(facts.mon_deployments(), few), rows)?;
+    let rows: Vec<&PodRow> = [mon_rows, mgr_rows, rgw_rows].into_iter().flatten().collect();
+    let of = |deployment: &'s Deployment| {
+        let pods = rows.iter().copied().filter(|row| row.is_of_deployment(&deployment.metadata.name));
+        let pods: Vec<&PodRow> = pods.collect();
+        let listeners = listeners(kinds::DEPLOYMENT, &deployment.metadata, &deployment.spec.template);
+        listeners.into_iter().map(move |listener| Listener { is_ceph: true, pods: pods.clone(), ..listener })
+    };
+    Ok(mons.iter().chain(few).flat_map(of).collect())
 }
 
 fn of_plugin<'s>(plugin: Plugin<'s>, rows: &'s [PodRow]) -> Vec<Listener<'s>> {
@@ -109,8 +162,19 @@ fn listeners<'s>(kind: Kind, metadata: &'s Meta, template: &'s Template) -> Vec<
             known.declared |= declared;
         }
         None => {
-            let (plugin, pods, victims, says) = (None, Vec::new(), Vec::new(), vec![says]);
-            listeners.push(Listener { kind, metadata, plugin, container, port, says, declared, pods, victims });
+            let (plugin, is_ceph, pods, victims, says) = (None, false, Vec::new(), Vec::new(), vec![says]);
+            listeners.push(Listener {
+                kind,
+                metadata,
+                plugin,
+                is_ceph,
+                container,
+                port,
+                says,
+                declared,
+                pods,
+                victims,
+            });
         }
     };
     for container in &template.spec.containers {
@@ -206,7 +270,9 @@ fn clash(port: u16, listeners: Vec<Listener<'_>>) -> Option<Clash<'_>> {
     let kept = listeners.into_iter().zip(keep).filter_map(|(listener, keep)| keep.then_some(listener));
     let mut listeners: Vec<_> = kept.collect();
     listeners.sort_by_key(|listener| (listener.kind != kinds::DAEMON_SET, listener.full_name()));
-    (!listeners.is_empty()).then_some(Clash { port, listeners })
+    // Daemons of one cluster that keep each other off a node are the scheduler's matter: MON006, NODE008.
+    let among_themselves = listeners.iter().all(|listener| listener.is_ceph);
+    (!listeners.is_empty() && !among_themselves).then_some(Clash { port, listeners })
 }
 
 impl<'s> Listener<'s> {
@@ -224,6 +290,11 @@ impl<'s> Listener<'s> {
         holding.map(|row| row.node.as_str()).collect()
     }
 
+    /// The pods that want the port and have no node, or did not get it there.
+    pub fn without(&self) -> impl Iterator<Item = &'s PodRow> {
+        self.pods.iter().copied().filter(|row| row.node.is_empty() || row.status == "NodePorts")
+    }
+
     pub fn is_refused(&self) -> bool {
         self.victims.iter().any(Victim::is_refused)
     }
@@ -235,6 +306,12 @@ impl<'s> Listener<'s> {
 
     pub fn is_csi_addons(&self) -> bool {
         self.container == "csi-addons"
+    }
+
+    /// One of its pods, named so that the name lasts.
+    pub fn pod_object(&self, row: &PodRow) -> ObjectRef {
+        let named = || ObjectRef::pod_row(row, &self.metadata.namespace, self.metadata.name.clone());
+        self.plugin.map_or_else(named, |plugin| plugin.pod_object(row))
     }
 
     pub fn full_name(&self) -> String {

@@ -30,9 +30,11 @@ check! {
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::image_pull_failing, Node), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
-        (net::multus_missing, Cluster), (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
-        (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::stale_after_reboot, Node), (mon::mon_not_running, Daemon), (mon::mon_unschedulable, Daemon),
+        (net::multus_missing, Cluster), (net::sandbox_failing, Node), (net::nad_range_exhausted, Node),
+        (net::nad_master_missing, Node), (net::cni_plugin_missing, Node), (net::multus_init_crash, Node),
+        (net::multus_daemon_down, Node), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
+        (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node), (mon::mon_not_running, Daemon),
+        (mon::mon_unschedulable, Daemon),
     ],
 }
 

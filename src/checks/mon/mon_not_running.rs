@@ -31,14 +31,8 @@ check! {
     /// Rook: Troubleshooting/ceph-common-issues; Ceph: rados/troubleshooting/troubleshooting-mon.
     "MON004" "mon-not-running" Mon,
     needs: [MonPods, MonDeployments, ClusterEvents, Objects, Logs],
-    explained_by: [
-        (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (node::image_pull_failing, Daemon), (node::memory_limit_too_small, Daemon), (net::nad_missing, Cluster),
-        (net::nad_invalid, Cluster), (net::multus_missing, Cluster), (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
-        (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
-        (ovn::stale_after_reboot, Node), (node::pods_not_created, Daemon),
-        (node::host_limits, Daemon), (node::node_pressure, Node),
-    ],
+    explained_by: [(net::nad_missing, Cluster), (net::nad_invalid, Cluster), (net::multus_missing, Cluster)],
+    in_pod,
 }
 
 const STARTING: SignedDuration = SignedDuration::from_mins(2);

@@ -3,6 +3,7 @@ use jiff::SignedDuration;
 use super::{EXTERNAL, Mon, Quorum, assigned_nodes, daemon, deployment, list, majority, mons, quorum};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
+use crate::checks::node::maintenance::in_maintenance;
 use crate::checks::opr::{OPERATOR, older, operator_log};
 use crate::facts::{Facts, Gap, Settled};
 use crate::objects::kube::ContainerStatus;
@@ -32,9 +33,12 @@ check! {
     explained_by: [
         (mon::mon_unschedulable, Daemon), (mon::mon_not_running, Daemon), (mon::mons_start_slowly, Cluster),
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
-        (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::attachment_missing, Daemon),
-        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
+        (node::node_clock_skew, Node), (net::nad_default_route, Cluster),
+        (net::nad_overlaps_cluster_network, Cluster), (net::nad_host_local_shared, Daemon),
+        (net::sandbox_failing, Node), (net::nad_range_exhausted, Node), (net::nad_master_missing, Node),
+        (net::cni_plugin_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (net::attachment_missing, Daemon), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
+        (ovn::stale_after_reboot, Node),
     ],
 }
 
@@ -68,6 +72,7 @@ fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[M
     let ns = facts.cluster()?.ns.as_str();
     let mon = mons.iter().find(|mon| mon.id == id);
     let assigned = assigned_nodes(facts)?;
+    let planned = in_maintenance(facts)?;
     let node = mon.and_then(|mon| mon.node).or_else(|| assigned.get(id).map(String::as_str));
     let spare = inside.len().saturating_sub(majority(total));
     let risk = match spare {
@@ -85,7 +90,9 @@ fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[M
     let remedy = Remedy::guided(say!("bring the pod of mon.{} (or its node) back: it rejoins by itself; if its timer runs out first, Rook makes a new monitor, which needs a free node; delete no monitor by hand", id))
         .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mon,mon={id} -o wide"))
         .command(format!("kubectl -n {ns} describe pod -l app=rook-ceph-mon,mon={id}"));
-    let severity = if just_started(facts, ns, mon)? { Severity::Info } else { Severity::Warning };
+    let waits = mon.is_some_and(|mon| !mon.runs()) && node.is_some_and(|node| planned.contains(node));
+    let calm = waits || just_started(facts, ns, mon)?;
+    let severity = if calm { Severity::Info } else { Severity::Warning };
     Ok(Finding::new(severity, deployment(ns, id), summary, remedy)
         .at([daemon(id)].into_iter().chain(node.map(Place::node)))
         .evidence(health(facts, id)?)

@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 
 use super::{EXTERNAL, PREFIX, daemon, deployment};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
+use crate::checks::node::maintenance::in_maintenance;
 use crate::checks::opr::older;
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Settled};
@@ -48,10 +49,15 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let opened = facts.each(pending, |facts, row| facts.pod(ns, &row.name))?;
     // Nodes only name the place and the remedy: without them the finding stands.
     let nodes = if opened.seen.is_empty() { &[] } else { facts.nodes().settled()?.unwrap_or(&[]) };
+    let planned = if opened.seen.is_empty() { BTreeSet::new() } else { in_maintenance(facts)? };
     let findings = opened.seen.iter().filter_map(|(row, pod)| {
         let words = unschedulable(facts, pod)?;
         let id = row.daemon_id(PREFIX)?;
-        Some(finding(ns, id, pod, words, nodes).evidence([Evidence::pod_row(row, ns)]))
+        let found = finding(ns, id, pod, words, nodes).evidence([Evidence::pod_row(row, ns)]);
+        let mut blocking = found.at.iter().filter_map(Place::as_node);
+        let waits =
+            blocking.next().is_some_and(|node| planned.contains(node)) && blocking.all(|it| planned.contains(it));
+        Some(if waits { Finding { severity: Severity::Info, ..found } } else { found })
     });
     Ok(Answered::judged(findings.collect()).blind(opened.blind))
 }

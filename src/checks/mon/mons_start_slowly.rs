@@ -33,8 +33,8 @@ check! {
     needs: [Discovery, CephClusters, MonDeployments, MgrPods],
     explained_by: [
         (opr::operator_cannot_reach_mons, Cluster), (opr::operator_down, Cluster), (net::nad_default_route, Cluster),
-        (net::nad_gateway, Cluster), (node::image_pull_failing, Daemon), (mon::mon_not_running, Cluster),
-        (mon::mon_unschedulable, Cluster),
+        (net::nad_overlaps_cluster_network, Cluster), (net::nad_gateway, Cluster), (node::image_pull_failing, Daemon),
+        (mon::mon_not_running, Cluster), (mon::mon_unschedulable, Cluster),
     ],
 }
 

@@ -36,10 +36,13 @@ check! {
     needs: [CephStatus, MonPods, MonSockets, Nodes, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (node::node_clock_skew, Node), (net::nad_default_route, Cluster), (net::nad_host_local_shared, Daemon),
-        (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (ovn::ovs_ovn_unhealthy, Node),
-        (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node), (ovn::ovn_central_down, Cluster),
-        (mon::all_mons_down, Cluster), (mon::mon_not_running, Daemon), (mon::mon_unschedulable, Daemon),
+        (node::node_clock_skew, Node), (net::nad_default_route, Cluster),
+        (net::nad_overlaps_cluster_network, Cluster), (net::nad_host_local_shared, Daemon),
+        (net::sandbox_failing, Node), (net::nad_range_exhausted, Node), (net::nad_master_missing, Node),
+        (net::cni_plugin_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
+        (ovn::ovn_central_down, Cluster), (mon::all_mons_down, Cluster), (mon::mon_not_running, Daemon),
+        (mon::mon_unschedulable, Daemon),
     ],
 }
 

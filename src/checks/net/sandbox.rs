@@ -4,14 +4,22 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::STARTING;
-use crate::facts::{Fact, Facts, Gap, OPEN_AT_MOST, Unknown, Why, kinds};
+use super::{STARTING, daemon_place};
+use crate::check::{Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
+use crate::facts::{Cluster, Fact, Facts, Gap, OPEN_AT_MOST, Unknown, Why, kinds};
 use crate::objects::kube::{Event, Pod, condition};
+use crate::objects::multus::{NetworkAttachment, wanted_networks};
 
 /// The kubelet's own events stop when the sandbox is made, and its spam filter holds them back for minutes.
 const FRESH: SignedDuration = SignedDuration::from_mins(15);
 /// A plugin error is quoted up to here.
 const QUOTED: usize = 240;
+
+/// What whereabouts says; a range of host-local is each node's own.
+pub(crate) const WHEREABOUTS_FULL: &str = "Could not allocate IP in range";
+/// macvlan, ipvlan and vlan name the interface after it.
+pub(crate) const NO_MASTER: &str = "failed to lookup master ";
+pub(crate) const NO_PLUGIN: &str = "failed to find plugin ";
 
 /// Whom a plugin's error belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +30,12 @@ pub(crate) enum Blame {
     KubeOvnSocket,
     /// A NetworkAttachmentDefinition does not exist: NET005.
     NadMissing,
+    /// host-local or whereabouts has no address left: NET009.
+    RangeExhausted,
+    /// The node has no interface of the master's name: NET013.
+    MasterMissing,
+    /// The node has no binary of the plugin: NET014.
+    PluginMissing,
     /// No other check knows it.
     Nobody,
 }
@@ -34,6 +48,66 @@ pub(crate) struct Failure<'s> {
     pub blame: Blame,
     /// One of each pod, the newest first.
     pub events: Vec<&'s Event>,
+    /// The pods that were looked at and are still stuck.
+    pub pods: Vec<&'s Pod>,
+}
+
+impl Failure<'_> {
+    /// How many of the pods are Rook's.
+    pub fn of_rook(&self, cluster: &Cluster) -> usize {
+        let ours = |ns: &String| *ns == cluster.ns || *ns == cluster.operator_ns;
+        self.events.iter().filter(|event| ours(&event.involved_object.namespace)).count()
+    }
+
+    /// `3 pods (1 of Rook)`
+    pub fn victims(&self, cluster: &Cluster) -> String {
+        let (pods, rooks) = (self.events.len(), self.of_rook(cluster));
+        if pods == 1 { format!("1 pod ({rooks} of Rook)") } else { format!("{pods} pods ({rooks} of Rook)") }
+    }
+
+    pub fn node_name(&self) -> &str {
+        if self.node.is_empty() { "a node" } else { &self.node }
+    }
+
+    /// The node, or a pod where no event names one.
+    pub fn object(&self) -> ObjectRef {
+        let about = self.events.first().map(|event| &event.involved_object);
+        match about.filter(|_| self.node.is_empty()) {
+            Some(about) => ObjectRef::new(kinds::POD, &about.namespace, &about.name),
+            None => ObjectRef::node(&self.node),
+        }
+    }
+
+    /// A finding about the node, with the pods that it hurts.
+    pub fn finding(&self, cluster: &Cluster, object: ObjectRef, summary: Text, remedy: Remedy) -> Finding {
+        let severity = if self.of_rook(cluster) > 0 { Severity::Critical } else { Severity::Warning };
+        Finding::new(severity, object, summary, remedy)
+            .at(Some(&self.node).filter(|node| !node.is_empty()).map(Place::node))
+            .at(self.pods.iter().filter_map(|pod| daemon_place(pod)))
+            .since(self.events.iter().filter_map(|event| event.first_seen()).min())
+            .evidence(self.events.iter().take(2).map(|event| Evidence::event(event)))
+    }
+
+    /// The NAD that Multus was adding when it failed, of those that the pod asked for.
+    pub fn network<'n>(&self, attachments: &'n [NetworkAttachment]) -> Option<&'n NetworkAttachment> {
+        let message = &self.events.first()?.message;
+        let name = quoted_after(message, "error adding container to network ")?;
+        let pod = self.pods.first()?;
+        let wanted = wanted_networks(pod).unwrap_or_default();
+        let asked = |nad: &&NetworkAttachment| wanted.iter().any(|wanted| wanted.full_name() == nad.full_name());
+        attachments.iter().filter(asked).find(|nad| nad.cni_name() == name)
+    }
+}
+
+/// Every NAD; none where Multus is not installed, as sandboxes fail there too.
+pub(crate) fn attachments<'s>(facts: &Facts<'s>) -> Result<&'s [NetworkAttachment], Gap> {
+    if facts.installed(kinds::NETWORK_ATTACHMENT)? { facts.network_attachments() } else { Ok(&[]) }
+}
+
+/// The word in quotation marks right after this text.
+pub(crate) fn quoted_after<'t>(text: &'t str, before: &str) -> Option<&'t str> {
+    let rest = text.split_once(before)?.1.trim_start_matches('\\').strip_prefix('"')?;
+    Some(rest.split(['"', '\\']).next().unwrap_or_default()).filter(|word| !word.is_empty())
 }
 
 /// The groups of sandbox failures that go on now, and the pods that could not be looked at to tell.
@@ -68,14 +142,17 @@ pub(crate) fn failures<'s>(facts: &Facts<'s>) -> Result<Failures<'s>, Gap> {
         let about = &event.involved_object;
         facts.object::<Pod>(&about.namespace, &about.name)
     })?;
-    let stuck =
-        |at: usize| opened.seen.iter().any(|((of, event), pod)| *of == at && is_stuck(event, *pod, facts.now()));
+    let stuck = |at: usize| -> Vec<&Pod> {
+        let of_it = opened.seen.iter().filter(|((of, _), _)| *of == at);
+        of_it.filter_map(|((_, event), pod)| pod.filter(|pod| is_stuck(event, pod, facts.now()))).collect()
+    };
+    let stuck: Vec<Vec<&Pod>> = (0..groups.len()).map(stuck).collect();
     let mut blind = opened.blind;
     if unopened > 0 {
         blind.push(Unknown { fact: pod_fact(groups[OPEN_AT_MOST].events[0]), why: Why::OverBudget });
     }
-    let groups = groups.into_iter().enumerate().filter(|(at, _)| stuck(*at)).map(|(_, group)| group).collect();
-    Ok(Failures { groups, blind })
+    let groups = groups.into_iter().zip(stuck).map(|(group, pods)| Failure { pods, ..group });
+    Ok(Failures { groups: groups.filter(|group| !group.pods.is_empty()).collect(), blind })
 }
 
 fn pod_fact(event: &Event) -> Fact {
@@ -85,16 +162,13 @@ fn pod_fact(event: &Event) -> Fact {
 
 /// A pod of the same name made since (of a StatefulSet) is another pod.
 /// A failure that a second try mends is not one.
-fn is_stuck(event: &Event, pod: Option<&Pod>, now: Timestamp) -> bool {
+fn is_stuck(event: &Event, pod: &Pod, now: Timestamp) -> bool {
     let uid = &event.involved_object.uid;
-    let waits = |pod: &Pod| pod.unready_since().is_none_or(|since| now.duration_since(since) >= STARTING);
-    pod.is_some_and(|pod| {
-        waits(pod)
-            && (uid.is_empty() || pod.metadata.uid == *uid)
-            && pod.metadata.deletion_timestamp.is_none()
-            && !pod.is_ready()
-            && !pod.has_sandbox()
-    })
+    pod.unready_since().is_none_or(|since| now.duration_since(since) >= STARTING)
+        && (uid.is_empty() || pod.metadata.uid == *uid)
+        && pod.metadata.deletion_timestamp.is_none()
+        && !pod.is_ready()
+        && !pod.has_sandbox()
 }
 
 fn group(events: &[Event], now: Timestamp) -> Vec<Failure<'_>> {
@@ -105,7 +179,7 @@ fn group(events: &[Event], now: Timestamp) -> Vec<Failure<'_>> {
     for event in events {
         let (error, blame) = decode(event);
         let key = (event.node().to_owned(), error.clone());
-        let new = Failure { node: event.node().to_owned(), error, blame, events: Vec::new() };
+        let new = Failure { node: event.node().to_owned(), error, blame, events: Vec::new(), pods: Vec::new() };
         let group = groups.entry(key).or_insert(new);
         if group.events.iter().all(|other| !same_pod(other, event)) {
             group.events.push(event);
@@ -131,6 +205,12 @@ fn decode(event: &Event) -> (String, Blame) {
         Blame::KubeOvnSocket
     } else if missing_nad(inner).is_some() {
         Blame::NadMissing
+    } else if inner.contains("no IP addresses available in range set") || inner.contains(WHEREABOUTS_FULL) {
+        Blame::RangeExhausted
+    } else if inner.contains(NO_MASTER) && inner.contains("not found") {
+        Blame::MasterMissing
+    } else if inner.contains(NO_PLUGIN) {
+        Blame::PluginMissing
     } else {
         Blame::Nobody
     };
@@ -190,12 +270,27 @@ mod tests {
             (
                 r#"failed to setup network for sandbox "3eb2": plugin type="multus-shim" name="multus-cni-network" failed (add): CmdAdd (shim): CNI request failed with status 400: 'ContainerID:"3eb2" Netns:"x" [apps/web-0/60ea:storage]: error adding container to network "storage": plugin type="macvlan" failed (add): failed to lookup master "eth1": Link not found'"#,
                 r#"failed to lookup master "eth1": Link not found"#,
-                Blame::Nobody,
+                Blame::MasterMissing,
             ),
             (
                 r#"failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): Multus: [apps/web-0/60ea]: error loading k8s delegates k8s args: TryLoadPodDelegates: error in getting k8s network for pod: GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: cannot find a network-attachment-definition (public) in namespace (apps): network-attachment-definitions.k8s.cni.cncf.io "public" not found"#,
                 r#"error loading k8s delegates k8s args: TryLoadPodDelegates: error in getting k8s network for pod: GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: cannot find a network-attachment-definition (public) in namespace (apps): network-attachment-definitions.k8s.cni.cncf.io "public" not found"#,
                 Blame::NadMissing,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): [apps/web-0/60ea:storage]: error adding container to network "storage": plugin type="macvlan" failed (add): error at storage engine: Could not allocate IP in range: ip: 10.0.0.1 / - 10.0.0.6 / range: 10.0.0.0/29 / excludeRanges: []"#,
+                "error at storage engine: Could not allocate IP in range: ip: 10.0.0.1 / - 10.0.0.6 / range: 10.0.0.0/29 / excludeRanges: []",
+                Blame::RangeExhausted,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="bridge" name="cbr0" failed (add): failed to allocate for range 0: no IP addresses available in range set: 10.244.1.1-10.244.1.254"#,
+                "failed to allocate for range 0: no IP addresses available in range set: 10.244.1.1-10.244.1.254",
+                Blame::RangeExhausted,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": failed to find plugin "bridge" in path [/opt/cni/bin]"#,
+                r#"failed to find plugin "bridge" in path [/opt/cni/bin]"#,
+                Blame::PluginMissing,
             ),
             (
                 r#"failed to setup network for sandbox "3eb2": plugin type="kube-ovn" failed (add): RPC failed; request ip return 500 no address allocated to pod apps/web-0 provider ovn"#,

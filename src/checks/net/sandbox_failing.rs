@@ -1,7 +1,7 @@
 use super::multus_pods;
 use super::sandbox::{Blame, Failure, failures, missing_nad};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::say;
@@ -20,8 +20,8 @@ check! {
     ///
     /// # Fix
     /// The finding usually hangs below the check that owns its error. Alone, the quoted words of the plugin
-    /// say where to look: `Link not found` is an interface that the node lacks, `failed to find plugin` a
-    /// binary that it lacks, `no IP addresses available` a range that is used up.
+    /// say where to look. A range that is used up (NET009), an interface that the node lacks (NET013) and a
+    /// plugin that it lacks (NET014) are not told here once more.
     ///
     /// # References
     /// Multus: docs/troubleshooting; containernetworking/plugins; Kube-OVN: FAQ.
@@ -43,9 +43,15 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     // They only tie a failure to its cause.
     let multus = multus.unwrap_or_default();
     let guilty = |failure: &Failure<'_>| multus_on(&multus, failure);
-    let findings = failures.groups.iter().filter_map(|failure| Some(finding(cluster, failure)?.also(guilty(failure))));
+    let left = failures.groups.iter().filter(|failure| !is_told_elsewhere(failure.blame));
+    let findings = left.filter_map(|failure| Some(finding(cluster, failure)?.also(guilty(failure))));
     let findings = findings.collect();
     Ok(Answered::judged(findings).blind(failures.blind))
+}
+
+/// These errors are the whole fault: what another check says of them leaves nothing to add.
+fn is_told_elsewhere(blame: Blame) -> bool {
+    matches!(blame, Blame::RangeExhausted | Blame::MasterMissing | Blame::PluginMissing)
 }
 
 /// The Multus pod of the node, if the error is that it does not serve; a plugin's error is not its fault.
@@ -57,31 +63,13 @@ fn multus_on(multus: &[&PodRow], failure: &Failure<'_>) -> Option<ObjectRef> {
 
 fn finding(cluster: &Cluster, failure: &Failure<'_>) -> Option<Finding> {
     let newest = *failure.events.first()?;
-    let ours = |ns: &String| *ns == cluster.ns || *ns == cluster.operator_ns;
-    let hurt = failure.events.iter().filter(|event| ours(&event.involved_object.namespace)).count();
-    let severity = if hurt > 0 { Severity::Critical } else { Severity::Warning };
-    let pods = failure.events.len();
-    let count = if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") };
-    let node = if failure.node.is_empty() { "a node" } else { failure.node.as_str() };
-    let summary = say!("{} on {} ({} of Rook) cannot get a network: {}", count, node, hurt, failure.error);
+    let node = failure.node_name();
+    let summary = say!("{} on {} cannot get a network: {}", failure.victims(cluster), node, failure.error);
     let about = &newest.involved_object;
     let remedy = Remedy::advice(say!("see what the plugin says on {}: {}", node, advice(&failure.error)))
         .command(format!("kubectl -n {} describe pod {}", about.namespace, about.name));
-    let object = if failure.node.is_empty() {
-        ObjectRef::new(crate::facts::kinds::POD, &about.namespace, &about.name)
-    } else {
-        ObjectRef::node(&failure.node)
-    };
     let network = missing_nad(&newest.message).map(|(ns, name)| Place::Network(format!("{ns}/{name}")));
-    let since = failure.events.iter().filter_map(|event| event.first_seen()).min();
-    Some(
-        Finding::new(severity, object, summary, remedy)
-            .detail(kind(&failure.error))
-            .at(Some(&failure.node).filter(|node| !node.is_empty()).map(Place::node))
-            .at(network)
-            .since(since)
-            .evidence(failure.events.iter().take(2).map(|event| Evidence::event(event))),
-    )
+    Some(failure.finding(cluster, failure.object(), summary, remedy).detail(kind(&failure.error)).at(network))
 }
 
 /// The signs of an error, its short name (stable from run to run), and where to look.
@@ -89,15 +77,8 @@ const SIGNS: &[(&str, &str, &str)] = &[
     ("multus.sock", "multus-socket", "the Multus daemon of the node does not answer"),
     ("kube-ovn-daemon.sock", "kube-ovn-socket", "kube-ovn-cni of the node does not answer"),
     ("cannot find a network-attachment-definition", "nad-missing", "the NetworkAttachmentDefinition does not exist"),
-    ("Link not found", "link-not-found", "the node has no such interface: compare `master` with `ip link`"),
     ("failed to find plugin \"multus", "multus-plugin", "the Multus pod of the node did not install its plugin"),
-    (
-        "failed to find plugin",
-        "plugin-missing",
-        "install the reference CNI plugins into the runtime's plugin directory",
-    ),
-    ("no IP addresses available", "range-exhausted", "the range of host-local is used up, or leaked on that node"),
-    ("Could not allocate IP", "range-exhausted", "the range of whereabouts is used up, or leaked"),
+    ("device or resource busy", "link-busy", "the interface is a bridge's, or has children of another kind already"),
     ("NoAvailableAddress", "range-exhausted", "the Kube-OVN Subnet has no free address"),
     ("no address allocated", "no-address", "kube-ovn-controller gave no address: its log says why"),
     ("Unauthorized", "unauthorized", "the token of Multus expired: delete the Multus pod of the node"),

@@ -1,7 +1,8 @@
+use super::maintenance::in_maintenance;
 use super::scheduler::decode;
 use super::{bound_to, daemon_of, unplaced, unschedulable};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::{Condition, Pod};
@@ -31,7 +32,8 @@ check! {
     needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_pressure, Node), (node::drain_blocked, Node),
-        (node::cni_not_ready, Node), (osd::osd_pvc_pending, Object),
+        (node::cni_not_ready, Node), (csi::host_port_conflict, Object), (csi::csi_addons_port_conflict, Object),
+        (osd::osd_pvc_pending, Object),
     ],
 }
 
@@ -40,12 +42,16 @@ const PATIENCE: i64 = 60;
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (pods, nodes) = both(unplaced(facts), facts.nodes())?;
+    let planned = in_maintenance(facts)?;
     let mut findings = Vec::new();
     for (row, pod) in &pods.seen {
         let Some(words) = unschedulable(pod).filter(|words| !is_owned(row, &words.message)) else { continue };
         let age = pod.metadata.creation_timestamp.map(|created| facts.now().duration_since(created).as_secs());
         if age.is_none_or(|age| age >= PATIENCE) {
-            findings.push(finding(row, pod, words, nodes));
+            let found = finding(row, pod, words, nodes);
+            let waits = bound_to(pod).and_then(|host| node_of(host, nodes));
+            let waits = waits.is_some_and(|node| planned.contains(node.name.as_str()));
+            findings.push(if waits { Finding { severity: Severity::Info, ..found } } else { found });
         }
     }
     Ok(Answered::judged(findings).blind(pods.blind))

@@ -1,6 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::budgets::{held_up, is_tight};
+use super::maintenance::{cordoned_at, in_maintenance};
 use super::{bound_to, daemon_of, rook_pods, unplaced, unschedulable};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
@@ -17,7 +18,7 @@ check! {
     /// again and that a Pending pod is refused by.
     ///
     /// # Why it matters
-    /// A cordon alone harms nothing. It does when a monitor, an OSD or a provisioner finds no other node: then
+    /// A cordon alone harms nothing, and for half an hour it is taken for maintenance that goes on. It does harm when a monitor, an OSD or a provisioner finds no other node: then
     /// the operator's failover runs into the same wall. A drain that waits for Rook's budget of OSDs goes on
     /// once the placement groups are clean; it must not be forced.
     ///
@@ -57,6 +58,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let opened = facts.each(suspects.iter().copied(), |facts, row| facts.object::<Node>("", &row.name));
     let budgets = facts.each([()], |facts, ()| facts.disruption_budgets());
     let ((opened, budgets), rook) = both(both(opened, budgets), rook_pods(facts))?;
+    let planned = in_maintenance(facts)?;
     let object = |row: &NodeRow| opened.seen.iter().find(|(seen, _)| seen.name == row.name).and_then(|(_, node)| *node);
     let tight = budgets.seen.iter().flat_map(|(_, all)| all.iter()).filter(is_tight).collect::<Vec<_>>();
     let mut findings = Vec::new();
@@ -64,7 +66,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         if row.is_cordoned() {
             let carried: Vec<&PodRow> = rook.rows.iter().copied().filter(|pod| pod.node == row.name).collect();
             let waiting = object(row).map(|node| held_up(node, &carried, &tight)).unwrap_or_default();
-            findings.push(cordoned(row, object(row), &held(row, &by_cordon), &waiting, facts.now()));
+            let found = cordoned(row, object(row), &held(row, &by_cordon), &waiting, facts.now());
+            let severity = if planned.contains(row.name.as_str()) { Severity::Info } else { found.severity };
+            findings.push(Finding { severity, ..found });
         } else if let Some(node) = object(row).filter(|node| row.is_ready() && is_out_of_service(node)) {
             findings.push(out_of_service(node, &held(row, &by_taint)));
         }
@@ -90,8 +94,7 @@ fn cordoned(
     now: Timestamp,
 ) -> Finding {
     let object = ObjectRef::node(&row.name);
-    let taint = node.and_then(|node| node.spec.taints.iter().find(|it| it.key == "node.kubernetes.io/unschedulable"));
-    let since = taint.and_then(|taint| taint.time_added);
+    let since = node.and_then(cordoned_at);
     let by = node.and_then(|node| node.metadata.written_by(&["f:spec", "f:unschedulable"]));
     let mut said = vec![Evidence::field(&object, "spec.unschedulable", "true").at(since)];
     said.extend(

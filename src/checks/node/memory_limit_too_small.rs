@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
+
 use super::quantity::{MIB, bytes, text};
 use super::{daemon_of, restarted_lately, rook_pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
 use crate::facts::{Each, Facts, Gap, both};
-use crate::objects::kube::{ContainerStatus, DaemonSet, Pod};
+use crate::objects::kube::{Container, ContainerStatus, DaemonSet, Pod, Terminated};
 use crate::objects::rook::CephCluster;
 use crate::say;
 
@@ -45,7 +47,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         facts.each(suspects, |facts, row| facts.pod(&row.ns, &row.name)),
         facts.each([()], |facts, ()| facts.ceph_cluster()),
     )?;
-    let mut findings: Vec<Finding> = killed.seen.iter().flat_map(|(row, pod)| oom(row, pod)).collect();
+    let mut findings = ooms(killed.seen.iter().flat_map(|(row, pod)| Killed::of(row, pod)));
     findings.extend(cluster.seen.iter().flat_map(|(_, cluster)| too_small(cluster)));
     findings.extend(multus.seen.iter().filter_map(|(set, _)| small_default(set)));
     let blind = [pods.blind, multus.blind, killed.blind, cluster.blind];
@@ -67,26 +69,82 @@ fn may_be_killed(row: &PodRow) -> bool {
     restarted_lately(row) || row.status.ends_with("OOMKilled")
 }
 
-fn oom<'p>(row: &'p PodRow, pod: &'p Pod) -> impl Iterator<Item = Finding> {
-    pod.containers().filter_map(move |(container, status)| {
-        let status: &ContainerStatus = status?;
-        let end = status.terminated().filter(|end| end.reason == "OOMKilled")?;
-        let object = ObjectRef::pod(pod);
-        let limit = container.resources.limits.get("memory").map_or_else(|| "none".to_owned(), text);
-        let summary = say!("container {} of pod {} was killed for memory (limit {})", container.name, row.name, limit);
-        let remedy = if row.name.contains("multus") {
-            Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
-                .command(more_memory(pod, &container.name))
-        } else {
-            Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
-                .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
-        };
-        let evidence = Evidence::field(&object, format!("last state of container {}", container.name), "OOMKilled");
-        let severity = if status.ready { Severity::Warning } else { Severity::Critical };
-        let places = (!row.node.is_empty()).then(|| Place::node(&row.node)).into_iter().chain(daemon_of(row));
-        let finding = Finding::new(severity, object, summary, remedy).detail(&container.name).at(places);
-        Some(finding.since(end.finished_at).evidence([evidence.at(end.finished_at)]))
-    })
+/// A container that was killed for memory.
+struct Killed<'s> {
+    row: &'s PodRow,
+    pod: &'s Pod,
+    container: &'s Container,
+    status: &'s ContainerStatus,
+    end: &'s Terminated,
+}
+
+impl<'s> Killed<'s> {
+    fn of(row: &'s PodRow, pod: &'s Pod) -> impl Iterator<Item = Self> {
+        pod.containers().filter_map(move |(container, status)| {
+            let status = status?;
+            let end = status.terminated().filter(|end| end.reason == "OOMKilled")?;
+            Some(Self { row, pod, container, status, end })
+        })
+    }
+
+    fn limit(&self) -> String {
+        self.container.resources.limits.get("memory").map_or_else(|| "none".to_owned(), text)
+    }
+
+    /// Containers that share it have their limit from one place: the daemons of a kind (of one filesystem or object
+    /// store) from their resource, others from their owner.
+    fn setting(&self) -> (&'s str, String, &'s str, String) {
+        let labels = &self.pod.metadata.labels;
+        let of = ["ceph_daemon_type", "rook_file_system", "rook_object_store"];
+        let daemon: Vec<&str> = of.iter().filter_map(|key| labels.get(*key)).map(String::as_str).collect();
+        let stable = self.pod.stable_name();
+        let owner = stable.split('@').next().unwrap_or_default();
+        let who = if daemon.is_empty() { owner.to_owned() } else { daemon.join(" ") };
+        (&self.pod.metadata.namespace, who, &self.container.name, self.limit())
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place> {
+        let node = (!self.row.node.is_empty()).then(|| Place::node(&self.row.node));
+        node.into_iter().chain(daemon_of(self.row))
+    }
+
+    fn evidence(&self) -> Evidence {
+        let field = format!("last state of container {}", self.container.name);
+        Evidence::field(&ObjectRef::pod(self.pod), field, "OOMKilled").at(self.end.finished_at)
+    }
+}
+
+fn ooms<'s>(killed: impl IntoIterator<Item = Killed<'s>>) -> Vec<Finding> {
+    let mut settings: BTreeMap<_, Vec<Killed<'s>>> = BTreeMap::new();
+    for killed in killed {
+        settings.entry(killed.setting()).or_default().push(killed);
+    }
+    settings.values().filter_map(|killed| oom(killed)).collect()
+}
+
+fn oom(killed: &[Killed<'_>]) -> Option<Finding> {
+    let (first, others) = killed.split_first()?;
+    let Killed { row, pod, container, .. } = first;
+    let more = if others.is_empty() { String::new() } else { format!(" and {} more of its kind", others.len()) };
+    let limit = first.limit();
+    let summary =
+        say!("container {} of pod {}{} was killed for memory (limit {})", container.name, row.name, more, limit);
+    let remedy = if row.name.contains("multus") {
+        Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
+            .command(more_memory(pod, &container.name))
+    } else {
+        Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
+            .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
+    };
+    let serves = killed.iter().all(|killed| killed.status.ready);
+    let severity = if serves { Severity::Warning } else { Severity::Critical };
+    let finding = Finding::new(severity, ObjectRef::pod(pod), summary, remedy)
+        .also(others.iter().map(|other| ObjectRef::pod(other.pod)))
+        .detail(&container.name)
+        .at(killed.iter().flat_map(Killed::places))
+        .since(killed.iter().filter_map(|killed| killed.end.finished_at).min())
+        .evidence(killed.iter().map(Killed::evidence));
+    Some(finding)
 }
 
 /// Gives a container of a DaemonSet twice the limit that was too small, and no less than what the issues of

@@ -53,8 +53,34 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let owners = facts.each(newest.into_values(), |facts, event| pods_of(facts, event))?;
     let lacking = owners.seen.iter().filter_map(|(event, pods)| Some((*event, (*pods)?)));
-    let findings = lacking.filter(|(_, (have, want))| have < want).map(|(event, pods)| finding(event, pods));
-    Ok(Answered::judged(findings.collect()).blind(owners.blind))
+    let mut refused: BTreeMap<_, Vec<Refused<'_>>> = BTreeMap::new();
+    for (event, (have, want)) in lacking.filter(|(_, (have, want))| have < want) {
+        let refusal = Refused { event, owner: owner(event), have, want };
+        refused.entry(refusal.cause()).or_default().push(refusal);
+    }
+    Ok(Answered::judged(refused.values().filter_map(|refused| finding(refused)).collect()).blind(owners.blind))
+}
+
+/// An owner whose pods the API server refuses.
+struct Refused<'e> {
+    event: &'e Event,
+    owner: ObjectRef,
+    have: i32,
+    want: i32,
+}
+
+impl<'e> Refused<'e> {
+    /// Owners that share it share one remedy: the namespace, the reason, and the webhook if it is one. What is not
+    /// understood is told one by one.
+    fn cause(&self) -> (&'e str, &'static str, Option<&'e str>, &'e str) {
+        let (about, reason) = (&self.event.involved_object, decode(&self.event.message));
+        let alone = if reason.texts.is_empty() { about.name.as_str() } else { "" };
+        (&about.namespace, reason.why, failed_webhook(&self.event.message), alone)
+    }
+
+    fn is_outage(&self) -> bool {
+        self.have == 0 && !is_minor(&self.owner.name)
+    }
 }
 
 /// How many pods the owner has, and how many it wants; none if it is gone.
@@ -74,20 +100,24 @@ fn pods_of(facts: &Facts<'_>, event: &Event) -> Result<Option<(i32, i32)>, Gap> 
     })
 }
 
-fn finding(event: &Event, (have, want): (i32, i32)) -> Finding {
-    let object = owner(event);
-    let (ns, name) = (object.namespace.clone(), object.name.clone());
-    let reason = decode(&event.message);
-    let summary = say!("{} {} has {} of {} pods: {}", object.kind, name, have, want, reason.why);
+fn finding(refused: &[Refused<'_>]) -> Option<Finding> {
+    let (first, others) = refused.split_first()?;
+    let Refused { event, owner, have, want } = first;
+    let (ns, reason) = (&owner.namespace, decode(&event.message));
+    let more = if others.is_empty() { String::new() } else { format!(", and {} more lack pods", others.len()) };
+    let summary = say!("{} {} has {} of {} pods{}: {}", owner.kind, owner.name, have, want, more, reason.why);
     let remedy = Remedy::guided(say!("{}", reason.fix))
-        .command(reason.command.replace("{}", &ns))
+        .command(reason.command.replace("{}", ns))
         .command(format!("kubectl -n {ns} get events --field-selector reason=FailedCreate --sort-by=.lastTimestamp"));
-    let severity = if have > 0 || is_minor(&name) { Severity::Warning } else { Severity::Critical };
-    Finding::new(severity, object, summary, remedy)
+    let outage = refused.iter().any(Refused::is_outage);
+    let severity = if outage { Severity::Critical } else { Severity::Warning };
+    let finding = Finding::new(severity, owner.clone(), summary, remedy)
+        .also(others.iter().map(|other| other.owner.clone()))
         .also(failed_webhook(&event.message).map(webhook_object))
-        .at(daemon(&name))
-        .since(event.first_seen())
-        .evidence([Evidence::event(event)])
+        .at(refused.iter().filter_map(|refused| daemon(&refused.owner.name)))
+        .since(refused.iter().filter_map(|refused| refused.event.first_seen()).min())
+        .evidence(refused.iter().map(|refused| Evidence::event(refused.event)));
+    Some(finding)
 }
 
 /// What a person knows the owner by: a ReplicaSet is a Deployment's.

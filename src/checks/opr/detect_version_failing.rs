@@ -36,6 +36,7 @@ check! {
         (node::image_pull_failing, Object), (node::daemon_unschedulable, Object), (node::node_not_ready, Node),
         (node::node_rebooted, Node), (node::cni_not_ready, Node), (net::multus_missing, Node),
         (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (net::sandbox_failing, Node),
+        (net::nad_range_exhausted, Node), (net::nad_master_missing, Node), (net::cni_plugin_missing, Node),
         (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
         (node::pods_not_created, Object),
     ],

@@ -35,10 +35,10 @@ check! {
     needs: [Discovery, CephClusters, MonPods, OperatorPods, Logs],
     explained_by: [
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (net::nad_default_route, Cluster),
-        (net::nad_gateway, Cluster), (node::node_not_ready, Node), (node::cni_not_ready, Node),
-        (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (ovn::ovn_central_down, Cluster),
-        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
-        (node::service_proxy_down, Node),
+        (net::nad_overlaps_cluster_network, Cluster), (net::nad_gateway, Cluster), (node::node_not_ready, Node),
+        (node::cni_not_ready, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
+        (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
+        (ovn::stale_after_reboot, Node), (node::service_proxy_down, Node),
     ],
 }
 

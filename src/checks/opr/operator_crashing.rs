@@ -30,11 +30,8 @@ check! {
     /// resources. Kubernetes: Pod Lifecycle, "Container restarts", on the meaning of CrashLoopBackOff.
     "OPR002" "operator-crashing" Opr,
     needs: [OperatorPods, Objects, Logs],
-    explained_by: [
-        (node::memory_limit_too_small, Object), (node::node_not_ready, Node), (node::cni_not_ready, Node),
-        (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
-        (opr::operator_rights_or_crds_stale, Cluster), (node::service_proxy_down, Node),
-    ],
+    explained_by: [(opr::operator_rights_or_crds_stale, Cluster)],
+    in_pod,
 }
 
 const RECENT: SignedDuration = SignedDuration::from_mins(60);

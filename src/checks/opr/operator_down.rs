@@ -29,13 +29,8 @@ check! {
     /// Rook: Troubleshooting/common-issues; kubectl-rook-ceph: `mons restore-quorum` and `maintenance` scale it to 0.
     "OPR001" "operator-down" Opr,
     needs: [Operators, OperatorPods],
-    explained_by: [
-        (access::rook_not_installed, Cluster), (node::node_not_ready, Node), (node::node_rebooted, Node),
-        (node::cni_not_ready, Node), (node::image_pull_failing, Node), (node::memory_limit_too_small, Object),
-        (net::multus_init_crash, Node), (net::multus_daemon_down, Node), (ovn::ovs_ovn_unhealthy, Node),
-        (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node), (opr::operator_crashing, Cluster),
-        (node::pods_not_created, Object),
-    ],
+    explained_by: [(access::rook_not_installed, Cluster), (opr::operator_crashing, Cluster), (node::image_pull_failing, Node)],
+    in_pod,
 }
 
 /// A pod that was just replaced is not down.

@@ -34,10 +34,11 @@ check! {
     needs: [Discovery, CephClusters, ClusterEvents, Objects],
     explained_by: [
         (opr::operator_cannot_reach_mons, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
-        (net::nad_default_route, Cluster), (net::nad_missing, Cluster), (net::nad_invalid, Cluster),
-        (net::multus_missing, Cluster), (opr::operator_crashing, Cluster), (opr::deletion_blocked, Object),
-        (opr::operator_rights_or_crds_stale, Cluster), (opr::detect_version_failing, Cluster),
-        (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster), (osd::encryption_key_unavailable, Object),
+        (net::nad_default_route, Cluster), (net::nad_overlaps_cluster_network, Cluster), (net::nad_missing, Cluster),
+        (net::nad_invalid, Cluster), (net::multus_missing, Cluster), (opr::operator_crashing, Cluster),
+        (opr::deletion_blocked, Object), (opr::operator_rights_or_crds_stale, Cluster),
+        (opr::detect_version_failing, Cluster), (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster),
+        (net::address_range_mismatch, Object), (osd::encryption_key_unavailable, Object),
     ],
 }
 
@@ -86,6 +87,21 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         findings.extend(failed_condition(cluster));
     }
     Ok(Answered::judged(findings).blind(blind))
+}
+
+/// Why the operator cannot reconcile the CephCluster at present, in its own words.
+pub(crate) fn error_of_cluster(facts: &Facts<'_>) -> Result<Option<Evidence>, Gap> {
+    let cluster = facts.ceph_cluster()?;
+    let failing = failing(facts, facts.cluster_events()?);
+    let name = &cluster.metadata.name;
+    if let Some(event) = failing.into_iter().find(|event| event.is_about("CephCluster", "", name)) {
+        let good: &[Event] =
+            facts.list(Some(&cluster.metadata.namespace), Select::field("reason=ReconcileSucceeded"))?;
+        if !mended(event, good) {
+            return Ok(Some(Evidence::event(event)));
+        }
+    }
+    Ok(failed_condition(cluster).and_then(|finding| finding.evidence.into_iter().next()))
 }
 
 /// The newest failure of each resource.

@@ -34,8 +34,9 @@ check! {
     explained_by: [
         (opr::operator_down, Cluster), (opr::operator_cannot_reach_mons, Cluster), (opr::reconcile_failing, Cluster),
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (net::nad_default_route, Cluster),
-        (opr::operator_crashing, Cluster), (opr::namespace_not_watched, Cluster),
-        (opr::operator_rights_or_crds_stale, Cluster), (opr::detect_version_failing, Cluster),
+        (net::nad_overlaps_cluster_network, Cluster), (opr::operator_crashing, Cluster),
+        (opr::namespace_not_watched, Cluster), (opr::operator_rights_or_crds_stale, Cluster),
+        (opr::detect_version_failing, Cluster),
     ],
 }
 

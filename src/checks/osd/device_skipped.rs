@@ -86,9 +86,10 @@ fn finding(cluster: &Cluster, pod: &PodRow, log: &PrepareLog<'_>, severity: Seve
     )
 }
 
-fn reason(verdict: &Verdict) -> String {
+/// Why a device was left, in words.
+pub(crate) fn reason(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Ours | Verdict::NotListed => String::new(),
+        Verdict::Ours { .. } | Verdict::NotListed | Verdict::Free => String::new(),
         Verdict::Foreign { osd, fsid } => format!("{osd} of another Ceph cluster, fsid {fsid}"),
         Verdict::Leftover { osd } => format!("prepared as {osd}, not to the end"),
         Verdict::SomeOsd { uuid } => format!("an OSD of unknown origin, UUID {uuid}"),
@@ -102,7 +103,7 @@ fn reason(verdict: &Verdict) -> String {
 fn way_out(verdict: &Verdict) -> String {
     let wipe = "wipe it (sgdisk --zap-all, dd over the first 100 MB)";
     match verdict {
-        Verdict::Ours | Verdict::NotListed => String::new(),
+        Verdict::Ours { .. } | Verdict::NotListed | Verdict::Free => String::new(),
         Verdict::Foreign { fsid, .. } => format!("{wipe} only if the cluster {fsid} is really gone"),
         Verdict::Leftover { osd } => format!("{wipe} if {osd} never ran on it"),
         Verdict::SomeOsd { .. } => "find out whose OSD it is before anything else".to_owned(),

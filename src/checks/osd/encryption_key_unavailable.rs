@@ -1,4 +1,4 @@
-use super::osd_crashing::{FETCHES_KEY, failed};
+use super::osd_crashing::{FETCHES_KEY, failed, may_crash};
 use super::{deployment, names, volume_keys};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
@@ -52,7 +52,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let down =
         known(rows, &mut blind).iter().filter(|row| !row.is_well() && !row.node.is_empty() && !row.is_replaced());
     let down: Vec<&PodRow> = down.collect();
-    let pods = facts.each(down.iter().copied(), |facts, row| facts.pod(&row.ns, &row.name))?;
+    let crashed = down.iter().copied().filter(|row| may_crash(row));
+    let pods = facts.each(crashed, |facts, row| facts.pod(&row.ns, &row.name))?;
     let failing: Vec<&PodRow> = pods
         .seen
         .iter()

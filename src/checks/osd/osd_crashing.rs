@@ -38,10 +38,10 @@ check! {
     "OSD006" "osd-crashing" Osd,
     needs: [OsdPods, Objects, Logs],
     explained_by: [
-        (node::node_not_ready, Node), (node::node_pressure, Node), (node::memory_limit_too_small, Daemon),
-        (node::host_limits, Daemon), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
-        (ovn::stale_after_reboot, Node), (osd::osd_capacity, Object), (osd::osd_phantom, Daemon),
+        (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (osd::osd_capacity, Object),
+        (osd::osd_phantom, Daemon),
     ],
+    in_pod,
 }
 
 /// The init container that fetches the key of an encrypted OSD; OSD016 reports it.

@@ -6,6 +6,7 @@ use super::{deployment, networks};
 use crate::check;
 use crate::check::{Answered, Finding, ObjectRef, Place, Severity};
 use crate::checks::ceph::is_muted;
+use crate::checks::node::maintenance::in_maintenance;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::rook::CephCluster;
 
@@ -36,30 +37,13 @@ check! {
     "OSD007" "osd-down" Osd,
     needs: [Discovery, CephClusters, Nodes, OsdPods, CephStatus, OsdTree, Objects],
     explained_by: [
-        (node::node_not_ready, Node),
-        (node::node_rebooted, Node),
-        (node::cni_not_ready, Node),
-        (node::daemon_unschedulable, Daemon),
-        (node::pods_not_created, Daemon),
-        (node::host_limits, Daemon),
-        (node::node_pressure, Node),
-        (node::image_pull_failing, Node),
-        (net::multus_missing, Cluster),
-        (net::nad_missing, Network),
-        (net::nad_default_route, Network),
-        (net::nad_host_local_shared, Network),
-        (net::attachment_missing, Daemon),
-        (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
-        (ovn::ovs_ovn_unhealthy, Node),
-        (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::stale_after_reboot, Node),
-        (mon::quorum_lost, Cluster),
-        (mon::all_mons_down, Cluster),
-        (osd::osd_missing, Daemon),
-        (osd::osd_crashing, Daemon),
-        (osd::encryption_key_unavailable, Daemon),
+        (net::multus_missing, Cluster), (net::nad_missing, Network), (net::nad_default_route, Network),
+        (net::nad_host_local_shared, Network), (net::nad_overlaps_cluster_network, Network),
+        (net::nad_networks_overlap, Network), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
+        (osd::osd_missing, Daemon), (osd::osd_crashing, Daemon), (osd::encryption_key_unavailable, Daemon),
         (osd::osd_phantom, Daemon),
     ],
+    in_pod,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -73,10 +57,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (object, nodes) = both(facts.ceph_cluster(), facts.nodes().settled())?;
     let cordoned = nodes.into_iter().flatten().filter(|node| node.is_cordoned() && node.is_ready());
     let cordoned: BTreeSet<&str> = cordoned.map(|node| node.name.as_str()).collect();
+    let planned = in_maintenance(facts)?;
     let groups = together(&sight);
     let findings = groups.iter().map(|osds| {
         let found = finding(cluster, object, &sight, osds, severity);
         let host = osds.first().map_or("", |osd| osd.host.as_str());
+        // One node at a time is maintenance; a second one that is down meanwhile is not.
+        let severity = if planned.contains(host) && groups.len() == 1 { Severity::Info } else { found.severity };
+        let found = Finding { severity, ..found };
         if cordoned.contains(host) { while_cordoned(found, host) } else { found }
     });
     Ok(Answered::judged(findings.collect()).blind(sight.blind))

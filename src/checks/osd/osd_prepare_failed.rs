@@ -25,19 +25,10 @@ check! {
     "OSD002" "osd-prepare-failed" Osd,
     needs: [PrepareJobs, PreparePods, OsdPods, Logs],
     explained_by: [
-        (node::node_not_ready, Node),
-        (node::host_limits, Node),
-        (node::pods_not_created, Object),
-        (node::cni_not_ready, Node),
-        (node::memory_limit_too_small, Node),
-        (node::image_pull_failing, Node),
-        (net::nad_default_route, Cluster),
-        (net::multus_init_crash, Node),
-        (net::sandbox_failing, Node),
-        (ovn::stale_after_reboot, Node),
-        (mon::quorum_lost, Cluster),
-        (mon::all_mons_down, Cluster),
+        (node::host_limits, Node), (node::memory_limit_too_small, Node), (net::nad_default_route, Cluster),
+        (net::nad_overlaps_cluster_network, Cluster), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
     ],
+    in_pod,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

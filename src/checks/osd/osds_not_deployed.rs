@@ -36,7 +36,7 @@ check! {
         (net::multus_missing, Cluster),
         (net::nad_missing, Cluster),
         (net::nad_invalid, Cluster),
-        (net::nad_default_route, Cluster),
+        (net::nad_default_route, Cluster), (net::nad_overlaps_cluster_network, Cluster),
         (opr::operator_down, Cluster),
         (mon::quorum_lost, Cluster),
         (mon::all_mons_down, Cluster),

@@ -6,9 +6,11 @@ use crate::facts::{Log, LogLine};
 
 /// Why a device was not made into an OSD.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It is an OSD of this cluster.
-    Ours,
+    Ours {
+        osd: String,
+    },
     /// It is an OSD of the Ceph cluster with this fsid.
     Foreign {
         osd: String,
@@ -28,10 +30,12 @@ pub(super) enum Verdict {
     Rejected(Vec<String>),
     /// The CephCluster does not ask for it.
     NotListed,
+    /// Nothing is on it: it becomes an OSD.
+    Free,
 }
 
 /// A device, what became of it, and the lines that say so.
-pub(super) struct Device<'l> {
+pub(crate) struct Device<'l> {
     pub name: String,
     pub verdict: Verdict,
     pub line: &'l LogLine,
@@ -40,7 +44,7 @@ pub(super) struct Device<'l> {
 }
 
 /// What the job was told to use, and what it left.
-pub(super) struct PrepareLog<'l> {
+pub(crate) struct PrepareLog<'l> {
     /// Names as the CephCluster writes them; empty if it asks by filter or for all devices.
     pub listed: BTreeSet<String>,
     pub devices: Vec<Device<'l>>,
@@ -57,7 +61,7 @@ impl PrepareLog<'_> {
     pub fn is_asked(&self, device: &Device<'_>) -> bool {
         let by_list = |name: &str| self.listed.contains(name) || self.listed.contains(&format!("/dev/{name}"));
         match device.verdict {
-            Verdict::Ours | Verdict::NotListed => false,
+            Verdict::Ours { .. } | Verdict::NotListed | Verdict::Free => false,
             _ if by_list(&device.name) => true,
             Verdict::Mounted(_) => false,
             _ if is_no_disk(&device.name) => false,
@@ -75,7 +79,7 @@ fn is_no_disk(name: &str) -> bool {
 }
 
 /// Reads the log of a container `provision`.
-pub(super) fn parse(log: &Log) -> PrepareLog<'_> {
+pub(crate) fn parse(log: &Log) -> PrepareLog<'_> {
     let nothing = log.last("skipping OSD configuration as no devices matched the storage settings");
     let mut read = PrepareLog { listed: BTreeSet::new(), devices: Vec::new(), absent: BTreeSet::new(), nothing };
     let whose = owners(log);
@@ -127,8 +131,10 @@ fn listed(text: &str) -> BTreeSet<String> {
 fn owners(log: &Log) -> BTreeMap<String, Verdict> {
     let mut whose = BTreeMap::new();
     for line in log.lines.iter().map(|line| line.text.as_str()) {
-        for entry in line.split("devices = [").skip(1).flat_map(|list| list.split(" UUID:").skip(1)) {
-            whose.insert(entry.split_whitespace().next().unwrap_or_default().to_owned(), Verdict::Ours);
+        for entry in line.split("devices = [").skip(1).flat_map(|list| list.split("{ID:").skip(1)) {
+            let id = entry.split_whitespace().next().unwrap_or_default();
+            let uuid = entry.split(" UUID:").nth(1).and_then(|rest| rest.split_whitespace().next());
+            whose.insert(uuid.unwrap_or_default().to_owned(), Verdict::Ours { osd: format!("osd.{id}") });
         }
         let foreign = ["belonging to a different ceph cluster \"", "running on a different ceph cluster \""];
         let osd =
@@ -144,6 +150,9 @@ fn owners(log: &Log) -> BTreeMap<String, Verdict> {
 }
 
 fn verdict<'t>(text: &'t str, whose: &BTreeMap<String, Verdict>) -> Option<(&'t str, Verdict)> {
+    if let Some((name, _)) = text.split_once("\" is available").filter(|_| !text.contains("skipping ")) {
+        return Some((name.rsplit('"').next()?, Verdict::Free));
+    }
     let rest = text.split("skipping device \"").nth(1)?;
     let (name, why) = rest.split_once('"')?;
     let quoted = |text: &str| text.split('"').nth(1).unwrap_or_default().to_owned();
@@ -194,7 +203,7 @@ mod tests {
             verdicts,
             [
                 ("sda1", &Verdict::Mounted("/boot/efi".into()), false),
-                ("sdb", &Verdict::Ours, false),
+                ("sdb", &Verdict::Ours { osd: "osd.0".into() }, false),
                 ("sdd", &foreign, true),
                 ("sde", &Verdict::SomeOsd { uuid: "00000000-0000".into() }, false),
             ]
@@ -229,7 +238,15 @@ mod tests {
         let asked: Vec<_> = read.devices.iter().map(|device| (device.name.as_str(), read.is_asked(device))).collect();
         assert_eq!(
             asked,
-            [("sda2", false), ("sdc", true), ("nvme0n1", true), ("sdf", false), ("sr0", false), ("loop3", false),]
+            [
+                ("sda2", false),
+                ("sdc", true),
+                ("nvme0n1", true),
+                ("sdf", false),
+                ("sr0", false),
+                ("loop3", false),
+                ("sdg", false)
+            ]
         );
         let reasons = ["LVM detected", "Insufficient space (<10 extents) on vgs"].map(str::to_owned).to_vec();
         assert_eq!(read.devices[2].verdict, Verdict::Rejected(reasons));

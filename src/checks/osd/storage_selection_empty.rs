@@ -143,7 +143,11 @@ fn on_node(
 
 /// Nothing matched, and no device was asked for and left: those are OSD003's.
 fn is_nothing(log: &PrepareLog<'_>) -> bool {
-    log.nothing.is_some() && !log.devices.iter().any(|device| log.is_asked(device) || device.verdict == Verdict::Ours)
+    log.nothing.is_some()
+        && !log
+            .devices
+            .iter()
+            .any(|device| log.is_asked(device) || matches!(device.verdict, Verdict::Ours { .. } | Verdict::Free))
 }
 
 /// What is asked of a node: its own selection, else that of the whole cluster.

@@ -27,9 +27,11 @@ check! {
     needs: [Discovery, DaemonSets, PodTables, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
-        (node::image_pull_failing, Node), (net::sandbox_failing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
-        (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::kube_ovn_controller_unhealthy, Cluster), (ovn::stale_after_reboot, Node),
+        (node::image_pull_failing, Node), (net::sandbox_failing, Node), (net::nad_range_exhausted, Node),
+        (net::nad_master_missing, Node), (net::cni_plugin_missing, Node), (net::multus_init_crash, Node),
+        (net::multus_daemon_down, Node), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
+        (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
+        (ovn::stale_after_reboot, Node),
     ],
 }
 

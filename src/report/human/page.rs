@@ -46,6 +46,10 @@ impl Page {
         Self { width, text: String::new() }
     }
 
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     pub fn finish(self) -> String {
         self.text
     }

@@ -1,0 +1,176 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde_json::json;
+
+use super::whereabouts::{Book, Given, books};
+use super::{daemon_rows, storage_networks};
+use crate::check;
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::checks::ceph::quoted;
+use crate::facts::tables::PodRow;
+use crate::facts::{Fact, Facts, Gap, OPEN_AT_MOST, Select, Unknown, Why, both, kinds};
+use crate::objects::ceph::Addresses;
+use crate::objects::kube::Pod;
+use crate::objects::multus::interfaces;
+use crate::objects::whereabouts::Reservation;
+use crate::say;
+
+check! {
+    /// # What it looks at
+    /// The IPPools of whereabouts behind the cluster's storage networks: allocations whose pod no longer exists.
+    /// Each is told only if all nodes are Ready, since a lost node runs its pods on, and if neither a pod's
+    /// network-status nor Ceph's own maps (OSDs, monitors, MDS) still have the address.
+    ///
+    /// # Why it matters
+    /// A node that goes down without a clean stop never releases the addresses of its pods. whereabouts looks for
+    /// such leaks once a day, at 04:30. With a small range the pods that come back find no free address until
+    /// then. While addresses are left it is information.
+    ///
+    /// # Confirm by hand
+    /// `kubectl get ippools.whereabouts.cni.cncf.io -A -o yaml`, and for each `podref` `kubectl get pod`.
+    ///
+    /// # Fix
+    /// Look twice, ten minutes apart: a pod that is just being deleted releases its address by itself. Then take
+    /// away the allocation, with a test that it is still the same one, and the reservation of the address with it.
+    /// Or let whereabouts do it: set `cron-expression` in its ConfigMap `whereabouts-config` closer.
+    ///
+    /// # References
+    /// whereabouts: ip-control-loop, issues 176 and 207; objects IPPool and OverlappingRangeIPReservation.
+    "NET015" "address-leak" Net,
+    needs: [
+        Discovery, CephClusters, NetworkAttachments, IpPools, Nodes, MonPods, MgrPods, MdsPods, RgwPods, OsdPods,
+        OsdDump, FsDump, QuorumStatus, PodTables, Objects,
+    ],
+    explained_by: [],
+}
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let networks = storage_networks(facts)?;
+    let books = books(facts, &networks)?;
+    if books.is_empty() {
+        return Ok(Answered::NotApplicable("whereabouts gives no address of the cluster's storage networks"));
+    }
+    let rows = daemon_rows(facts)?;
+    let mut suspects: Vec<Vec<Given<'_>>> = books.iter().map(|book| book.named().collect()).collect();
+    let ours = facts.cluster()?.ns.as_str();
+    let is_daemon = |leak: &Given<'_>| leak.ns == ours && rows.iter().any(|row| row.name == leak.pod);
+    suspects.iter_mut().for_each(|leaks| leaks.retain(|leak| !is_daemon(leak)));
+    // Other pods may be on these networks: one table of each namespace tells.
+    let namespaces: BTreeSet<&str> = suspects.iter().flatten().map(|leak| leak.ns).collect();
+    let tables = facts.each(namespaces, |facts, ns| facts.pods_where(ns, ""))?;
+    let gone = |leak: &Given<'_>| {
+        let table = tables.seen.iter().find(|(ns, _)| *ns == leak.ns);
+        table.is_some_and(|(_, rows)| rows.iter().all(|row| row.name != leak.pod))
+    };
+    suspects.iter_mut().for_each(|leaks| leaks.retain(gone));
+    if suspects.iter().all(Vec::is_empty) {
+        return Ok(Answered::passed().blind(tables.blind));
+    }
+    let nodes = facts.nodes()?;
+    if !nodes.iter().all(|node| node.is_ready()) {
+        return Ok(Answered::NotApplicable("a node is not Ready: pods that are gone from the API may run on there"));
+    }
+    let hosts: BTreeSet<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
+    let others = tables.seen.iter().flat_map(|(_, rows)| rows.iter());
+    let others = others.filter(|row| !row.is_done() && !row.ip.is_empty() && !hosts.contains(row.ip.as_str()));
+    let unbooked = unbooked(&books, rows.into_iter().chain(others));
+    let used = both(in_ceph(facts), in_pods(facts, &unbooked))?;
+    let (mut used, (in_pods, mut blind)) = used;
+    used.extend(in_pods);
+    blind.extend(tables.blind);
+    let all = suspects.iter().flatten().filter(|leak| !used.contains(&leak.address));
+    let looked = facts.each(all, |facts, leak| facts.object::<Pod>(leak.ns, leak.pod))?;
+    let sure: BTreeSet<(&str, IpAddr)> =
+        looked.seen.iter().filter(|(_, pod)| pod.is_none()).map(|(leak, _)| (leak.pod, leak.address)).collect();
+    blind.extend(looked.blind);
+    suspects.iter_mut().for_each(|leaks| leaks.retain(|leak| sure.contains(&(leak.pod, leak.address))));
+    // Where an address may be in use and nobody can tell, no allocation is called a leak.
+    if !blind.is_empty() || suspects.iter().all(Vec::is_empty) {
+        return Ok(Answered::passed().blind(blind));
+    }
+    let reservations: &[Reservation] =
+        if facts.installed(kinds::IP_RESERVATION)? { facts.list(None, Select::all())? } else { &[] };
+    // Two ranges of one pool are one finding.
+    let mut findings: BTreeMap<&str, Finding> = BTreeMap::new();
+    for (book, leaks) in books.iter().zip(&suspects).filter(|(_, leaks)| !leaks.is_empty()) {
+        let finding = findings.remove(book.pool.metadata.name.as_str());
+        let finding = finding.unwrap_or_else(|| finding_of(book, leaks, reservations)).at([book.network.place()]);
+        findings.insert(&book.pool.metadata.name, finding);
+    }
+    Ok(Answered::judged(findings.into_values().collect()))
+}
+
+/// Pods that may have an address without an allocation of their own.
+fn unbooked<'p>(books: &[Book<'_>], rows: impl Iterator<Item = &'p PodRow>) -> Vec<&'p PodRow> {
+    let booked: BTreeSet<&str> =
+        books.iter().flat_map(Book::given).map(|(.., allocation)| allocation.podref.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    rows.filter(|row| !booked.contains(format!("{}/{}", row.ns, row.name).as_str()))
+        .filter(|row| seen.insert((&row.ns, &row.name)))
+        .collect()
+}
+
+/// Addresses that Ceph's maps hold.
+fn in_ceph(facts: &Facts<'_>) -> Result<BTreeSet<IpAddr>, Gap> {
+    let (osds, (mons, filesystems)) = both(facts.osd_dump(), both(facts.quorum_status(), facts.fs_dump()))?;
+    let osds = osds.osds.iter().flat_map(|osd| [&osd.public_addrs, &osd.cluster_addrs]);
+    let mons = mons.monmap.mons.iter().map(|mon| &mon.public_addrs);
+    let active = filesystems.filesystems.iter().flat_map(|filesystem| filesystem.mdsmap.info.values());
+    let mds = active.chain(&filesystems.standbys).map(|mds| &mds.addrs);
+    let all = osds.chain(mons).chain(mds).flat_map(|Addresses { addrvec }| addrvec);
+    Ok(all.filter_map(|address| address.host().parse().ok()).collect())
+}
+
+/// Addresses in the network-status of these pods, and what keeps from telling.
+fn in_pods(facts: &Facts<'_>, rows: &[&PodRow]) -> Result<(BTreeSet<IpAddr>, Vec<Unknown>), Gap> {
+    let opened = facts.each(rows, |facts, row| facts.object::<Pod>(&row.ns, &row.name))?;
+    let mut blind = opened.blind;
+    if let Some(row) = rows.get(OPEN_AT_MOST) {
+        let fact = Fact::Object { kind: kinds::POD, ns: row.ns.clone(), name: row.name.clone() };
+        blind.push(Unknown { fact, why: Why::OverBudget });
+    }
+    let statuses = opened.seen.iter().filter_map(|(_, pod)| interfaces((*pod)?).ok()?);
+    Ok((statuses.flatten().flat_map(|interface| interface.addresses().collect::<Vec<_>>()).collect(), blind))
+}
+
+fn finding_of(book: &Book<'_>, leaks: &[Given<'_>], reservations: &[Reservation]) -> Finding {
+    let severity = if book.is_full() { Severity::Warning } else { Severity::Info };
+    let object = book.object();
+    let summary = say!(
+        "the {} network {} still keeps {} for pods that no longer exist, {} first",
+        book.network.role,
+        book.network.selection.full_name(),
+        if leaks.len() == 1 { "1 address".to_owned() } else { format!("{} addresses", leaks.len()) },
+        leaks.first().map_or("", |leak| leak.pod)
+    );
+    let (ns, pool) = (&book.pool.metadata.namespace, &book.pool.metadata.name);
+    let mut remedy = Remedy::guided(say!(
+        "if the same allocations are there ten minutes from now, take each away together with its reservation; the tests in the patch keep it from touching one that changed"
+    ));
+    let mut evidence = vec![book.counted()];
+    for Given { address, key, allocation, ns: of, pod } in leaks.iter().take(10) {
+        let path = format!("/spec/allocations/{key}");
+        let patch = json!([
+            {"op": "test", "path": format!("{path}/id"), "value": allocation.id},
+            {"op": "test", "path": format!("{path}/podref"), "value": allocation.podref},
+            {"op": "remove", "path": path},
+        ]);
+        remedy = remedy.command(format!(
+            "kubectl -n {ns} patch ippools.whereabouts.cni.cncf.io {pool} --type json -p {}",
+            quoted(&patch.to_string())
+        ));
+        evidence.push(Evidence::field(&object, format!("spec.allocations[{key}]"), format!("{address} {of}/{pod}")));
+        let name = address.to_string().replace(':', "-");
+        let is_it = |it: &&Reservation| it.metadata.name.ends_with(&name) && it.spec.podref == allocation.podref;
+        if let Some(reservation) = reservations.iter().find(is_it) {
+            let (ns, name) = (&reservation.metadata.namespace, &reservation.metadata.name);
+            let kind = "overlappingrangeipreservations.whereabouts.cni.cncf.io";
+            remedy = remedy.command(format!("kubectl -n {ns} delete {kind} {name}"));
+            let object = ObjectRef::of::<Reservation>(&reservation.metadata);
+            let made = reservation.metadata.creation_timestamp;
+            evidence.push(Evidence::field(&object, "spec.podref", &reservation.spec.podref).at(made));
+        }
+    }
+    Finding::new(severity, object, summary, remedy).evidence(evidence)
+}

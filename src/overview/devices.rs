@@ -1,0 +1,184 @@
+//! A verdict for every device of every node: used as which OSD, skipped for which reason, or waiting for what.
+//!
+//! Three witnesses, the surest first: Ceph itself (`osd metadata`), the log of the node's prepare job, and the
+//! ConfigMaps of the discovery daemon, which few clusters run.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Listing, Overview};
+use crate::checks::osd::prepare_log::{PrepareLog, Verdict, parse};
+use crate::checks::osd::{by_osd, device_skipped};
+use crate::facts::tables::PodRow;
+use crate::facts::{Facts, Gap, Row, Select, Settled, both};
+use crate::objects::ceph::OsdMetadata;
+use crate::objects::kube::ConfigMap;
+use crate::objects::rook::Storage;
+
+pub static OVERVIEW: Overview = Overview {
+    name: "devices",
+    title: "DEVICES",
+    beside: &device_skipped::CHECK,
+    columns: &["node", "device", "verdict", "as told by"],
+    needs: &[Row::CephClusters, Row::PreparePods, Row::OsdPods, Row::OsdMetadata],
+    run,
+};
+
+/// Stands for all devices of a node of which nothing is known yet.
+const ANY: &str = "-";
+
+/// Node and device to the verdict and who told it. What is told first stays.
+#[derive(Default)]
+struct Verdicts(BTreeMap<(String, String), (String, &'static str)>);
+
+impl Verdicts {
+    fn tell(&mut self, node: &str, device: &str, verdict: impl Into<String>, by: &'static str) {
+        let device = device.trim_start_matches("/dev/");
+        self.0.entry((node.to_owned(), device.to_owned())).or_insert_with(|| (verdict.into(), by));
+    }
+
+    fn knows(&self, node: &str, device: &str) -> bool {
+        self.0.contains_key(&(node.to_owned(), device.trim_start_matches("/dev/").to_owned()))
+    }
+
+    fn knows_node(&self, node: &str) -> bool {
+        self.0.keys().any(|(of, _)| of == node)
+    }
+}
+
+fn run(facts: &Facts<'_>) -> Result<Listing, Gap> {
+    let cluster = facts.cluster()?;
+    if cluster.external {
+        return Err(Gap::NotOffered("the devices of an external cluster are elsewhere".into()));
+    }
+    let maps = facts.list::<ConfigMap>(Some(&cluster.operator_ns), Select::label("app=rook-discover")).settled();
+    let told = both(facts.osd_metadata().settled(), maps);
+    let rows = both(facts.prepare_pods(), facts.osd_pods());
+    let (((prepare, osds), object), (metadata, maps)) = both(both(rows, facts.ceph_cluster()), told)?;
+    let done = prepare.iter().filter(|pod| pod.is_done());
+    let logs = facts.each(done, |facts, pod| facts.log(&cluster.ns, &pod.name, "provision"))?;
+
+    let mut verdicts = Verdicts::default();
+    let mut blind = logs.blind;
+    match metadata {
+        Ok(metadata) => metadata.iter().for_each(|osd| by_ceph(&mut verdicts, osd, osds)),
+        Err(unknown) => blind.push(unknown),
+    }
+    for (pod, log) in &logs.seen {
+        by_prepare_job(&mut verdicts, &pod.node, &parse(log));
+    }
+    match maps {
+        Ok(maps) => maps.iter().for_each(|map| by_discovery(&mut verdicts, map)),
+        Err(unknown) => blind.push(unknown),
+    }
+    by_absence(&mut verdicts, &object.spec.storage, prepare);
+    let row = |((node, device), (verdict, by)): (_, (_, &str))| vec![node, device, verdict, by.to_owned()];
+    Ok(Listing { rows: verdicts.0.into_iter().map(row).collect(), blind })
+}
+
+fn by_ceph(verdicts: &mut Verdicts, osd: &OsdMetadata, pods: &[PodRow]) {
+    const BY: &str = "ceph osd metadata";
+    let pods = by_osd(pods);
+    let state = match pods.get(&osd.id) {
+        Some(pods) if pods.is_well() => "",
+        Some(_) => ", whose pod is not Ready",
+        None => ", which has no pod",
+    };
+    for (devices, role) in
+        [(&osd.bluestore_bdev_devices, ""), (&osd.bluefs_db_devices, " (DB)"), (&osd.bluefs_wal_devices, " (WAL)")]
+    {
+        for device in devices.split(',').filter(|device| !device.is_empty()) {
+            verdicts.tell(&osd.hostname, device, format!("used as osd.{}{role}{state}", osd.id), BY);
+        }
+    }
+}
+
+fn by_prepare_job(verdicts: &mut Verdicts, node: &str, log: &PrepareLog<'_>) {
+    const BY: &str = "prepare job";
+    for device in &log.devices {
+        let verdict = match &device.verdict {
+            Verdict::Ours { osd } => format!("used as {osd}"),
+            Verdict::NotListed => "not asked for by the CephCluster".to_owned(),
+            Verdict::Free => "free: becomes an OSD".to_owned(),
+            skipped => format!("skipped: {}", device_skipped::reason(skipped)),
+        };
+        verdicts.tell(node, &device.name, verdict, BY);
+    }
+    for name in log.listed.iter().filter(|name| !name.starts_with("/dev/disk/")) {
+        if !verdicts.knows(node, name) {
+            verdicts.tell(node, name, "named by the CephCluster, and there is no such device", BY);
+        }
+    }
+}
+
+/// A device as the discovery daemon writes it down.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Disk {
+    name: String,
+    filesystem: String,
+    empty: bool,
+}
+
+fn by_discovery(verdicts: &mut Verdicts, map: &ConfigMap) {
+    const BY: &str = "discovery";
+    let Some(node) = map.metadata.labels.get("rook.io/node") else { return };
+    let text = map.data.get("devices").map_or("", String::as_str);
+    let Ok(disks) = serde_json::from_str::<Vec<Disk>>(text) else {
+        return verdicts.tell(node, ANY, "the list of devices cannot be read", BY);
+    };
+    for disk in disks {
+        let verdict = match disk {
+            Disk { empty: true, .. } => "empty: waits for the operator's next look at this node".to_owned(),
+            Disk { ref filesystem, .. } if filesystem.is_empty() => "not empty".to_owned(),
+            Disk { filesystem, .. } => format!("holds {filesystem}"),
+        };
+        verdicts.tell(node, &disk.name, verdict, BY);
+    }
+}
+
+/// Jobs that have not ended, and nodes that the CephCluster names and that nobody speaks of.
+fn by_absence(verdicts: &mut Verdicts, storage: &Storage, prepare: &[PodRow]) {
+    for pod in prepare.iter().filter(|pod| !pod.is_done() && !pod.is_replaced()) {
+        let node = if pod.node.is_empty() { "no node" } else { &pod.node };
+        verdicts.tell(node, ANY, format!("waiting for its prepare job, which is {}", pod.status), "pods");
+    }
+    for node in &storage.nodes {
+        if !verdicts.knows_node(&node.name) {
+            verdicts.tell(&node.name, ANY, "named by the CephCluster, and no prepare job ran there", "CephCluster");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_surest_witness_is_believed() {
+        let osd: OsdMetadata = serde_json::from_value(json!({
+            "id": 3, "hostname": "w1", "bluestore_bdev_devices": "sdb", "bluefs_db_devices": "nvme0n1"
+        }))
+        .unwrap();
+        let map: ConfigMap = serde_json::from_value(json!({
+            "metadata": {"labels": {"rook.io/node": "w1"}},
+            "data": {"devices": r#"[{"name":"sdb","empty":false,"filesystem":"ceph_bluestore"},{"name":"sdc","empty":true,"filesystem":""},{"name":"sdd","empty":false,"filesystem":"ext4"}]"#}
+        }))
+        .unwrap();
+        let mut verdicts = Verdicts::default();
+        by_ceph(&mut verdicts, &osd, &[]);
+        by_discovery(&mut verdicts, &map);
+        let told: Vec<_> = verdicts.0.iter().map(|((_, device), (verdict, _))| format!("{device} {verdict}")).collect();
+        assert_eq!(
+            told,
+            [
+                "nvme0n1 used as osd.3 (DB), which has no pod",
+                "sdb used as osd.3, which has no pod",
+                "sdc empty: waits for the operator's next look at this node",
+                "sdd holds ext4",
+            ]
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! The tables that `-v` shows beside the findings.
+
+use rookdoctor::checks;
+use rookdoctor::diagnosis::{Diagnosis, Scope, diagnose};
+use rookdoctor::examples;
+use rookdoctor::facts::Why;
+use rookdoctor::facts::archive::Tree;
+use rookdoctor::overview;
+
+use crate::support;
+
+fn run(tree: Tree) -> Diagnosis {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let scope = Scope { overviews: overview::ALL.to_vec(), ..Scope::default() };
+    let source = support::bundle(tree);
+    runtime.block_on(diagnose(&source, checks::ALL, &scope, &|_, _| {})).remove(0)
+}
+
+/// The rows of one table, each as a line.
+fn rows(diagnosis: &Diagnosis, name: &str) -> Vec<String> {
+    let table = diagnosis.overviews.iter().find(|(overview, _)| overview.name == name);
+    table.unwrap().1.rows.iter().map(|row| row.join(" | ")).collect()
+}
+
+#[test]
+fn every_device_has_a_verdict() {
+    let rows = rows(&run(support::base("story6-osd-devices-skipped")), "devices");
+    assert_eq!(rows.len(), 17);
+    for row in [
+        "flint-1 | sdb | used as osd.0 | prepare job",
+        "flint-1 | sdc | skipped: filesystem ext4 | prepare job",
+        "flint-2 | sdd | skipped: mounted at /var/lib/scratch | prepare job",
+        "flint-3 | sde | not asked for by the CephCluster | prepare job",
+    ] {
+        assert!(rows.iter().any(|line| line == row), "{row} is not in {rows:#?}");
+    }
+}
+
+#[test]
+fn the_map_of_ports_has_both_sides_of_a_clash() {
+    let rows = rows(&run(support::base("story2-csiaddons-9070-pending")), "host-ports");
+    for row in [
+        "9070 | rook-ceph | ds/csi-rbdplugin | csi-addons | 3: opal-1, opal-2, opal-3 | ",
+        "9070 | rook-ceph | deploy/csi-rbdplugin-provisioner | csi-addons |  | 2",
+    ] {
+        assert!(rows.iter().any(|line| line == row), "{row} is not in {rows:#?}");
+    }
+}
+
+#[test]
+fn overviews_end_on_every_recorded_cluster() {
+    for example in examples::ALL {
+        for (overview, listing) in &run(support::base(example.name)).overviews {
+            assert!(listing.rows.iter().all(|row| row.len() == overview.columns.len()), "{}", example.name);
+            let unread = listing.blind.iter().find(|unknown| unknown.why == Why::OverBudget);
+            assert!(unread.is_none(), "{} {}: {unread:?}", example.name, overview.name);
+        }
+    }
+}
