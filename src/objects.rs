@@ -7,5 +7,7 @@ pub mod csi_addons;
 pub mod kube;
 pub mod kube_ovn;
 pub mod multus;
+pub mod object_bucket;
 pub mod rook;
+pub mod snapshot;
 pub mod whereabouts;

@@ -1,6 +1,7 @@
 //! Tables of what there is, beside the findings, which say what is wrong. `-v` asks for them.
 
 pub mod devices;
+pub mod inventory;
 pub mod ports;
 
 use crate::check::Check;
@@ -33,7 +34,7 @@ pub struct Listing {
 }
 
 /// Every overview, from the ground up.
-pub static ALL: &[&Overview] = &[&devices::OVERVIEW, &ports::OVERVIEW];
+pub static ALL: &[&Overview] = &[&inventory::OVERVIEW, &devices::OVERVIEW, &ports::OVERVIEW];
 
 /// Those that belong to these checks.
 pub fn of(checks: &[&'static Check]) -> Vec<&'static Overview> {

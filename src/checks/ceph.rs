@@ -1,14 +1,22 @@
 //! Data and services.
 
+pub mod bucket_claim_pending;
+mod certificate;
+pub mod gateway_down;
 pub mod health_code;
 pub mod mds_down;
 mod mds_trouble;
 mod meanings;
 pub mod mgr_down;
+mod mirror_status;
+pub mod mirroring_unhealthy;
 pub mod pgs_degraded;
 pub mod pgs_unavailable;
 pub mod pool_application_missing;
 mod pool_users;
+pub mod rgw_certificate_invalid;
+pub mod rgw_down;
+mod serving;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +43,7 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         "PG_AVAILABILITY" => "CEPH003",
         "PG_DEGRADED" => "CEPH004",
         "POOL_APP_NOT_ENABLED" => "CEPH002",
+        gateway_down::CODE => "CEPH017",
         code if mds_trouble::CODES.contains(&code) => "CEPH011",
         code if osd_slow_ops::owns(code) => "OSD010",
         code if is_osd_down(code) => "OSD007",
@@ -51,6 +60,11 @@ fn is_osd_down(code: &str) -> bool {
 /// A muted code is somebody's decision.
 pub(crate) fn is_muted(health: &Health, code: &str) -> bool {
     health.checks.get(code).is_some_and(|check| check.muted)
+}
+
+/// What was read; what was not is a blind spot.
+fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
+    fact.map_err(|unknown| blind.push(unknown)).ok()
 }
 
 /// The severity of a finding about one code.
@@ -156,6 +170,7 @@ mod tests {
             "PG_AVAILABILITY",
             "PG_DEGRADED",
             "POOL_APP_NOT_ENABLED",
+            "NVMEOF_GATEWAY_DOWN",
             "MDS_ALL_DOWN",
             "OSD_DOWN",
             "OSD_HOST_DOWN",

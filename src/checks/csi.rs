@@ -5,6 +5,7 @@ pub(crate) mod clash;
 pub mod client_fenced;
 pub mod cluster_config_stale;
 pub mod controller_unhealthy;
+pub mod csi_addons_node_failed;
 pub mod csi_addons_port_conflict;
 pub mod csi_operator_down;
 pub mod driver_missing;
@@ -17,7 +18,10 @@ pub mod node_plugin_unhealthy;
 pub(crate) mod ports;
 pub mod provisioning_failing;
 pub mod secret_reference_broken;
+pub mod sidecar_mismatch;
+pub mod snapshot_support_missing;
 pub mod two_layouts;
+mod unregistered;
 pub mod volume_operation_failing;
 pub mod volume_stuck_attached;
 

@@ -120,7 +120,8 @@ pub(crate) fn down<'s>(
     Ok(opened)
 }
 
-fn is_down(pod: &Pod, now: Timestamp) -> bool {
+/// Crashes, or is not Ready for longer than a start takes.
+pub(crate) fn is_down(pod: &Pod, now: Timestamp) -> bool {
     let long = pod.unready_since().is_some_and(|since| now.duration_since(since) >= STARTING);
     !pod.is_ready() && pod.metadata.deletion_timestamp.is_none() && (long || crashing(pod).is_some())
 }

@@ -37,15 +37,16 @@ pub(crate) struct RookPods<'s> {
 
 type PodTable<'s> = fn(&Facts<'s>) -> Result<PodRowTable<'s>, Gap>;
 
-/// Touches the tables of mon, mgr, OSD, prepare, MDS, RGW and CSI pods.
+/// Touches the tables of mon, mgr, OSD, prepare, MDS, RGW, gateway and CSI pods.
 pub(crate) fn rook_pods<'s>(facts: &Facts<'s>) -> Result<RookPods<'s>, Gap> {
-    let tables: [PodTable<'s>; 7] = [
+    let tables: [PodTable<'s>; 8] = [
         Facts::mon_pods,
         Facts::mgr_pods,
         Facts::osd_pods,
         Facts::prepare_pods,
         Facts::mds_pods,
         Facts::rgw_pods,
+        Facts::gateway_pods,
         Facts::csi_pods,
     ];
     let tables = facts.each(tables, |facts, table| table(facts))?;
@@ -58,9 +59,12 @@ pub(crate) fn is_of_rook(pod: &str) -> bool {
     ["rook-", "csi-", "ceph-csi-"].iter().any(|prefix| pod.starts_with(prefix)) || pod.contains(".csi.ceph.com-")
 }
 
+/// The daemons whose pods are named `rook-ceph-<daemon>-<id>`.
+pub(crate) const DAEMONS: &[&str] = &["mon", "mgr", "osd", "mds", "rgw", "nfs", "nvmeof", "rbd-mirror", "fs-mirror"];
+
 /// The daemon that a pod is, `osd.3`, by its name.
 pub(crate) fn daemon_of(row: &PodRow) -> Option<Place> {
-    ["mon", "mgr", "osd", "mds"].iter().find_map(|kind| {
+    DAEMONS.iter().find_map(|kind| {
         let id = row.daemon_id(&format!("rook-ceph-{kind}-"))?;
         (!id.starts_with("prepare") && !id.ends_with("-canary")).then(|| Place::daemon(kind, id))
     })

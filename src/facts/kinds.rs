@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::Value;
 
-use crate::objects::{ceph_csi, csi_addons, kube, kube_ovn, multus, rook, whereabouts};
+use crate::objects::{ceph_csi, csi_addons, kube, kube_ovn, multus, object_bucket, rook, snapshot, whereabouts};
 
 type Parsed = Box<dyn Any + Send + Sync>;
 
@@ -36,7 +36,8 @@ impl Kind {
 
     /// Whether the kind comes from a CRD and may be absent from a cluster.
     pub fn is_custom(&self) -> bool {
-        !self.group.is_empty() && self.group.contains('.') && !self.group.ends_with(".k8s.io")
+        let is_builtin = self.group.ends_with(".k8s.io") && self.group != "snapshot.storage.k8s.io";
+        self.group.contains('.') && !is_builtin
     }
 
     fn key(&self) -> (&'static str, &'static str) {
@@ -142,9 +143,14 @@ kinds! {
     BLOCK_POOL: rook::BlockPool = "ceph.rook.io" "v1" "cephblockpools" "CephBlockPool" true;
     FILESYSTEM: rook::Filesystem = "ceph.rook.io" "v1" "cephfilesystems" "CephFilesystem" true;
     OBJECT_STORE: rook::ObjectStore = "ceph.rook.io" "v1" "cephobjectstores" "CephObjectStore" true;
+    NFS: rook::Nfs = "ceph.rook.io" "v1" "cephnfses" "CephNFS" true;
+    OBJECT_ZONE: rook::ObjectZone = "ceph.rook.io" "v1" "cephobjectzones" "CephObjectZone" true;
+    BUCKET_CLAIM: object_bucket::BucketClaim = "objectbucket.io" "v1alpha1" "objectbucketclaims" "ObjectBucketClaim" true;
+    VOLUME_SNAPSHOT: snapshot::VolumeSnapshot = "snapshot.storage.k8s.io" "v1" "volumesnapshots" "VolumeSnapshot" true;
     CEPH_CONNECTION: ceph_csi::CephConnection = "csi.ceph.io" "v1" "cephconnections" "CephConnection" true;
     CLIENT_PROFILE: ceph_csi::ClientProfile = "csi.ceph.io" "v1" "clientprofiles" "ClientProfile" true;
     NETWORK_FENCE: csi_addons::NetworkFence = "csiaddons.openshift.io" "v1alpha1" "networkfences" "NetworkFence" false;
+    CSI_ADDONS_NODE: csi_addons::CsiAddonsNode = "csiaddons.openshift.io" "v1alpha1" "csiaddonsnodes" "CSIAddonsNode" true;
     NETWORK_ATTACHMENT: multus::NetworkAttachment = "k8s.cni.cncf.io" "v1" "network-attachment-definitions" "NetworkAttachmentDefinition" true;
     IP_POOL: whereabouts::IpPool = "whereabouts.cni.cncf.io" "v1alpha1" "ippools" "IPPool" true;
     IP_RESERVATION: whereabouts::Reservation = "whereabouts.cni.cncf.io" "v1alpha1" "overlappingrangeipreservations" "OverlappingRangeIPReservation" true;

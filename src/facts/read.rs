@@ -230,6 +230,13 @@ impl<'s> Facts<'s> {
         self.rows_of(Fact::Rows { kind: kinds::POD, ns: ns.to_owned(), label: label.to_owned() })
     }
 
+    /// Deployments of the CephCluster's namespace as rows, chosen by the server.
+    pub fn deployments_where(&self, label: &str) -> Result<&'s [tables::DeploymentRow], Gap> {
+        self.touch(Row::DeploymentTables);
+        let ns = self.cluster()?.ns.clone();
+        self.rows_of(Fact::Rows { kind: kinds::DEPLOYMENT, ns, label: label.to_owned() })
+    }
+
     /// Whole objects of one namespace (or all), chosen by the server. For what looks guilty.
     pub fn list<T: View>(&self, ns: Option<&str>, select: Select) -> Result<&'s [T], Gap> {
         self.touch(Row::Objects);

@@ -83,6 +83,9 @@ reads! {
     MdsPods: mds_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-mds");
     /// RGW pods (app=rook-ceph-rgw), as a table
     RgwPods: rgw_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-rgw");
+    /// pods of NFS and NVMe-oF gateways and of the mirror daemons, as a table
+    GatewayPods: gateway_pods -> rows<PodRow> =
+        |facts| pods(facts, "app in (rook-ceph-nfs,rook-ceph-nvmeof,rook-ceph-rbd-mirror,rook-ceph-fs-mirror)");
     /// pods in the operator's namespace that belong to no CephCluster (CSI among them), as a table
     CsiPods: csi_pods -> rows<PodRow> = |facts| operator_pods(facts, "!rook_cluster");
 
@@ -171,6 +174,8 @@ reads! {
 
     /// tables of pods by label, where a component is installed
     PodTables;
+    /// Deployments of the cluster by label, as a table
+    DeploymentTables;
     /// single objects of what looks guilty
     Objects;
     /// logs of what looks guilty

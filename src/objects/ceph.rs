@@ -329,6 +329,8 @@ pub struct Pool {
     #[serde(alias = "pool_id")]
     pub pool: i64,
     pub pool_name: String,
+    /// `hashpspool,ec_overwrites,ec_optimizations`
+    pub flags_names: String,
 }
 
 /// `ceph fs dump`

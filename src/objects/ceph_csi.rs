@@ -16,6 +16,15 @@ pub struct CephConnection {
 #[serde(default)]
 pub struct ConnectionSpec {
     pub monitors: Vec<String>,
+    #[serde(rename = "readAffinity")]
+    pub read_affinity: ReadAffinity,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ReadAffinity {
+    /// Without one it is off.
+    pub crush_location_labels: Vec<String>,
 }
 
 /// What a `clusterID` of a StorageClass stands for.

@@ -251,6 +251,9 @@ pub struct ContainerStatus {
     pub started: bool,
     pub restart_count: u32,
     pub image: String,
+    /// What runs: the image by its digest, `quay.io/ceph/ceph@sha256:…`.
+    #[serde(rename = "imageID")]
+    pub image_id: String,
     pub state: State,
     pub last_state: State,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::kube::{Condition, Meta};
+use super::kube::{Condition, Meta, NameRef};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -25,6 +25,10 @@ pub struct ClusterSpec {
     pub mgr: MgrSpec,
     pub storage: Storage,
     pub health_check: HealthCheck,
+    pub csi: CsiSpec,
+    pub crash_collector: CrashCollector,
+    pub dashboard: Enabled,
+    pub monitoring: Monitoring,
     pub resources: BTreeMap<String, Value>,
 }
 
@@ -81,6 +85,25 @@ pub struct MonSpec {
     /// 0 means Rook's default of 3.
     pub count: usize,
     pub allow_multiple_per_node: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CsiSpec {
+    pub read_affinity: Enabled,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CrashCollector {
+    pub disable: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Monitoring {
+    /// Takes the exporters away as well.
+    pub metrics_disabled: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -200,15 +223,52 @@ pub struct ClusterVersion {
 pub struct BlockPool {
     pub metadata: Meta,
     pub spec: PoolSpec,
-    pub status: Phase,
+    pub status: PoolStatus,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PoolStatus {
+    pub phase: String,
+    pub mirroring_status: PoolMirroring,
+}
+
+/// What the operator last saw of the mirroring of a pool.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PoolMirroring {
+    pub summary: MirrorSummary,
+    /// Why it could not be seen.
+    pub details: String,
+    pub last_checked: String,
+}
+
+/// Each health is `OK`, `WARNING`, `ERROR` or `UNKNOWN`; empty if it was not seen.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+pub struct MirrorSummary {
+    pub health: String,
+    pub daemon_health: String,
+    pub image_health: String,
+    /// How many images are `replaying`, `syncing`, `error` and so on.
+    pub states: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct PoolSpec {
     /// The pool's name in Ceph, if it differs from the object's.
     pub name: String,
     pub application: String,
+    pub erasure_coded: ErasureCoded,
+    pub mirroring: Enabled,
+}
+
+/// Rook also writes it with zeros, into pools of copies.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ErasureCoded {
+    pub data_chunks: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -222,18 +282,122 @@ pub struct Phase {
 pub struct Filesystem {
     pub metadata: Meta,
     pub spec: FilesystemSpec,
-    pub status: Phase,
+    pub status: FilesystemStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FilesystemStatus {
+    pub phase: String,
+    pub mirroring_status: FilesystemMirroring,
+}
+
+/// What the operator last saw of the mirroring of a filesystem.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FilesystemMirroring {
+    pub daemons_status: Vec<MirrorDaemon>,
+    /// Why it could not be seen.
+    pub details: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MirrorDaemon {
+    pub filesystems: Vec<MirroredFilesystem>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MirroredFilesystem {
+    pub name: String,
+    pub peers: Vec<MirrorPeer>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MirrorPeer {
+    pub remote: MirrorRemote,
+    pub stats: MirrorStats,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MirrorRemote {
+    pub cluster_name: String,
+    pub fs_name: String,
+}
+
+/// Both only grow: as many directories fail now as failed and did not recover.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MirrorStats {
+    pub failure_count: u32,
+    pub recovery_count: u32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct FilesystemSpec {
     pub data_pools: Vec<PoolSpec>,
+    pub metadata_server: MetadataServer,
+    pub mirroring: Enabled,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MetadataServer {
+    pub active_count: usize,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ObjectStore {
     pub metadata: Meta,
+    pub spec: ObjectStoreSpec,
     pub status: Phase,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ObjectStoreSpec {
+    pub gateway: Gateway,
+    /// The CephObjectZone that it serves, in a multisite.
+    pub zone: NameRef,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Gateway {
+    /// 0 without TLS.
+    pub secure_port: u16,
+    pub ssl_certificate_ref: String,
+    /// Gateways that run elsewhere; then Rook runs none.
+    pub external_rgw_endpoints: Vec<Value>,
+}
+
+/// Only its being there counts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ObjectZone {
+    pub metadata: Meta,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Nfs {
+    pub metadata: Meta,
+    pub spec: NfsSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NfsSpec {
+    pub server: NfsServer,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NfsServer {
+    pub active: usize,
 }

@@ -48,6 +48,12 @@ fn the_map_of_ports_has_both_sides_of_a_clash() {
 }
 
 #[test]
+fn the_inventory_counts_what_is_missing() {
+    let rows = rows(&run(support::base("story1-nad-default-route")), "inventory");
+    assert!(rows.iter().any(|line| line.starts_with("managers | 0 | ") && line.ends_with(" | missing")), "{rows:#?}");
+}
+
+#[test]
 fn overviews_end_on_every_recorded_cluster() {
     for example in examples::ALL {
         for (overview, listing) in &run(support::base(example.name)).overviews {

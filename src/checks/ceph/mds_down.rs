@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::mds_trouble::{Trouble, by_pods, join_unnamed, laggy, raised};
-use super::{ceph_command, quoted, toned};
+use super::{ceph_command, known, quoted, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, both, kinds};
@@ -67,11 +67,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let by_ceph = health.is_some();
     let findings = troubles.iter().map(|(fs, trouble)| finding(cluster, fs, trouble, dump, by_ceph, filesystems));
     Ok(Answered::judged(findings.collect()).blind(blind))
-}
-
-/// What was read; what was not is a blind spot.
-fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
-    fact.map_err(|unknown| blind.push(unknown)).ok()
 }
 
 fn severity(trouble: &Trouble<'_>, by_ceph: bool) -> Severity {

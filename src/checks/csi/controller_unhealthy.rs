@@ -29,7 +29,10 @@ check! {
     /// Rook: Troubleshooting/ceph-csi-common-issues; kubernetes-csi external-provisioner, leader election.
     "CSI002" "controller-unhealthy" Csi,
     needs: [CsiDeployments, DaemonSets, CsiPods, Nodes, Objects],
-    explained_by: [(csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object)],
+    explained_by: [
+        (csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object), (csi::sidecar_mismatch, Object),
+        (csi::snapshot_support_missing, Object),
+    ],
     in_pod,
 }
 

@@ -29,7 +29,9 @@ check! {
     /// Rook: Troubleshooting/ceph-csi-common-issues, "Node plugin".
     "CSI003" "node-plugin-unhealthy" Csi,
     needs: [CsiDeployments, DaemonSets, CsiPods, Nodes, Objects],
-    explained_by: [(csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object)],
+    explained_by: [
+        (csi::csi_addons_port_conflict, Object), (csi::host_port_conflict, Object), (csi::sidecar_mismatch, Object),
+    ],
     in_pod,
 }
 

@@ -37,6 +37,8 @@ check! {
         (opr::reconcile_stalled, Cluster),
         (opr::do_not_reconcile_left, Object),
         (img::image_overridden, Object),
+        (img::upgrade_blocked, Cluster),
+        (img::moving_tag, Cluster),
     ],
 }
 

@@ -29,7 +29,7 @@ check! {
     /// Kubernetes: Concepts, Extending Kubernetes, "Network Plugins".
     "NODE007" "cni-not-ready" Node,
     needs: [
-        Nodes, DaemonSets, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, RebootEvents, PodTables,
+        Nodes, DaemonSets, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, RebootEvents, PodTables,
         Objects,
     ],
     explained_by: [(node::node_rebooted, Node)],

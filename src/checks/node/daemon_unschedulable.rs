@@ -29,7 +29,7 @@ check! {
     /// Kubernetes: Scheduling, "Assigning Pods to Nodes" and "Taints and Tolerations"; Rook: CRDs/Cluster,
     /// "Placement Configuration Settings".
     "NODE008" "daemon-unschedulable" Node,
-    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
+    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, Objects],
     explained_by: [
         (node::node_not_ready, Node), (node::node_pressure, Node), (node::drain_blocked, Node),
         (node::cni_not_ready, Node), (csi::host_port_conflict, Object), (csi::csi_addons_port_conflict, Object),

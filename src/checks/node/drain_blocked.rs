@@ -32,7 +32,7 @@ check! {
     /// Kubernetes: "Safely Drain a Node", "Non-graceful node shutdown"; Rook:
     /// CRDs/Cluster/ceph-cluster-crd, `disruptionManagement`.
     "NODE011" "drain-blocked" Node,
-    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects, DisruptionBudgets],
+    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, Objects, DisruptionBudgets],
     explained_by: [],
 }
 

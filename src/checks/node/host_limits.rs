@@ -30,7 +30,7 @@ check! {
     /// Rook: Troubleshooting/ceph-common-issues, "OSD prepare job fails due to low aio-max-nr setting" and "The cluster
     /// is in an unhealthy state or fails to configure when LimitNOFILE=infinity in containerd"; issue 6279.
     "NODE012" "host-limits" Node,
-    needs: [MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Logs],
+    needs: [MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, Logs],
     explained_by: [],
 }
 

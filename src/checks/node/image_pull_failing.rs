@@ -29,7 +29,7 @@ check! {
     /// # References
     /// Kubernetes: Concepts, Images; Rook: Upgrade/ceph-upgrade, "Ceph images".
     "NODE010" "image-pull-failing" Node,
-    needs: [MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, PodTables, Objects],
+    needs: [MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, PodTables, Objects],
     explained_by: [],
 }
 

@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Rook: CRDs/Cluster/ceph-cluster-crd, "Resource Requirements/Limits"; multus-cni issues 1346 and 1383.
     "NODE009" "memory-limit-too-small" Node,
-    needs: [Discovery, CephClusters, DaemonSets, PodTables, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
+    needs: [Discovery, CephClusters, DaemonSets, PodTables, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, Objects],
     explained_by: [],
 }
 

@@ -30,7 +30,7 @@ check! {
     /// Kubernetes: Architecture, Nodes, "Node status"; Rook:
     /// Storage-Configuration/Block-Storage-RBD/block-storage, on the loss of a node; Troubleshooting/disaster-recovery, "Restoring Mon Quorum".
     "NODE001" "node-not-ready" Node,
-    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
+    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, Objects],
     explained_by: [(node::cni_not_ready, Node), (node::node_rebooted, Node)],
 }
 

@@ -30,7 +30,7 @@ check! {
     /// # References
     /// Kubernetes: Node-pressure Eviction. Rook: CRDs/Cluster, "Priority Class Names"; Prerequisites.
     "NODE002" "node-pressure" Node,
-    needs: [PressureEvents, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, Objects],
+    needs: [PressureEvents, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, Objects],
     explained_by: [],
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::is_of_rook;
+use super::{DAEMONS, is_of_rook};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::access::{failed_webhook, webhook_object};
@@ -142,7 +142,7 @@ fn is_minor(name: &str) -> bool {
 
 /// The daemon that a Deployment of this name runs.
 fn daemon(name: &str) -> Option<Place> {
-    ["mon", "mgr", "osd", "mds"].iter().find_map(|kind| {
+    DAEMONS.iter().find_map(|kind| {
         let id = name.strip_prefix(&format!("rook-ceph-{kind}-"))?;
         (!id.starts_with("prepare") && !id.ends_with("-canary")).then(|| Place::daemon(kind, id))
     })

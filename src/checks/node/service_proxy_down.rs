@@ -28,7 +28,7 @@ check! {
     /// # References
     /// Kubernetes: Virtual IPs and Service Proxies; Debug Services, "Is kube-proxy working?".
     "NODE014" "service-proxy-down" Node,
-    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, CsiPods, PodTables, Objects],
+    needs: [Nodes, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, PodTables, Objects],
     explained_by: [(node::node_rebooted, Node)],
 }
 

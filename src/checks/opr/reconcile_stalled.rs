@@ -3,6 +3,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{OPERATOR, ago, older, operator_log};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::checks::img::upgrade_blocked::refusal;
 use crate::facts::{Facts, Gap, Log, Settled};
 use crate::objects::kube::condition;
 use crate::objects::rook::{CephCluster, HealthTimer};
@@ -37,6 +38,7 @@ check! {
         (net::nad_overlaps_cluster_network, Cluster), (opr::operator_crashing, Cluster),
         (opr::namespace_not_watched, Cluster), (opr::operator_rights_or_crds_stale, Cluster),
         (opr::detect_version_failing, Cluster),
+        (img::upgrade_blocked, Cluster),
     ],
 }
 
@@ -81,7 +83,9 @@ fn stuck(facts: &Facts<'_>, cluster: &CephCluster, object: &ObjectRef) -> Result
     let Some(stage) = progressing.filter(|_| cluster.status.phase == "Progressing") else { return Ok(None) };
     let Some(since) = stage.last_transition_time.filter(|at| older(facts, Some(*at), STAGE)) else { return Ok(None) };
     let log = operator_log(facts)?;
-    if log.is_some_and(|(_, log)| moved(log, facts.now())) {
+    // What waits until OSDs may be stopped is IMG004's to tell.
+    let waits = |log| stage.message.contains("OSD") && refusal(facts, log).is_some();
+    if log.is_some_and(|(_, log)| moved(log, facts.now()) || waits(log)) {
         return Ok(None);
     }
     let summary =
