@@ -34,6 +34,8 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
     Some(match code {
         "MON_DOWN" => "MON002",
         "MON_CLOCK_SKEW" => "NODE004",
+        "MON_DISK_LOW" | "MON_DISK_CRIT" | "MON_DISK_BIG" => "MON009",
+        "MON_NETSPLIT" => "MON014",
         "MGR_DOWN" => "CEPH009",
         "DAEMON_OLD_VERSION" => "IMG001",
         "OSD_SLOW_PING_TIME_FRONT" | "OSD_SLOW_PING_TIME_BACK" => "OSD009",
@@ -158,6 +160,8 @@ mod tests {
         let codes = [
             "MON_DOWN",
             "MON_CLOCK_SKEW",
+            "MON_DISK_CRIT",
+            "MON_NETSPLIT",
             "MGR_DOWN",
             "DAEMON_OLD_VERSION",
             "OSD_SLOW_PING_TIME_FRONT",
@@ -186,7 +190,7 @@ mod tests {
     fn what_nobody_owns_is_left_to_the_general_check() {
         for code in [
             "RECENT_CRASH",
-            "MON_DISK_LOW",
+            "MON_MSGR2_NOT_ENABLED",
             "OSD_OUT_OF_ORDER_FULL",
             "OSD_NO_DOWN_OUT_INTERVAL",
             "POOL_FULL",

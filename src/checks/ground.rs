@@ -24,6 +24,7 @@ pub static CAUSES: &[(&Check, Scope)] = &[
     (&net::multus_init_crash::CHECK, Scope::Node),
     (&net::multus_daemon_down::CHECK, Scope::Node),
     (&net::attachment_missing::CHECK, Scope::Daemon),
+    (&net::network_policy_blocks::CHECK, Scope::Daemon),
     (&net::sandbox_failing::CHECK, Scope::Node),
     (&net::nad_range_exhausted::CHECK, Scope::Node),
     (&net::nad_master_missing::CHECK, Scope::Node),

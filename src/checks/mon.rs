@@ -1,29 +1,45 @@
 //! Monitors.
 
 pub mod all_mons_down;
+mod ends;
+pub mod mon_bind_address;
 pub mod mon_count_unsafe;
+pub mod mon_disk_low;
+pub mod mon_endpoints_mismatch;
+pub mod mon_failover_off;
+pub mod mon_netsplit;
+pub mod mon_network_changed;
 pub mod mon_not_running;
 pub mod mon_out_of_quorum;
+pub mod mon_stale_store;
 pub mod mon_unschedulable;
 pub mod mons_start_slowly;
 pub mod quorum_lost;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::{ObjectRef, Place};
+use jiff::SignedDuration;
+
+use super::node::maintenance::in_maintenance;
+use super::opr::older;
+use crate::check::{ObjectRef, Place, Severity};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, MonPod, Settled, Unknown, kinds};
 use crate::objects::ceph::{Mon as MapMon, MonStatus};
-use crate::objects::kube::ConfigMap;
+use crate::objects::kube::{ConfigMap, ContainerStatus, Deployment, Pod, PodSpec};
 use crate::objects::rook::CephCluster;
 
 /// What the names of all monitors' Deployments begin with.
 pub(crate) const PREFIX: &str = "rook-ceph-mon-";
 
+/// The ConfigMap in which Rook writes down its monitors.
+pub(crate) const ENDPOINTS: &str = "rook-ceph-mon-endpoints";
+
 /// Why the checks of monitors do not apply to an external cluster.
 pub(crate) const EXTERNAL: &str = "the monitors of an external cluster live elsewhere";
 
 /// A monitor that has pods here.
+#[derive(Clone)]
 pub(crate) struct Mon<'s> {
     pub id: &'s str,
     /// The pod that counts: not one that was replaced, if there is another.
@@ -64,6 +80,54 @@ pub(crate) fn deployment(ns: &str, id: &str) -> ObjectRef {
     ObjectRef::new(kinds::DEPLOYMENT, ns, &format!("{PREFIX}{id}"))
 }
 
+/// Rook's Deployments of monitors by id, without canaries and maintenance.
+pub(crate) fn by_id(deployments: &[Deployment]) -> BTreeMap<&str, &Deployment> {
+    let id = |it: &'_ Deployment| it.metadata.name.strip_prefix(PREFIX).is_some_and(|id| !id.contains('-'));
+    deployments.iter().filter(|it| id(it)).map(|it| (&it.metadata.name[PREFIX.len()..], it)).collect()
+}
+
+/// The word of a monitor's command line behind this flag.
+pub(crate) fn flag<'p>(pod: &'p PodSpec, flag: &str) -> Option<&'p str> {
+    pod.containers.iter().find(|container| container.name == "mon")?.flag(flag)
+}
+
+/// Rook waits so long at most for a new monitor to join before it takes it away again.
+const FAILOVER: SignedDuration = SignedDuration::from_mins(20);
+
+/// Whether a monitor was added a moment ago: until it has joined and the old one is gone, lists differ.
+pub(crate) fn failing_over(facts: &Facts<'_>, deployments: &BTreeMap<&str, &Deployment>) -> bool {
+    deployments.values().any(|it| !older(facts, it.metadata.creation_timestamp, FAILOVER))
+}
+
+/// How bad a monitor is that cannot start: a new cluster stops there, an old one has the others.
+pub(crate) fn severity_of_one(cluster: &CephCluster) -> Severity {
+    if existed(cluster) { Severity::Warning } else { Severity::Critical }
+}
+
+/// A monitor that starts is given this long to join.
+const JOINING: SignedDuration = SignedDuration::from_mins(2);
+
+/// Whether a monitor was started moments ago, and not time after time: an upgrade or a new cluster starts them one by
+/// one, and each takes a moment to join.
+pub(crate) fn is_joining(facts: &Facts<'_>, pod: &Pod) -> bool {
+    let once = |status: &&ContainerStatus| status.name == "mon" && status.restart_count < 2;
+    let running = pod.status.container_statuses.iter().find(once).and_then(|status| status.state.running.as_ref());
+    let started = running.and_then(|running| running.started_at);
+    started.is_some() && !older(facts, started, JOINING)
+}
+
+/// Whether it is expected that this monitor is out: it was started moments ago, or waits for a node that somebody works
+/// on. Where that cannot be seen it is not.
+pub(crate) fn is_expected(facts: &Facts<'_>, mon: Option<&Mon<'_>>, node: Option<&str>) -> Result<bool, Gap> {
+    let planned = in_maintenance(facts)?;
+    let Some(mon) = mon else { return Ok(false) };
+    if !mon.runs() {
+        return Ok(node.is_some_and(|node| planned.contains(node)));
+    }
+    let Ok(pod) = facts.pod(&facts.cluster()?.ns, &mon.pod.name).settled()? else { return Ok(false) };
+    Ok(is_joining(facts, pod))
+}
+
 /// Whether this cluster ever had a quorum: only then could Rook write down its fsid and the daemons' versions.
 pub(crate) fn existed(cluster: &CephCluster) -> bool {
     let ceph = &cluster.status.ceph;
@@ -87,6 +151,8 @@ pub(crate) enum Quorum<'s> {
 
 /// A quorum that is lost: who counts, who answers, and who does not.
 pub(crate) struct Lost<'s> {
+    /// The newest map that a monitor told.
+    pub monmap: &'s [MapMon],
     pub map: Vec<&'s str>,
     pub answered: Vec<&'s MonStatus>,
     pub missing: Vec<&'s str>,
@@ -122,6 +188,19 @@ pub(crate) fn quorum<'s>(facts: &Facts<'s>) -> Result<Quorum<'s>, Gap> {
     })
 }
 
+/// Those of the monmap that a quorum which holds is without.
+pub(crate) fn outside<'s>(facts: &Facts<'s>, quorum: &Quorum<'s>) -> Result<Vec<&'s str>, Gap> {
+    let Quorum::Holds { inside, mons, map } = quorum else { return Ok(Vec::new()) };
+    if inside.len() >= *mons {
+        return Ok(Vec::new());
+    }
+    let map = match map {
+        Some(map) => *map,
+        None => facts.quorum_status()?.monmap.mons.as_slice(),
+    };
+    Ok(map.iter().map(|mon| mon.name.as_str()).filter(|id| !inside.contains(id)).collect())
+}
+
 /// Counts who may still be a member: a monitor that runs on a node in sight and was not heard. Epoch 0 is the map
 /// that a monitor is born with: it never had a quorum, and cannot tell of one that is lost.
 fn lost<'s>(
@@ -137,7 +216,7 @@ fn lost<'s>(
     let in_sight = |mon: &&Mon<'_>| mon.runs() && !mon.node.is_some_and(|node| gone.contains(node));
     let may_serve = mons.iter().filter(in_sight).filter(|mon| missing.contains(&mon.id)).count();
     let decided = newest.epoch > 0 && may_serve < majority(map.len());
-    decided.then_some(Lost { map, answered, missing, gone, asked })
+    decided.then_some(Lost { monmap: &newest.mons, map, answered, missing, gone, asked })
 }
 
 /// Nodes that are not Ready. If nodes cannot be read none is called gone, and the question stays open.
@@ -156,7 +235,7 @@ fn is_member(status: &MonStatus) -> bool {
 /// findings: an unreadable map costs a link, never a finding.
 pub(crate) fn assigned_nodes(facts: &Facts<'_>) -> Result<BTreeMap<String, String>, Gap> {
     let ns = &facts.cluster()?.ns;
-    let map = match facts.object::<ConfigMap>(ns, "rook-ceph-mon-endpoints").settled()? {
+    let map = match facts.object::<ConfigMap>(ns, ENDPOINTS).settled()? {
         Ok(Some(map)) => map,
         Ok(None) | Err(_) => return Ok(BTreeMap::new()),
     };

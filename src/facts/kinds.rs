@@ -135,6 +135,7 @@ kinds! {
     JOB: kube::Job = "batch" "v1" "jobs" "Job" true;
     LEASE: kube::Lease = "coordination.k8s.io" "v1" "leases" "Lease" true;
     DISRUPTION_BUDGET: kube::DisruptionBudget = "policy" "v1" "poddisruptionbudgets" "PodDisruptionBudget" true;
+    NETWORK_POLICY: kube::NetworkPolicy = "networking.k8s.io" "v1" "networkpolicies" "NetworkPolicy" true;
     STORAGE_CLASS: kube::StorageClass = "storage.k8s.io" "v1" "storageclasses" "StorageClass" false;
     CSI_DRIVER: kube::CsiDriver = "storage.k8s.io" "v1" "csidrivers" "CSIDriver" false;
     CSI_NODE: kube::CsiNode = "storage.k8s.io" "v1" "csinodes" "CSINode" false;

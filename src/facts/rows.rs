@@ -107,6 +107,12 @@ reads! {
     /// PodDisruptionBudgets of the cluster's namespace
     DisruptionBudgets: disruption_budgets -> list<kube::DisruptionBudget> =
         |facts| cluster_list(facts, kinds::DISRUPTION_BUDGET, Select::all());
+    /// NetworkPolicies of the cluster's namespace
+    ClusterPolicies: cluster_policies -> list<kube::NetworkPolicy> =
+        |facts| cluster_list(facts, kinds::NETWORK_POLICY, Select::all());
+    /// NetworkPolicies of the operator's namespace
+    OperatorPolicies: operator_policies -> list<kube::NetworkPolicy> =
+        |facts| operator_list(facts, kinds::NETWORK_POLICY, Select::all());
     /// events other than Normal in the cluster's namespace
     ClusterEvents: cluster_events -> list<kube::Event> =
         |facts| cluster_list(facts, kinds::EVENT, Select::field("type!=Normal"));

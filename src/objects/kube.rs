@@ -206,6 +206,7 @@ pub struct Toleration {
 pub struct Volume {
     pub name: String,
     pub host_path: Option<HostPath>,
+    pub config_map: Option<NameRef>,
     pub persistent_volume_claim: ClaimSource,
 }
 
@@ -439,6 +440,15 @@ pub struct ServiceSpec {
     #[serde(rename = "clusterIPs")]
     pub cluster_ips: Vec<String>,
     pub selector: BTreeMap<String, String>,
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: String,
+    pub ports: Vec<ServicePort>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServicePort {
+    pub port: u16,
 }
 
 /// What Deployments, DaemonSets, StatefulSets and ReplicaSets make pods from.
@@ -479,6 +489,38 @@ pub struct DeploymentSpec {
 #[serde(default, rename_all = "camelCase")]
 pub struct LabelSelector {
     pub match_labels: BTreeMap<String, String>,
+    pub match_expressions: Vec<Requirement>,
+}
+
+impl LabelSelector {
+    /// Whether every requirement holds; an empty selector selects everything.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        let equal = self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        equal && self.match_expressions.iter().all(|requirement| requirement.holds(labels))
+    }
+}
+
+/// An entry of `matchExpressions`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Requirement {
+    pub key: String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`; the server takes no other.
+    pub operator: String,
+    pub values: Vec<String>,
+}
+
+impl Requirement {
+    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+        let value = labels.get(&self.key);
+        let among = value.is_some_and(|value| self.values.contains(value));
+        match self.operator.as_str() {
+            "In" => among,
+            "NotIn" => !among,
+            "Exists" => value.is_some(),
+            _ => value.is_none(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -600,6 +642,57 @@ pub struct DisruptionBudgetSpec {
 pub struct DisruptionBudgetStatus {
     pub disruptions_allowed: i32,
     pub expected_pods: i32,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NetworkPolicy {
+    pub metadata: Meta,
+    pub spec: NetworkPolicySpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NetworkPolicySpec {
+    pub pod_selector: LabelSelector,
+    /// `Ingress`, `Egress`
+    pub policy_types: Vec<String>,
+    pub ingress: Vec<PolicyRule>,
+    pub egress: Vec<PolicyRule>,
+}
+
+/// What a policy admits: any of the peers on any of the ports. None listed means all.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PolicyRule {
+    #[serde(alias = "from", alias = "to")]
+    pub peers: Vec<PolicyPeer>,
+    pub ports: Vec<PolicyPort>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PolicyPeer {
+    pub pod_selector: Option<LabelSelector>,
+    pub namespace_selector: Option<LabelSelector>,
+    pub ip_block: Option<IpBlock>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct IpBlock {
+    pub cidr: String,
+    pub except: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PolicyPort {
+    /// Empty means TCP.
+    pub protocol: String,
+    /// A number, or the name that the serving container gives it.
+    pub port: Value,
+    pub end_port: Option<u16>,
 }
 
 /// Only its being there counts.

@@ -88,6 +88,11 @@ pub struct Plugin {
     #[serde(rename = "type")]
     pub kind: String,
     pub mode: String,
+    /// The host's interface, where the plugin has one. Kept as they come, like the next: others may write them otherwise.
+    pub master: Value,
+    pub bridge: Value,
+    pub vlan: Value,
+    pub mtu: Value,
     pub is_default_gateway: bool,
     pub ipam: Ipam,
 }
@@ -342,6 +347,8 @@ pub struct Interface {
     pub interface: String,
     pub ips: Vec<String>,
     pub gateway: Vec<String>,
+    /// A number, where the plugin reports it (CNI 1.1 and later).
+    pub mtu: Value,
 }
 
 impl Interface {

@@ -55,6 +55,10 @@ pub struct Network {
     pub address_ranges: BTreeMap<String, Vec<String>>,
     pub connections: Connections,
     pub host_network: bool,
+    /// `IPv4` or `IPv6`; empty means IPv4.
+    pub ip_family: String,
+    pub dual_stack: bool,
+    pub multi_cluster_service: Enabled,
 }
 
 impl Network {
@@ -85,6 +89,17 @@ pub struct MonSpec {
     /// 0 means Rook's default of 3.
     pub count: usize,
     pub allow_multiple_per_node: bool,
+    /// Monitors that somebody else runs and Rook leaves in the monmap.
+    #[serde(rename = "externalMonIDs")]
+    pub external_mon_ids: Vec<String>,
+    pub floating_mon: FloatingMon,
+}
+
+/// A monitor that moves between two nodes together with its disk.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FloatingMon {
+    pub name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -30,15 +30,6 @@ type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    ("MON_DISK_LOW MON_DISK_CRIT",
-     "the filesystem with a monitor's data runs full, and a monitor stops at 95 %",
-     "free space below dataDirHostPath on that node: old images, logs, crash dumps", &["mon metadata"]),
-    ("MON_DISK_BIG",
-     "a monitor's store is large, as it keeps every map while placement groups are not clean",
-     "get the placement groups clean, then compact the store of one monitor after the other", &["mon metadata"]),
-    ("MON_NETSPLIT",
-     "monitors do not see each other",
-     "repair the network between the nodes or sites of these monitors", &["mon dump"]),
     ("MON_MSGR2_NOT_ENABLED",
      "a monitor has no v2 address",
      "enable msgr2, unless old clients are the reason", &["mon enable-msgr2"]),

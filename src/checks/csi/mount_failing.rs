@@ -7,7 +7,7 @@ use super::{ceph_classes, class_objects, driver_object, filesystem, is_ceph_driv
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::VolumeRow;
-use crate::facts::{Facts, Gap, OPEN_AT_MOST, both};
+use crate::facts::{Facts, Gap, OPEN_AT_MOST, Unknown, both};
 use crate::objects::kube::{Event, Pod, StorageClass};
 use crate::say;
 
@@ -40,18 +40,26 @@ check! {
         (ceph::mds_down, Object), (csi::node_plugin_unhealthy, Node), (csi::driver_missing, Object),
         (csi::driver_name_mismatch, Object), (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object),
         (csi::driver_not_registered, Node), (csi::client_fenced, Node), (node::node_not_ready, Node),
-        (ext::external_unreachable, Cluster), (osd::encryption_key_unavailable, Volume),
+        (ext::external_unreachable, Cluster), (net::host_off_public_network, Node),
+        (osd::encryption_key_unavailable, Volume),
     ],
 }
 
 /// A pod that waits, and for what.
-struct Failing<'s> {
-    pod: &'s Pod,
-    events: Vec<&'s Event>,
+pub(crate) struct Failing<'s> {
+    pub pod: &'s Pod,
+    pub events: Vec<&'s Event>,
     volumes: Vec<&'s VolumeRow>,
 }
 
-fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+/// The pods that wait for volumes of Ceph now, by node and cause; how many could not be looked at, and why.
+pub(crate) struct Mounts<'s> {
+    pub groups: BTreeMap<(&'s str, Cause), Vec<Failing<'s>>>,
+    pub blind: Vec<Unknown>,
+    unopened: usize,
+}
+
+pub(crate) fn failing_mounts<'s>(facts: &Facts<'s>) -> Result<Mounts<'s>, Gap> {
     let ((events, volumes), classes) = both(both(facts.mount_events(), facts.volumes()), ceph_classes(facts))?;
     let is_ceph = |event: &Event| {
         let row = volume(event, volumes);
@@ -76,6 +84,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let volumes = events.iter().filter_map(|event| volume(event, volumes)).collect();
         groups.entry((&pod.spec.node_name, cause)).or_default().push(Failing { pod, events, volumes });
     }
+    Ok(Mounts { groups, blind: pods.blind, unopened })
+}
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (Mounts { groups, blind, unopened }, classes) = both(failing_mounts(facts), ceph_classes(facts))?;
     let ns = &facts.cluster()?.ns;
     let findings = groups.iter().filter_map(|((node, cause), group)| {
         let of_class = |row: &&VolumeRow| filesystem(ns, classes.get(row.storage_class.as_str())?);
@@ -87,7 +100,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let finding = finding(node, *cause, group, unopened)?.also(filesystems).also(class_objects(of_volumes));
         Some(finding.also(drivers.into_iter().map(driver_object)))
     });
-    Ok(Answered::judged(findings.collect()).blind(pods.blind))
+    Ok(Answered::judged(findings.collect()).blind(blind))
 }
 
 /// The volume that the message quotes: `failed for volume "pvc-…" : …`.

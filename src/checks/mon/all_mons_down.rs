@@ -35,6 +35,8 @@ check! {
         (net::multus_daemon_down, Node), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node), (mon::mon_not_running, Daemon),
         (mon::mon_unschedulable, Daemon),
+        (mon::mon_stale_store, Daemon), (mon::mon_disk_low, Daemon), (mon::mon_network_changed, Daemon),
+        (mon::mon_bind_address, Daemon),
     ],
 }
 

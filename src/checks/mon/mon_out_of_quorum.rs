@@ -1,12 +1,10 @@
-use jiff::SignedDuration;
-
-use super::{EXTERNAL, Mon, Quorum, assigned_nodes, daemon, deployment, list, majority, mons, quorum};
+use super::{
+    EXTERNAL, Mon, Quorum, assigned_nodes, daemon, deployment, is_expected, list, majority, mons, outside, quorum,
+};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
-use crate::checks::node::maintenance::in_maintenance;
-use crate::checks::opr::{OPERATOR, older, operator_log};
+use crate::checks::opr::{OPERATOR, operator_log};
 use crate::facts::{Facts, Gap, Settled};
-use crate::objects::kube::ContainerStatus;
 use crate::say;
 
 check! {
@@ -32,37 +30,33 @@ check! {
     needs: [CephStatus, QuorumStatus, CephHealth, MonPods, MonSockets, Nodes, OperatorPods, Logs, Objects],
     explained_by: [
         (mon::mon_unschedulable, Daemon), (mon::mon_not_running, Daemon), (mon::mons_start_slowly, Cluster),
+        (mon::mon_stale_store, Daemon), (mon::mon_endpoints_mismatch, Daemon), (mon::mon_disk_low, Daemon),
+        (mon::mon_network_changed, Daemon), (mon::mon_bind_address, Daemon), (mon::mon_netsplit, Daemon),
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (node::node_clock_skew, Node), (net::nad_default_route, Cluster),
         (net::nad_overlaps_cluster_network, Cluster), (net::nad_host_local_shared, Daemon),
         (net::sandbox_failing, Node), (net::nad_range_exhausted, Node), (net::nad_master_missing, Node),
         (net::cni_plugin_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
-        (net::attachment_missing, Daemon), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
+        (net::attachment_missing, Daemon), (net::network_policy_blocks, Daemon), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
         (ovn::stale_after_reboot, Node),
     ],
 }
-
-/// A monitor that starts is given this long to join.
-const JOINING: SignedDuration = SignedDuration::from_mins(2);
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if facts.cluster()?.external {
         return Ok(Answered::NotApplicable(EXTERNAL));
     }
-    let (inside, total, map) = match quorum(facts)? {
-        Quorum::Holds { inside, mons, map } => (inside, mons, map),
+    let quorum = quorum(facts)?;
+    let outside = outside(facts, &quorum)?;
+    let (inside, total) = match quorum {
+        Quorum::Holds { inside, mons, .. } => (inside, mons),
         // With none, nobody is out of it: that is MON001's to report.
         Quorum::Lost(_) => return Ok(Answered::passed()),
         Quorum::Open(blind) => return Ok(Answered::passed().blind(blind)),
     };
-    if inside.len() >= total {
+    if outside.is_empty() {
         return Ok(Answered::passed());
     }
-    let map = match map {
-        Some(map) => map,
-        None => &facts.quorum_status()?.monmap.mons,
-    };
-    let outside: Vec<&str> = map.iter().map(|mon| mon.name.as_str()).filter(|id| !inside.contains(id)).collect();
     let mons = mons(facts).settled()?.unwrap_or_default();
     let findings = outside.iter().map(|id| finding(facts, id, &inside, total, &mons));
     Ok(Answered::judged(findings.collect::<Result<_, _>>()?))
@@ -72,7 +66,6 @@ fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[M
     let ns = facts.cluster()?.ns.as_str();
     let mon = mons.iter().find(|mon| mon.id == id);
     let assigned = assigned_nodes(facts)?;
-    let planned = in_maintenance(facts)?;
     let node = mon.and_then(|mon| mon.node).or_else(|| assigned.get(id).map(String::as_str));
     let spare = inside.len().saturating_sub(majority(total));
     let risk = match spare {
@@ -90,24 +83,13 @@ fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[M
     let remedy = Remedy::guided(say!("bring the pod of mon.{} (or its node) back: it rejoins by itself; if its timer runs out first, Rook makes a new monitor, which needs a free node; delete no monitor by hand", id))
         .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mon,mon={id} -o wide"))
         .command(format!("kubectl -n {ns} describe pod -l app=rook-ceph-mon,mon={id}"));
-    let waits = mon.is_some_and(|mon| !mon.runs()) && node.is_some_and(|node| planned.contains(node));
-    let calm = waits || just_started(facts, ns, mon)?;
+    let calm = is_expected(facts, mon, node)?;
     let severity = if calm { Severity::Info } else { Severity::Warning };
     Ok(Finding::new(severity, deployment(ns, id), summary, remedy)
         .at([daemon(id)].into_iter().chain(node.map(Place::node)))
         .evidence(health(facts, id)?)
         .evidence(mon.map(|mon| Evidence::pod_row(mon.pod, ns)))
         .evidence(timer(facts, id)?))
-}
-
-/// An upgrade or a new cluster starts its monitors one by one, and each takes a moment to join.
-fn just_started(facts: &Facts<'_>, ns: &str, mon: Option<&Mon<'_>>) -> Result<bool, Gap> {
-    let Some(mon) = mon.filter(|mon| mon.runs()) else { return Ok(false) };
-    let Ok(pod) = facts.pod(ns, &mon.pod.name).settled()? else { return Ok(false) };
-    let once = |status: &&ContainerStatus| status.name == "mon" && status.restart_count < 2;
-    let running = pod.status.container_statuses.iter().find(once).and_then(|status| status.state.running.as_ref());
-    let started = running.and_then(|running| running.started_at);
-    Ok(started.is_some() && !older(facts, started, JOINING))
 }
 
 /// What Ceph says of this monitor. Further evidence only: without it the finding stands.

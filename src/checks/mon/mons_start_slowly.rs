@@ -35,6 +35,7 @@ check! {
         (opr::operator_cannot_reach_mons, Cluster), (opr::operator_down, Cluster), (net::nad_default_route, Cluster),
         (net::nad_overlaps_cluster_network, Cluster), (net::nad_gateway, Cluster), (node::image_pull_failing, Daemon),
         (mon::mon_not_running, Cluster), (mon::mon_unschedulable, Cluster),
+        (mon::mon_stale_store, Cluster), (mon::mon_bind_address, Cluster),
     ],
 }
 

@@ -43,6 +43,9 @@ check! {
         (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node), (ovn::stale_after_reboot, Node),
         (ovn::ovn_central_down, Cluster), (mon::all_mons_down, Cluster), (mon::mon_not_running, Daemon),
         (mon::mon_unschedulable, Daemon),
+        (net::network_policy_blocks, Daemon), (mon::mon_stale_store, Daemon), (mon::mon_endpoints_mismatch, Daemon),
+        (mon::mon_disk_low, Daemon), (mon::mon_network_changed, Daemon), (mon::mon_bind_address, Daemon),
+        (mon::mon_netsplit, Daemon),
     ],
 }
 

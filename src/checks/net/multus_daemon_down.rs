@@ -36,7 +36,7 @@ check! {
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node), (node::memory_limit_too_small, Object),
         (net::multus_missing, Node),
-        (net::multus_init_crash, Node), (ovn::stale_after_reboot, Node),
+        (net::multus_init_crash, Node), (net::cni_start_order, Node), (ovn::stale_after_reboot, Node),
     ],
 }
 

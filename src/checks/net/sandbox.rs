@@ -12,6 +12,10 @@ use crate::objects::multus::{NetworkAttachment, wanted_networks};
 
 /// The kubelet's own events stop when the sandbox is made, and its spam filter holds them back for minutes.
 const FRESH: SignedDuration = SignedDuration::from_mins(15);
+/// What Multus says when the API server refuses its token. Other plugins that ask the API server have other words.
+const UNAUTHORIZED: &[&str] = &["error waiting for pod: Unauthorized", "error getting pod: Unauthorized"];
+/// What Multus says while the file that its readiness indicator names is absent; the path follows.
+pub(crate) const WAITING: &str = "still waiting for readinessindicatorfile @ ";
 /// A plugin error is quoted up to here.
 const QUOTED: usize = 240;
 
@@ -26,6 +30,10 @@ pub(crate) const NO_PLUGIN: &str = "failed to find plugin ";
 pub(crate) enum Blame {
     /// The plugin of Multus is absent, or does not reach its daemon: NET002, NET003.
     Multus,
+    /// The API server refuses the token of Multus: NET004.
+    MultusToken,
+    /// Multus waits for the file that says that the default network is ready: NET022.
+    DefaultNetwork,
     /// The plugin does not reach kube-ovn-cni: OVN003.
     KubeOvnSocket,
     /// A NetworkAttachmentDefinition does not exist: NET005.
@@ -198,8 +206,13 @@ fn decode(event: &Event) -> (String, Blame) {
     let about = &event.involved_object;
     let inner = innermost(&event.message);
     let error = inner.replace(&format!("{}/{}", about.namespace, about.name), "<pod>").replace(&about.name, "<pod>");
+    let refused = UNAUTHORIZED.iter().any(|sign| inner.contains(sign));
     let multus = ["multus.sock", "Daemon not reachable over socketfile", "failed to find plugin \"multus"];
-    let blame = if multus.iter().any(|sign| inner.contains(sign)) {
+    let blame = if refused || (missing_nad(inner).is_some() && inner.contains("): Unauthorized")) {
+        Blame::MultusToken
+    } else if inner.contains(WAITING) {
+        Blame::DefaultNetwork
+    } else if multus.iter().any(|sign| inner.contains(sign)) {
         Blame::Multus
     } else if inner.contains("kube-ovn-daemon.sock") {
         Blame::KubeOvnSocket
@@ -220,13 +233,15 @@ fn decode(event: &Event) -> (String, Blame) {
 /// What the last plugin of the chain said: kubelet, runtime, Multus and its shim each wrap the error once more.
 fn innermost(message: &str) -> &str {
     let mut inner = message;
-    for wrapper in ["failed (add): ", "CNI request failed with status 400: '", "CmdAdd (shim): "] {
+    for wrapper in ["failed (add): ", "CNI request failed with status 400: '", "CmdAdd (shim): ", "networking: "] {
         inner = inner.rsplit_once(wrapper).map_or(inner, |(_, inner)| inner);
     }
     if inner.len() == message.len() {
         inner = inner.split_once("failed to setup network for sandbox ").map_or(inner, |(_, inner)| inner);
         inner = inner.split_once("\": ").map_or(inner, |(_, inner)| inner);
     }
+    // The daemon quotes its own configuration after the error.
+    inner = inner.split("': StdinData:").next().unwrap_or(inner).trim();
     inner = inner.strip_prefix("Multus: ").unwrap_or(inner);
     // `[namespace/pod/uid]: ` names the pod, which the event does already.
     if let Some((_, rest)) = inner.split_once("]: ").filter(|_| inner.starts_with('[')) {
@@ -276,6 +291,27 @@ mod tests {
                 r#"failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): Multus: [apps/web-0/60ea]: error loading k8s delegates k8s args: TryLoadPodDelegates: error in getting k8s network for pod: GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: cannot find a network-attachment-definition (public) in namespace (apps): network-attachment-definitions.k8s.cni.cncf.io "public" not found"#,
                 r#"error loading k8s delegates k8s args: TryLoadPodDelegates: error in getting k8s network for pod: GetNetworkDelegates: failed getting the delegate: getKubernetesDelegate: cannot find a network-attachment-definition (public) in namespace (apps): network-attachment-definitions.k8s.cni.cncf.io "public" not found"#,
                 Blame::NadMissing,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): Multus: [apps/web-0/60ea]: error waiting for pod: Unauthorized"#,
+                "error waiting for pod: Unauthorized",
+                Blame::MultusToken,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="multus-shim" name="multus-cni-network" failed (add): CmdAdd (shim): CNI request failed with status 400: 'ContainerID:"3eb2" Netns:"x" Path:"" ERRORED: error configuring pod [apps/web-0] networking: Multus: [apps/web-0/60ea]: error getting pod: Unauthorized
+': StdinData: {"clusterNetwork":"x"}"#,
+                "error getting pod: Unauthorized",
+                Blame::MultusToken,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="calico" failed (add): error getting ClusterInformation: connection is unauthorized: Unauthorized"#,
+                "error getting ClusterInformation: connection is unauthorized: Unauthorized",
+                Blame::Nobody,
+            ),
+            (
+                r#"failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): Multus: [apps/web-0/60ea]: have you checked that your default network is ready? still waiting for readinessindicatorfile @ /host/run/flannel/subnet.env. pollimmediate error: timed out waiting for the condition"#,
+                "have you checked that your default network is ready? still waiting for readinessindicatorfile @ /host/run/flannel/subnet.env. pollimmediate error: timed out waiting for the condition",
+                Blame::DefaultNetwork,
             ),
             (
                 r#"failed to setup network for sandbox "3eb2": plugin type="multus" name="multus-cni-network" failed (add): [apps/web-0/60ea:storage]: error adding container to network "storage": plugin type="macvlan" failed (add): error at storage engine: Could not allocate IP in range: ip: 10.0.0.1 / - 10.0.0.6 / range: 10.0.0.0/29 / excludeRanges: []"#,

@@ -30,6 +30,7 @@ check! {
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::cni_not_ready, Node),
         (net::multus_missing, Node), (net::multus_init_crash, Object), (net::multus_daemon_down, Object),
+        (net::multus_unauthorized, Object), (net::cni_start_order, Node),
         (net::nad_missing, Network), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
         (ovn::stale_after_reboot, Node),
@@ -54,10 +55,11 @@ fn is_told_elsewhere(blame: Blame) -> bool {
     matches!(blame, Blame::RangeExhausted | Blame::MasterMissing | Blame::PluginMissing)
 }
 
-/// The Multus pod of the node, if the error is that it does not serve; a plugin's error is not its fault.
+/// The Multus pod of the node, if the error is that it does not serve or may not ask; a plugin's error is not
+/// its fault.
 fn multus_on(multus: &[&PodRow], failure: &Failure<'_>) -> Option<ObjectRef> {
     let on_node = multus.iter().find(|pod| pod.node == failure.node);
-    let pod = on_node.filter(|_| failure.blame == Blame::Multus)?;
+    let pod = on_node.filter(|_| matches!(failure.blame, Blame::Multus | Blame::MultusToken))?;
     Some(ObjectRef::new(crate::facts::kinds::POD, &pod.ns, &pod.name))
 }
 
@@ -81,6 +83,11 @@ const SIGNS: &[(&str, &str, &str)] = &[
     ("device or resource busy", "link-busy", "the interface is a bridge's, or has children of another kind already"),
     ("NoAvailableAddress", "range-exhausted", "the Kube-OVN Subnet has no free address"),
     ("no address allocated", "no-address", "kube-ovn-controller gave no address: its log says why"),
+    (
+        "connection is unauthorized: Unauthorized",
+        "calico-unauthorized",
+        "the token of Calico's plugin expired: delete the calico-node pod of the node",
+    ),
     ("Unauthorized", "unauthorized", "the token of Multus expired: delete the Multus pod of the node"),
     ("readinessindicatorfile", "default-network-not-ready", "the default network of the node is not up yet"),
     ("i/o timeout", "api-unreachable", "the node does not reach the API server's Service address"),

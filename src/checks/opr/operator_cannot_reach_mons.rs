@@ -39,6 +39,8 @@ check! {
         (node::cni_not_ready, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
         (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
         (ovn::stale_after_reboot, Node), (node::service_proxy_down, Node),
+        (net::network_policy_blocks, Object), (mon::mon_stale_store, Cluster),
+        (mon::mon_endpoints_mismatch, Cluster),
     ],
 }
 

@@ -39,9 +39,9 @@ check! {
     explained_by: [
         (net::multus_missing, Cluster), (net::nad_missing, Network), (net::nad_default_route, Network),
         (net::nad_host_local_shared, Network), (net::nad_overlaps_cluster_network, Network),
-        (net::nad_networks_overlap, Network), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
-        (osd::osd_missing, Daemon), (osd::osd_crashing, Daemon), (osd::encryption_key_unavailable, Daemon),
-        (osd::osd_phantom, Daemon),
+        (net::nad_networks_overlap, Network), (net::mtu_mismatch, Network), (mon::quorum_lost, Cluster),
+        (mon::all_mons_down, Cluster), (osd::osd_missing, Daemon), (osd::osd_crashing, Daemon),
+        (osd::encryption_key_unavailable, Daemon), (osd::osd_phantom, Daemon),
     ],
     in_pod,
 }

@@ -36,6 +36,7 @@ check! {
         (node::node_rebooted, Node),
         (net::nad_default_route, Network),
         (net::nad_host_local_shared, Network),
+        (net::mtu_mismatch, Network),
         (net::nad_networks_overlap, Network),
         (ovn::stale_after_reboot, Node),
         (osd::osd_down, Daemon),
