@@ -26,10 +26,11 @@ pub mod rgw_down;
 mod serving;
 pub mod warning_muted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::osd::osd_slow_ops;
 use crate::check::{Place, Severity};
 use crate::facts::{CephCommand, Cluster, Fact, Facts, Gap, Unknown, Why};
 use crate::objects::ceph::{Health, HealthCheck, Pool, Status};
@@ -46,7 +47,9 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         "MGR_DOWN" => "CEPH009",
         "DAEMON_OLD_VERSION" => "IMG001",
         "OSD_SLOW_PING_TIME_FRONT" | "OSD_SLOW_PING_TIME_BACK" => "OSD009",
+        "OSD_FULL" | "OSD_BACKFILLFULL" | "OSD_NEARFULL" => "OSD008",
         "OSDMAP_FLAGS" | "OSD_FLAGS" => "OSD011",
+        "OSD_ORPHAN" => "OSD013",
         "PG_AVAILABILITY" => "CEPH003",
         "PG_DEGRADED" => "CEPH004",
         "POOL_APP_NOT_ENABLED" => "CEPH002",
@@ -59,6 +62,7 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         code if insecure_auth::is_owned(code) => "CEPH014",
         gateway_down::CODE => "CEPH017",
         code if mds_trouble::CODES.contains(&code) => "CEPH011",
+        code if osd_slow_ops::owns(code) => "OSD010",
         code if is_osd_down(code) => "OSD007",
         _ => return None,
     })
@@ -88,6 +92,21 @@ fn raised<'h>(health: &'h Health, codes: &[&'static str]) -> Vec<(&'static str, 
 /// The severity of a finding about one code.
 pub(crate) fn toned(check: &HealthCheck, severity: Severity) -> Severity {
     if check.muted { Severity::Info } else { severity }
+}
+
+/// The daemons that a text of a health code names: `osd.3`, `mon.a`.
+pub(crate) fn daemons(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let words = text.split(|c: char| c.is_whitespace() || ",[]()'".contains(c));
+    words.filter_map(|word| {
+        let (kind, id) = word.split_once('.')?;
+        (["osd", "mon", "mgr", "mds"].contains(&kind) && !id.is_empty()).then_some((kind, id))
+    })
+}
+
+/// The OSDs that a health code names in its summary and details.
+pub(crate) fn osds_of(check: &HealthCheck) -> BTreeSet<i64> {
+    let texts = check.details().chain([check.summary.message.as_str()]);
+    texts.flat_map(daemons).filter(|(kind, _)| *kind == "osd").filter_map(|(_, id)| id.parse().ok()).collect()
 }
 
 /// A command for Ceph that can be pasted: through the operator, which needs no toolbox.
@@ -168,6 +187,10 @@ mod tests {
             "OSD_SLOW_PING_TIME_FRONT",
             "OSDMAP_FLAGS",
             "OSD_FLAGS",
+            "OSD_FULL",
+            "OSD_ORPHAN",
+            "SLOW_OPS",
+            "BLUESTORE_SLOW_OP_ALERT",
             "PG_AVAILABILITY",
             "PG_DEGRADED",
             "POOL_APP_NOT_ENABLED",
@@ -194,13 +217,19 @@ mod tests {
     fn what_nobody_owns_is_left_to_the_general_check() {
         for code in [
             "MON_MSGR2_NOT_ENABLED",
-            "OSD_NEARFULL",
+            "OSD_OUT_OF_ORDER_FULL",
             "OSD_NO_DOWN_OUT_INTERVAL",
             "AUTH_INSECURE_SOMETHING_NEW",
             "NEW_CODE",
         ] {
             assert_eq!(owner(code), None, "{code}");
         }
+    }
+
+    #[test]
+    fn texts_name_daemons() {
+        let found: Vec<_> = daemons("12 slow ops, daemons [osd.2,osd.3] have slow ops; see mon.a, osd.").collect();
+        assert_eq!(found, [("osd", "2"), ("osd", "3"), ("mon", "a")]);
     }
 
     #[test]

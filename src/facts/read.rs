@@ -28,6 +28,7 @@ pub enum CephCommand {
     QuorumStatus,
     OsdTree,
     OsdDump,
+    OsdDf,
     OsdPoolLsDetail,
     FsDump,
     OsdMetadata,
@@ -43,6 +44,7 @@ impl CephCommand {
         Self::QuorumStatus,
         Self::OsdTree,
         Self::OsdDump,
+        Self::OsdDf,
         Self::OsdPoolLsDetail,
         Self::FsDump,
         Self::OsdMetadata,
@@ -59,6 +61,7 @@ impl CephCommand {
             Self::QuorumStatus => &["quorum_status"],
             Self::OsdTree => &["osd", "tree"],
             Self::OsdDump => &["osd", "dump"],
+            Self::OsdDf => &["osd", "df"],
             Self::OsdPoolLsDetail => &["osd", "pool", "ls", "detail"],
             Self::FsDump => &["fs", "dump"],
             Self::OsdMetadata => &["osd", "metadata"],
@@ -69,6 +72,7 @@ impl CephCommand {
     /// Whether the active mgr answers it: without one such a command hangs for ever.
     pub fn needs_mgr(self) -> bool {
         match self {
+            Self::OsdDf => true,
             Self::Status
             | Self::HealthDetail
             | Self::TimeSyncStatus
@@ -92,6 +96,7 @@ impl CephCommand {
             Self::QuorumStatus => json::<ceph::QuorumStatus>(answer),
             Self::OsdTree => json::<ceph::OsdTree>(answer),
             Self::OsdDump => json::<ceph::OsdDump>(answer),
+            Self::OsdDf => json::<ceph::OsdDf>(answer),
             Self::OsdPoolLsDetail => json::<Vec<ceph::Pool>>(answer),
             Self::FsDump => json::<ceph::FsDump>(answer),
             Self::OsdCrushRuleDump => json::<Vec<ceph::CrushRule>>(answer),

@@ -169,6 +169,8 @@ reads! {
     OsdTree: osd_tree -> ceph<ceph::OsdTree> = |facts| command(facts, CephCommand::OsdTree);
     /// ceph osd dump
     OsdDump: osd_dump -> ceph<ceph::OsdDump> = |facts| command(facts, CephCommand::OsdDump);
+    /// ceph osd df
+    OsdDf: osd_df -> ceph<ceph::OsdDf> = |facts| command(facts, CephCommand::OsdDf);
     /// ceph osd pool ls detail
     Pools: pools -> ceph<Vec<ceph::Pool>> = |facts| command(facts, CephCommand::OsdPoolLsDetail);
     /// ceph osd metadata
@@ -197,6 +199,7 @@ impl Row {
         !matches!(
             self,
             Self::OsdDump
+                | Self::OsdDf
                 | Self::OsdTree
                 | Self::OsdMetadata
                 | Self::CrushRules

@@ -324,6 +324,28 @@ pub struct Osd {
     pub cluster_addrs: Addresses,
 }
 
+/// `ceph osd df`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OsdDf {
+    pub nodes: Vec<OsdUsage>,
+    pub summary: UsageSummary,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OsdUsage {
+    pub id: i64,
+    /// Per cent.
+    pub utilization: f64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UsageSummary {
+    pub average_utilization: f64,
+}
+
 /// `ceph osd metadata`: what an OSD told of itself when it last started. Devices are names, with commas.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]

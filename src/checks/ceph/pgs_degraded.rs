@@ -35,6 +35,7 @@ check! {
         (osd::osd_missing, Cluster),
         (osd::osd_down, Cluster),
         (osd::osd_flags_left, Cluster),
+        (osd::osd_capacity, Pool),
     ],
 }
 
