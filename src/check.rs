@@ -178,7 +178,7 @@ pub enum Place {
     Node(String),
     /// `osd.3`, `mon.a`
     Daemon(String),
-    /// A NAD, `namespace/name`.
+    /// A NAD, `namespace/name`; or `ovn`, the default network of Kube-OVN.
     Network(String),
     Pool(String),
     /// A claim, `namespace/name`.

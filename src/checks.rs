@@ -67,6 +67,12 @@ pub static ALL: &[&Check] = &[
     &ovn::pinger_failing::CHECK,
     &ovn::vpc_nat_gateway_failing::CHECK,
     &ovn::stale_after_reboot::CHECK,
+    &ovn::subnet_exhausted::CHECK,
+    &ovn::subnet_conflict::CHECK,
+    &ovn::not_hardened::CHECK,
+    &ovn::ovn_database_broken::CHECK,
+    &ovn::provider_network_not_ready::CHECK,
+    &ovn::stale_chassis::CHECK,
     &opr::operator_down::CHECK,
     &opr::operator_crashing::CHECK,
     &opr::operator_cannot_reach_mons::CHECK,
@@ -159,6 +165,7 @@ pub static ALL: &[&Check] = &[
     &ext::external_unreachable::CHECK,
     &ext::external_credentials_wrong::CHECK,
     &ext::external_endpoints_stale::CHECK,
+    &ext::provider_needs::CHECK,
 ];
 
 /// Codes that existed once and are never reused, each with the check that took over.

@@ -40,6 +40,7 @@ use crate::objects::rook::CephCluster;
 /// it would be lost.
 pub(crate) fn owner(code: &str) -> Option<&'static str> {
     Some(match code {
+        // Of an external cluster EXT005 reports it.
         "MON_DOWN" => "MON002",
         "MON_CLOCK_SKEW" => "NODE004",
         "MON_DISK_LOW" | "MON_DISK_CRIT" | "MON_DISK_BIG" => "MON009",

@@ -4,6 +4,7 @@ pub mod external_credentials_wrong;
 pub mod external_endpoints_stale;
 pub mod external_not_connected;
 pub mod external_unreachable;
+pub mod provider_needs;
 
 /// Ceph was reached, and said no: that is a matter of credentials.
 pub(crate) fn is_refusal(error: &str) -> bool {

@@ -34,4 +34,6 @@ pub static CAUSES: &[(&Check, Scope)] = &[
     (&ovn::kube_ovn_cni_unhealthy::CHECK, Scope::Node),
     (&ovn::kube_ovn_controller_unhealthy::CHECK, Scope::Cluster),
     (&ovn::stale_after_reboot::CHECK, Scope::Node),
+    (&ovn::ovn_database_broken::CHECK, Scope::Daemon),
+    (&ovn::stale_chassis::CHECK, Scope::Node),
 ];

@@ -156,4 +156,5 @@ kinds! {
     IP_POOL: whereabouts::IpPool = "whereabouts.cni.cncf.io" "v1alpha1" "ippools" "IPPool" true;
     IP_RESERVATION: whereabouts::Reservation = "whereabouts.cni.cncf.io" "v1alpha1" "overlappingrangeipreservations" "OverlappingRangeIPReservation" true;
     SUBNET: kube_ovn::Subnet = "kubeovn.io" "v1" "subnets" "Subnet" false;
+    PROVIDER_NETWORK: kube_ovn::ProviderNetwork = "kubeovn.io" "v1" "provider-networks" "ProviderNetwork" false;
 }

@@ -4,7 +4,7 @@
 use super::kinds::{self, Kind};
 use super::tables::{AttachmentRow, ClaimRow, DeploymentRow, JobRow, NodeRow, PodRow, VolumeRow};
 use super::{CephCommand, Cluster, Fact, Facts, Gap, Select};
-use crate::objects::{ceph, kube, multus, rook, whereabouts};
+use crate::objects::{ceph, kube, kube_ovn, multus, rook, whereabouts};
 
 /// Pods as rows.
 pub type PodRowTable<'s> = &'s [PodRow];
@@ -142,6 +142,11 @@ reads! {
     /// IPPools of whereabouts in all namespaces
     IpPools: ip_pools -> list<whereabouts::IpPool> = |_| Some(everywhere(kinds::IP_POOL));
 
+    /// Subnets of Kube-OVN
+    Subnets: subnets -> list<kube_ovn::Subnet> = |_| Some(everywhere(kinds::SUBNET));
+    /// ProviderNetworks of Kube-OVN
+    ProviderNetworks: provider_networks -> list<kube_ovn::ProviderNetwork> = |_| Some(everywhere(kinds::PROVIDER_NETWORK));
+
     /// StorageClasses
     StorageClasses: storage_classes -> list<kube::StorageClass> = |_| Some(everywhere(kinds::STORAGE_CLASS));
     /// CSIDrivers
@@ -214,6 +219,7 @@ impl Row {
                 | Self::Volumes
                 | Self::RebootEvents
                 | Self::IpPools
+                | Self::ProviderNetworks
         )
     }
 }

@@ -140,6 +140,7 @@ pub struct PodSpec {
     pub tolerations: Vec<Toleration>,
     pub volumes: Vec<Volume>,
     pub service_account_name: String,
+    pub termination_grace_period_seconds: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -152,6 +153,8 @@ pub struct Container {
     pub ports: Vec<Port>,
     pub env: Vec<EnvVar>,
     pub resources: Resources,
+    pub readiness_probe: Option<Value>,
+    pub liveness_probe: Option<Value>,
 }
 
 impl Container {

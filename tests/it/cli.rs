@@ -436,7 +436,7 @@ fn only_the_chosen_checks_are_asked() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let codes: Vec<&str> =
         report["checks"].as_array().unwrap().iter().filter_map(|check| check["code"].as_str()).collect();
-    assert_eq!(codes, ["NET007", "EXT001", "EXT003", "EXT004"]);
+    assert_eq!(codes, ["NET007", "EXT001", "EXT003", "EXT004", "EXT005"]);
 }
 
 #[test]

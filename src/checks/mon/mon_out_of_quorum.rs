@@ -38,7 +38,7 @@ check! {
         (net::sandbox_failing, Node), (net::nad_range_exhausted, Node), (net::nad_master_missing, Node),
         (net::cni_plugin_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
         (net::attachment_missing, Daemon), (net::network_policy_blocks, Daemon), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::stale_after_reboot, Node),
+        (ovn::stale_after_reboot, Node), (ovn::stale_chassis, Node), (ovn::ovn_database_broken, Daemon),
     ],
 }
 

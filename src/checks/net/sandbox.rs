@@ -250,6 +250,12 @@ fn innermost(message: &str) -> &str {
     inner.trim().trim_end_matches('\'').trim()
 }
 
+/// The provider of Kube-OVN whose Subnets gave a pod no address.
+pub(crate) fn without_address(error: &str) -> Option<&str> {
+    let rest = error.split_once("no address allocated to pod ")?.1.split_once(" provider ")?.1;
+    rest.split([',', ' ']).next()
+}
+
 /// The namespace and the name of a NetworkAttachmentDefinition that Multus did not find.
 pub(crate) fn missing_nad(error: &str) -> Option<(&str, &str)> {
     let rest = error.split_once("cannot find a network-attachment-definition (")?.1;

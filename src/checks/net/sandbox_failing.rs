@@ -1,7 +1,8 @@
 use super::multus_pods;
-use super::sandbox::{Blame, Failure, failures, missing_nad};
+use super::sandbox::{Blame, Failure, failures, missing_nad, without_address};
 use crate::check;
 use crate::check::{Answered, Finding, ObjectRef, Place, Remedy};
+use crate::checks::ovn;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::say;
@@ -33,7 +34,8 @@ check! {
         (net::multus_unauthorized, Object), (net::cni_start_order, Node),
         (net::nad_missing, Network), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
-        (ovn::stale_after_reboot, Node),
+        (ovn::stale_after_reboot, Node), (ovn::subnet_exhausted, Network), (ovn::subnet_conflict, Network),
+        (ovn::ovn_database_broken, Network), (ovn::provider_network_not_ready, Node), (ovn::stale_chassis, Node),
     ],
     symptom,
 }
@@ -71,6 +73,7 @@ fn finding(cluster: &Cluster, failure: &Failure<'_>) -> Option<Finding> {
     let remedy = Remedy::advice(say!("see what the plugin says on {}: {}", node, advice(&failure.error)))
         .command(format!("kubectl -n {} describe pod {}", about.namespace, about.name));
     let network = missing_nad(&newest.message).map(|(ns, name)| Place::Network(format!("{ns}/{name}")));
+    let network = network.or_else(|| without_address(&newest.message).map(ovn::network));
     Some(failure.finding(cluster, failure.object(), summary, remedy).detail(kind(&failure.error)).at(network))
 }
 

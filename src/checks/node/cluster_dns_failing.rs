@@ -32,7 +32,7 @@ check! {
         (node::node_not_ready, Node), (node::cni_not_ready, Node), (node::node_rebooted, Node),
         (net::sandbox_failing, Node), (net::nad_range_exhausted, Node), (net::nad_master_missing, Node),
         (net::cni_plugin_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
-        (ovn::ovn_central_down, Cluster), (ovn::stale_after_reboot, Node), (ovn::kube_ovn_cni_unhealthy, Node),
+        (ovn::ovn_central_down, Cluster), (ovn::stale_after_reboot, Node), (ovn::stale_chassis, Node), (ovn::kube_ovn_cni_unhealthy, Node),
     ],
 }
 

@@ -38,7 +38,7 @@ check! {
         (net::nad_overlaps_cluster_network, Cluster), (net::nad_gateway, Cluster), (node::node_not_ready, Node),
         (node::cni_not_ready, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node),
         (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node), (ovn::kube_ovn_cni_unhealthy, Node),
-        (ovn::stale_after_reboot, Node), (node::service_proxy_down, Node),
+        (ovn::stale_after_reboot, Node), (ovn::stale_chassis, Node), (node::service_proxy_down, Node),
         (net::network_policy_blocks, Object), (mon::mon_stale_store, Cluster),
         (mon::mon_endpoints_mismatch, Cluster),
     ],

@@ -38,7 +38,7 @@ check! {
         (net::nad_host_local_shared, Network),
         (net::mtu_mismatch, Network),
         (net::nad_networks_overlap, Network),
-        (ovn::stale_after_reboot, Node),
+        (ovn::stale_after_reboot, Node), (ovn::stale_chassis, Node),
         (osd::osd_down, Daemon),
     ],
 }

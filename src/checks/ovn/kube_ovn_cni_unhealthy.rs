@@ -34,6 +34,7 @@ check! {
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node),
         (ovn::stale_after_reboot, Node), (ovn::ovs_ovn_unhealthy, Node), (ovn::ovn_central_down, Cluster),
+        (ovn::subnet_conflict, Node), (ovn::stale_chassis, Node),
     ],
 }
 

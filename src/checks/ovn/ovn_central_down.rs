@@ -1,8 +1,8 @@
-use super::namespace;
+use super::{central, namespace};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::net::is_starting;
-use crate::facts::{Facts, Gap, Select, kinds};
+use crate::facts::{Facts, Gap, kinds};
 use crate::objects::kube::{Deployment, Pod};
 use crate::say;
 
@@ -29,7 +29,7 @@ check! {
     /// Kube-OVN: operation manual, "OVN DB backup and recovery"; kube-ovn #3919, #1575.
     "OVN001" "ovn-central-down" Ovn,
     needs: [Discovery, DaemonSets, Objects],
-    explained_by: [(node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node)],
+    explained_by: [(ovn::ovn_database_broken, Object), (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node)],
 }
 
 const LEADERS: [(&str, &str); 3] = [
@@ -40,8 +40,7 @@ const LEADERS: [(&str, &str); 3] = [
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    // A few pods, whole, as a row does not show labels.
-    let pods = facts.list::<Pod>(Some(ns), Select::label("app=ovn-central"))?;
+    let pods = central(facts, ns)?;
     if pods.is_empty() && facts.object::<Deployment>(ns, "ovn-central")?.is_none() {
         return Ok(Answered::NotApplicable("ovn-central does not run in this cluster"));
     }
@@ -49,11 +48,15 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if pods.iter().any(|pod| is_starting(pod, facts.now())) {
         return Ok(Answered::passed());
     }
-    let faults: Vec<(String, String)> = LEADERS.iter().filter_map(|(what, label)| fault(what, label, pods)).collect();
+    let faults = faults(pods);
     Ok(Answered::judged(if faults.is_empty() { Vec::new() } else { vec![finding(ns, &faults, pods)] }))
 }
 
-/// What is wrong with the leader of one part, and what shows it.
+/// What is wrong with the leaders, and what shows it.
+pub(super) fn faults(pods: &[Pod]) -> Vec<(String, String)> {
+    LEADERS.iter().filter_map(|(what, label)| fault(what, label, pods)).collect()
+}
+
 fn fault(what: &str, label: &str, pods: &[Pod]) -> Option<(String, String)> {
     let leads = |pod: &&Pod| pod.is_ready() && pod.metadata.labels.get(label).is_some_and(|value| value == "true");
     let ready: Vec<&str> = pods.iter().filter(leads).map(|pod| pod.metadata.name.as_str()).collect();

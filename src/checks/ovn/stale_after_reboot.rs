@@ -1,12 +1,12 @@
 use jiff::{SignedDuration, Timestamp};
 
-use super::{OVS_FAULTS, namespace};
+use super::{LogOf, OVS_FAULTS, namespace, proof};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::net::multus_daemon_sets;
 use crate::checks::node::{Boot, boots};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Log, LogLine, Settled, Unknown, both};
+use crate::facts::{Facts, Gap, LogLine, Unknown, both};
 use crate::objects::kube::{DaemonSet, Pod};
 use crate::say;
 
@@ -84,27 +84,16 @@ fn down_since_boot(cni: &Pod, boot: Timestamp, now: Timestamp) -> bool {
     !cni.is_ready() && since && now.duration_since(boot) >= SETTLED
 }
 
-/// The last words of an OVS fault since the boot. A log that is missing leaves it open only if no other has them.
+/// The last words of an OVS fault since the boot.
 fn fault(facts: &Facts<'_>, ns: &str, suspect: &Suspect<'_>) -> Result<Option<Evidence>, Gap> {
-    let (cni, ovs) = (suspect.cni.metadata.name.as_str(), suspect.ovs.name.as_str());
-    let log = |pod: &str, container: &str| facts.log(ns, pod, container).settled();
-    let before = facts.previous_log(ns, cni, "cni-server").settled();
-    let (now, (before, below)) = both(log(cni, "cni-server"), both(before, log(ovs, "openvswitch")))?;
-    let mut unread = None;
-    for (log, pod, container) in [(now, cni, "cni-server"), (below, ovs, "openvswitch"), (before, cni, "cni-server")] {
-        match log {
-            Ok(log) => match fault_since(log, suspect.boot.at) {
-                Some(line) => return Ok(Some(Evidence::log(ns, pod, container, line))),
-                None => continue,
-            },
-            Err(unknown) => unread = Some(unknown),
-        }
-    }
-    unread.map_or(Ok(None), |unknown| Err(Gap::Unknown(unknown)))
-}
-
-fn fault_since(log: &Log, boot: Timestamp) -> Option<&LogLine> {
-    log.last_of(OVS_FAULTS).filter(|line| line.at.is_none_or(|at| at >= boot))
+    let cni = LogOf { pod: &suspect.cni.metadata.name, container: "cni-server", previous: false };
+    let before = LogOf { previous: true, ..cni };
+    let below = LogOf { pod: &suspect.ovs.name, container: "openvswitch", previous: false };
+    let is_it = |line: &LogLine| {
+        let since = line.at.is_none_or(|at| at >= suspect.boot.at);
+        since && OVS_FAULTS.iter().any(|text| line.text.contains(text))
+    };
+    proof(facts, ns, &[cni, below, before], is_it)
 }
 
 fn finding(ns: &str, suspect: &Suspect<'_>, line: &Evidence, multus: &[&DaemonSet]) -> Finding {

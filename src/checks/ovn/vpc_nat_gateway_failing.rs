@@ -31,7 +31,7 @@ check! {
         (net::nad_master_missing, Node), (net::cni_plugin_missing, Node), (net::multus_init_crash, Node),
         (net::multus_daemon_down, Node), (ovn::ovn_central_down, Cluster), (ovn::ovs_ovn_unhealthy, Node),
         (ovn::kube_ovn_cni_unhealthy, Node), (ovn::kube_ovn_controller_unhealthy, Cluster),
-        (ovn::stale_after_reboot, Node),
+        (ovn::stale_after_reboot, Node), (ovn::stale_chassis, Node),
     ],
 }
 
