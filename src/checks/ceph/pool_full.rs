@@ -27,7 +27,7 @@ check! {
     /// Ceph: health codes POOL_FULL, POOL_NEAR_FULL; "Set Pool Quotas". Rook: CRDs/Block-Storage, `quotas`.
     "CEPH007" "pool-full" Ceph,
     needs: [CephHealth],
-    explained_by: [],
+    explained_by: [(osd::osd_capacity, Daemon), (osd::osd_capacity, Pool)],
 }
 
 const CODES: &[&str] = &["POOL_FULL", "POOL_NEAR_FULL", "POOL_NEARFULL", "POOL_BACKFILLFULL"];
