@@ -4,24 +4,33 @@ pub mod bucket_claim_pending;
 mod certificate;
 pub mod gateway_down;
 pub mod health_code;
+pub mod insecure_auth;
 pub mod mds_down;
 mod mds_trouble;
 mod meanings;
 pub mod mgr_down;
+pub mod mgr_module_error;
 mod mirror_status;
 pub mod mirroring_unhealthy;
+pub mod pg_count;
+pub mod pgs_damaged;
 pub mod pgs_degraded;
 pub mod pgs_unavailable;
 pub mod pool_application_missing;
+pub mod pool_full;
+pub mod pool_unplaceable;
 mod pool_users;
+pub mod recent_crash;
 pub mod rgw_certificate_invalid;
 pub mod rgw_down;
 mod serving;
+pub mod warning_muted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::osd::osd_slow_ops;
 use crate::check::{Place, Severity};
 use crate::facts::{CephCommand, Cluster, Fact, Facts, Gap, Unknown, Why};
 use crate::objects::ceph::{Health, HealthCheck, Pool, Status};
@@ -38,12 +47,22 @@ pub(crate) fn owner(code: &str) -> Option<&'static str> {
         "MGR_DOWN" => "CEPH009",
         "DAEMON_OLD_VERSION" => "IMG001",
         "OSD_SLOW_PING_TIME_FRONT" | "OSD_SLOW_PING_TIME_BACK" => "OSD009",
+        "OSD_FULL" | "OSD_BACKFILLFULL" | "OSD_NEARFULL" => "OSD008",
         "OSDMAP_FLAGS" | "OSD_FLAGS" => "OSD011",
+        "OSD_ORPHAN" => "OSD013",
         "PG_AVAILABILITY" => "CEPH003",
         "PG_DEGRADED" => "CEPH004",
         "POOL_APP_NOT_ENABLED" => "CEPH002",
+        "PG_DAMAGED" | "OSD_SCRUB_ERRORS" | "OBJECT_UNFOUND" => "CEPH005",
+        "TOO_FEW_OSDS" => "CEPH006",
+        "POOL_FULL" | "POOL_NEAR_FULL" | "POOL_NEARFULL" | "POOL_BACKFILLFULL" => "CEPH007",
+        "MGR_MODULE_ERROR" | "MGR_MODULE_DEPENDENCY" => "CEPH010",
+        "RECENT_CRASH" | "RECENT_MGR_MODULE_CRASH" => "CEPH013",
+        code if pg_count::is_owned(code) => "CEPH008",
+        code if insecure_auth::is_owned(code) => "CEPH014",
         gateway_down::CODE => "CEPH017",
         code if mds_trouble::CODES.contains(&code) => "CEPH011",
+        code if osd_slow_ops::owns(code) => "OSD010",
         code if is_osd_down(code) => "OSD007",
         _ => return None,
     })
@@ -65,9 +84,29 @@ fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
     fact.map_err(|unknown| blind.push(unknown)).ok()
 }
 
+/// Those of these codes that Ceph reports, muted ones too, in the order of the list.
+fn raised<'h>(health: &'h Health, codes: &[&'static str]) -> Vec<(&'static str, &'h HealthCheck)> {
+    codes.iter().filter_map(|code| Some((*code, health.checks.get(*code)?))).collect()
+}
+
 /// The severity of a finding about one code.
 pub(crate) fn toned(check: &HealthCheck, severity: Severity) -> Severity {
     if check.muted { Severity::Info } else { severity }
+}
+
+/// The daemons that a text of a health code names: `osd.3`, `mon.a`.
+pub(crate) fn daemons(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let words = text.split(|c: char| c.is_whitespace() || ",[]()'".contains(c));
+    words.filter_map(|word| {
+        let (kind, id) = word.split_once('.')?;
+        (["osd", "mon", "mgr", "mds"].contains(&kind) && !id.is_empty()).then_some((kind, id))
+    })
+}
+
+/// The OSDs that a health code names in its summary and details.
+pub(crate) fn osds_of(check: &HealthCheck) -> BTreeSet<i64> {
+    let texts = check.details().chain([check.summary.message.as_str()]);
+    texts.flat_map(daemons).filter(|(kind, _)| *kind == "osd").filter_map(|(_, id)| id.parse().ok()).collect()
 }
 
 /// A command for Ceph that can be pasted: through the operator, which needs no toolbox.
@@ -148,9 +187,20 @@ mod tests {
             "OSD_SLOW_PING_TIME_FRONT",
             "OSDMAP_FLAGS",
             "OSD_FLAGS",
+            "OSD_FULL",
+            "OSD_ORPHAN",
+            "SLOW_OPS",
+            "BLUESTORE_SLOW_OP_ALERT",
             "PG_AVAILABILITY",
             "PG_DEGRADED",
             "POOL_APP_NOT_ENABLED",
+            "PG_DAMAGED",
+            "TOO_FEW_OSDS",
+            "POOL_FULL",
+            "TOO_MANY_PGS",
+            "MGR_MODULE_ERROR",
+            "RECENT_CRASH",
+            "AUTH_INSECURE_SERVICE_TICKETS",
             "NVMEOF_GATEWAY_DOWN",
             "MDS_ALL_DOWN",
             "OSD_DOWN",
@@ -166,15 +216,20 @@ mod tests {
     #[test]
     fn what_nobody_owns_is_left_to_the_general_check() {
         for code in [
-            "RECENT_CRASH",
             "MON_MSGR2_NOT_ENABLED",
-            "OSD_NEARFULL",
+            "OSD_OUT_OF_ORDER_FULL",
             "OSD_NO_DOWN_OUT_INTERVAL",
-            "POOL_FULL",
+            "AUTH_INSECURE_SOMETHING_NEW",
             "NEW_CODE",
         ] {
             assert_eq!(owner(code), None, "{code}");
         }
+    }
+
+    #[test]
+    fn texts_name_daemons() {
+        let found: Vec<_> = daemons("12 slow ops, daemons [osd.2,osd.3] have slow ops; see mon.a, osd.").collect();
+        assert_eq!(found, [("osd", "2"), ("osd", "3"), ("mon", "a")]);
     }
 
     #[test]

@@ -1,17 +1,28 @@
 //! OSDs.
 
+mod crash_reasons;
 pub mod device_skipped;
+pub mod encryption_key_unavailable;
 mod lost;
 mod lost_told;
+mod node_names;
+pub mod osd_capacity;
+pub mod osd_crashing;
 pub mod osd_down;
 pub mod osd_flags_left;
 pub mod osd_missing;
+pub mod osd_phantom;
 pub mod osd_prepare_failed;
+pub mod osd_pvc_pending;
 pub mod osd_restarted_needlessly;
 pub mod osd_slow_heartbeat;
+pub mod osd_slow_ops;
 pub mod osds_not_deployed;
+mod prepare_jobs;
 pub(crate) mod prepare_log;
+pub mod storage_selection_empty;
 mod template_diff;
+mod volume_keys;
 
 use std::collections::BTreeMap;
 

@@ -28,9 +28,11 @@ pub enum CephCommand {
     QuorumStatus,
     OsdTree,
     OsdDump,
+    OsdDf,
     OsdPoolLsDetail,
     FsDump,
     OsdMetadata,
+    OsdCrushRuleDump,
 }
 
 impl CephCommand {
@@ -42,9 +44,11 @@ impl CephCommand {
         Self::QuorumStatus,
         Self::OsdTree,
         Self::OsdDump,
+        Self::OsdDf,
         Self::OsdPoolLsDetail,
         Self::FsDump,
         Self::OsdMetadata,
+        Self::OsdCrushRuleDump,
     ];
 
     /// The words after `ceph`.
@@ -57,15 +61,18 @@ impl CephCommand {
             Self::QuorumStatus => &["quorum_status"],
             Self::OsdTree => &["osd", "tree"],
             Self::OsdDump => &["osd", "dump"],
+            Self::OsdDf => &["osd", "df"],
             Self::OsdPoolLsDetail => &["osd", "pool", "ls", "detail"],
             Self::FsDump => &["fs", "dump"],
             Self::OsdMetadata => &["osd", "metadata"],
+            Self::OsdCrushRuleDump => &["osd", "crush", "rule", "dump"],
         }
     }
 
     /// Whether the active mgr answers it: without one such a command hangs for ever.
     pub fn needs_mgr(self) -> bool {
         match self {
+            Self::OsdDf => true,
             Self::Status
             | Self::HealthDetail
             | Self::TimeSyncStatus
@@ -75,7 +82,8 @@ impl CephCommand {
             | Self::OsdDump
             | Self::OsdPoolLsDetail
             | Self::FsDump
-            | Self::OsdMetadata => false,
+            | Self::OsdMetadata
+            | Self::OsdCrushRuleDump => false,
         }
     }
 
@@ -88,8 +96,10 @@ impl CephCommand {
             Self::QuorumStatus => json::<ceph::QuorumStatus>(answer),
             Self::OsdTree => json::<ceph::OsdTree>(answer),
             Self::OsdDump => json::<ceph::OsdDump>(answer),
+            Self::OsdDf => json::<ceph::OsdDf>(answer),
             Self::OsdPoolLsDetail => json::<Vec<ceph::Pool>>(answer),
             Self::FsDump => json::<ceph::FsDump>(answer),
+            Self::OsdCrushRuleDump => json::<Vec<ceph::CrushRule>>(answer),
             Self::OsdMetadata => json::<Vec<ceph::OsdMetadata>>(answer),
         }
     }

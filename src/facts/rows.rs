@@ -174,10 +174,14 @@ reads! {
     OsdTree: osd_tree -> ceph<ceph::OsdTree> = |facts| command(facts, CephCommand::OsdTree);
     /// ceph osd dump
     OsdDump: osd_dump -> ceph<ceph::OsdDump> = |facts| command(facts, CephCommand::OsdDump);
+    /// ceph osd df
+    OsdDf: osd_df -> ceph<ceph::OsdDf> = |facts| command(facts, CephCommand::OsdDf);
     /// ceph osd pool ls detail
     Pools: pools -> ceph<Vec<ceph::Pool>> = |facts| command(facts, CephCommand::OsdPoolLsDetail);
     /// ceph osd metadata
     OsdMetadata: osd_metadata -> ceph<Vec<ceph::OsdMetadata>> = |facts| command(facts, CephCommand::OsdMetadata);
+    /// ceph osd crush rule dump
+    CrushRules: crush_rules -> ceph<Vec<ceph::CrushRule>> = |facts| command(facts, CephCommand::OsdCrushRuleDump);
     /// ceph fs dump
     FsDump: fs_dump -> ceph<ceph::FsDump> = |facts| command(facts, CephCommand::FsDump);
 
@@ -200,8 +204,10 @@ impl Row {
         !matches!(
             self,
             Self::OsdDump
+                | Self::OsdDf
                 | Self::OsdTree
                 | Self::OsdMetadata
+                | Self::CrushRules
                 | Self::FsDump
                 | Self::Pools
                 | Self::QuorumStatus

@@ -77,6 +77,7 @@ pub struct Health {
     /// `HEALTH_OK`, `HEALTH_WARN`, `HEALTH_ERR`
     pub status: String,
     pub checks: BTreeMap<String, HealthCheck>,
+    pub mutes: Vec<Mute>,
 }
 
 impl Health {
@@ -84,6 +85,39 @@ impl Health {
     pub fn raised(&self, code: &str) -> Option<&HealthCheck> {
         self.checks.get(code).filter(|check| !check.muted)
     }
+}
+
+/// A code that somebody chose not to hear of.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Mute {
+    pub code: String,
+    /// Until when; empty for ever.
+    pub ttl: String,
+    /// Stays when the code clears.
+    pub sticky: bool,
+}
+
+/// A CRUSH rule: the steps that find the OSDs of a placement group.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CrushRule {
+    pub rule_id: i64,
+    pub rule_name: String,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Step {
+    /// `take`, `choose_firstn`, `chooseleaf_indep`, `emit`
+    pub op: String,
+    /// Of `take`: `default`, or `default~ssd` for one device class.
+    pub item_name: String,
+    /// 0 for as many as the pool has copies.
+    pub num: i64,
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 /// One health code.
@@ -255,6 +289,7 @@ pub struct TreeNode {
     pub status: String,
     /// 0 for an OSD that is out.
     pub reweight: f64,
+    pub device_class: String,
 }
 
 impl TreeNode {
@@ -289,6 +324,28 @@ pub struct Osd {
     pub cluster_addrs: Addresses,
 }
 
+/// `ceph osd df`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OsdDf {
+    pub nodes: Vec<OsdUsage>,
+    pub summary: UsageSummary,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OsdUsage {
+    pub id: i64,
+    /// Per cent.
+    pub utilization: f64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UsageSummary {
+    pub average_utilization: f64,
+}
+
 /// `ceph osd metadata`: what an OSD told of itself when it last started. Devices are names, with commas.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -307,6 +364,9 @@ pub struct Pool {
     #[serde(alias = "pool_id")]
     pub pool: i64,
     pub pool_name: String,
+    pub size: usize,
+    pub min_size: usize,
+    pub crush_rule: i64,
     /// `hashpspool,ec_overwrites,ec_optimizations`
     pub flags_names: String,
 }

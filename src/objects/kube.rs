@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -210,6 +210,13 @@ pub struct Volume {
     pub name: String,
     pub host_path: Option<HostPath>,
     pub config_map: Option<NameRef>,
+    pub persistent_volume_claim: ClaimSource,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClaimSource {
+    pub claim_name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -259,6 +266,19 @@ impl ContainerStatus {
     /// The last end of this container: of the present state if it is terminated, else of the one before.
     pub fn terminated(&self) -> Option<&Terminated> {
         self.state.terminated.as_ref().or(self.last_state.terminated.as_ref())
+    }
+
+    /// Started again moments ago, and not time after time: so it is after a boot or one failed probe.
+    pub fn is_back(&self, now: Timestamp) -> bool {
+        const OFTEN: u32 = 4;
+        let started = self.state.running.as_ref().and_then(|running| running.started_at);
+        let moments = started.is_some_and(|started| now.duration_since(started) < SignedDuration::from_mins(2));
+        !self.ready && (1..OFTEN).contains(&self.restart_count) && moments
+    }
+
+    /// It ended before, and is not on its way back.
+    pub fn is_down_again(&self, now: Timestamp) -> bool {
+        !self.ready && self.restart_count > 0 && !self.is_back(now)
     }
 
     /// The reason it waits for, `CrashLoopBackOff` or `ImagePullBackOff`.

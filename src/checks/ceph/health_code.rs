@@ -1,5 +1,5 @@
 use super::meanings::{Meaning, meaning};
-use super::{ceph_command, owner};
+use super::{ceph_command, daemons, owner};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::{Cluster, Facts, Gap};
@@ -28,7 +28,7 @@ check! {
     /// Ceph: "Health checks", "CephFS health messages".
     "CEPH001" "health-code" Ceph,
     needs: [CephHealth],
-    explained_by: [(osd::osd_slow_heartbeat, Daemon)],
+    explained_by: [(osd::osd_slow_heartbeat, Daemon), (osd::osd_crashing, Daemon)],
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -56,7 +56,7 @@ fn finding(cluster: &Cluster, code: &str, check: &HealthCheck) -> Finding {
     let remedy = commands.iter().fold(remedy, |remedy, words| remedy.command(ceph_command(cluster, words)));
     Finding::new(severity(code, check, known.as_ref()), ObjectRef::cluster(cluster), summary, remedy)
         .detail(code)
-        .at(check.details().chain([message]).flat_map(daemons))
+        .at(check.details().chain([message]).flat_map(daemons).map(|(kind, id)| Place::daemon(kind, id)))
         .evidence([Evidence::ceph("health detail", format!("[{}] {code}: {message}", check.severity))])
         .evidence(check.details().take(5).map(|detail| Evidence::ceph("health detail", detail)))
 }
@@ -70,15 +70,6 @@ fn severity(code: &str, check: &HealthCheck, known: Option<&Meaning>) -> Severit
     }
 }
 
-/// The daemons that a detail names.
-fn daemons(detail: &str) -> impl Iterator<Item = Place> {
-    let words = detail.split(|c: char| c.is_whitespace() || ",[]()'".contains(c));
-    words.filter_map(|word| {
-        let (kind, id) = word.split_once('.')?;
-        (["osd", "mon", "mgr", "mds"].contains(&kind) && !id.is_empty()).then(|| Place::daemon(kind, id))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,14 +78,8 @@ mod tests {
     fn insecure_keys_are_no_outage() {
         let check = HealthCheck { severity: "HEALTH_ERR".into(), ..HealthCheck::default() };
         assert_eq!(severity("AUTH_INSECURE_SERVICE_KEY_TYPE", &check, None), Severity::Warning);
-        assert_eq!(severity("OSD_FULL", &check, None), Severity::Critical);
+        assert_eq!(severity("POOL_FULL", &check, None), Severity::Critical);
         let muted = HealthCheck { muted: true, ..check };
-        assert_eq!(severity("OSD_FULL", &muted, None), Severity::Info);
-    }
-
-    #[test]
-    fn details_name_daemons() {
-        let found: Vec<_> = daemons("12 slow ops, daemons [osd.2,osd.3] have slow ops; see mon.a, osd.").collect();
-        assert_eq!(found, [Place::daemon("osd", 2), Place::daemon("osd", 3), Place::daemon("mon", "a")]);
+        assert_eq!(severity("POOL_FULL", &muted, None), Severity::Info);
     }
 }

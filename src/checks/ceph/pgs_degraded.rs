@@ -31,9 +31,11 @@ check! {
     "CEPH004" "pgs-degraded" Ceph,
     needs: [CephHealth, CephStatus, Pools, Nodes, OsdTree, Objects],
     explained_by: [
+        (ceph::pool_unplaceable, Pool),
         (osd::osd_missing, Cluster),
         (osd::osd_down, Cluster),
         (osd::osd_flags_left, Cluster),
+        (osd::osd_capacity, Pool),
     ],
 }
 

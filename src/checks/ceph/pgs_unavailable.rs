@@ -27,6 +27,7 @@ check! {
     "CEPH003" "pgs-unavailable" Ceph,
     needs: [CephHealth, CephStatus, Pools],
     explained_by: [
+        (ceph::pool_unplaceable, Pool),
         (osd::osds_not_deployed, Cluster),
         (osd::osd_missing, Cluster),
         (osd::osd_down, Cluster),

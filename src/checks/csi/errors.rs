@@ -10,6 +10,7 @@ pub(crate) enum Cause {
     NotRegistered,
     Secret,
     Configuration,
+    KeyService,
     Denied,
     Fenced,
     Backend,
@@ -32,6 +33,8 @@ const WORDS: &[(&str, Cause)] = &[
     ("empty monitor list for cluster ID", Cause::Configuration),
     ("failed to fetch monitor list using clusterID", Cause::Configuration),
     ("error fetching configuration for cluster ID", Cause::Configuration),
+    ("encryption kms configuration", Cause::KeyService),
+    ("failed connecting to Vault", Cause::KeyService),
     ("rados: ret=-13", Cause::Denied),
     ("rados: ret=-1,", Cause::Denied),
     ("mount error 13 ", Cause::Denied),
@@ -64,6 +67,7 @@ impl Cause {
             Self::NotRegistered => "the driver is not registered on the node",
             Self::Secret => "a Secret that the StorageClass names is missing or incomplete",
             Self::Configuration => "CSI has no monitors for the clusterID of the StorageClass",
+            Self::KeyService => "the key of an encrypted volume cannot be had",
             Self::Denied => "Ceph refuses the key or its capabilities",
             Self::Fenced => "Ceph has blocklisted the client",
             Self::Backend => "a pool, filesystem or subvolume group does not exist in Ceph",
@@ -87,6 +91,9 @@ impl Cause {
             ),
             Self::Configuration => say!(
                 "compare the clusterID of the StorageClass with the ClientProfiles, or with csi-cluster-config-json of rook-ceph-csi-config"
+            ),
+            Self::KeyService => say!(
+                "look at the key management service that encryptionKMSID of the StorageClass names, and at its entry in rook-ceph-csi-kms-config"
             ),
             Self::Denied => say!(
                 "compare the capabilities of the CSI users (ceph auth ls) with those that Rook asks for; after a key rotation or a re-import the Secrets are stale"

@@ -41,6 +41,7 @@ check! {
         (csi::driver_name_mismatch, Object), (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object),
         (csi::driver_not_registered, Node), (csi::client_fenced, Node), (node::node_not_ready, Node),
         (ext::external_unreachable, Cluster), (net::host_off_public_network, Node),
+        (osd::encryption_key_unavailable, Volume),
     ],
 }
 

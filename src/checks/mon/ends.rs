@@ -9,8 +9,6 @@ use crate::facts::{Each, Facts, Gap};
 use crate::objects::kube::{ContainerStatus, Pod, Terminated};
 
 const STARTING: SignedDuration = SignedDuration::from_mins(2);
-/// So many restarts are no accident.
-const OFTEN: u32 = 4;
 
 /// A monitor whose pod has a node and does not run.
 pub(super) struct Failed<'s> {
@@ -64,14 +62,9 @@ impl Failed<'_> {
 
 /// Not one that only starts: it has ended before, or had its time.
 fn has_failed(facts: &Facts<'_>, pod: &Pod) -> bool {
-    let crashes = pod.statuses().any(|status| !status.ready && status.restart_count > 0 && !is_back(facts, status));
+    let now = facts.now();
+    let crashes = pod.statuses().any(|status| status.is_down_again(now));
     let created = pod.metadata.deletion_timestamp.or(pod.metadata.creation_timestamp);
-    let had_its_time = older(facts, created, STARTING) && !pod.statuses().any(|status| is_back(facts, status));
+    let had_its_time = older(facts, created, STARTING) && !pod.statuses().any(|status| status.is_back(now));
     (crashes && pod.metadata.deletion_timestamp.is_none()) || had_its_time
-}
-
-/// Started again moments ago, and not time after time: so it is after a boot or one failed probe.
-fn is_back(facts: &Facts<'_>, status: &ContainerStatus) -> bool {
-    let started = status.state.running.as_ref().and_then(|running| running.started_at);
-    !status.ready && (1..OFTEN).contains(&status.restart_count) && started.is_some() && !older(facts, started, STARTING)
 }

@@ -12,7 +12,7 @@ check! {
     /// # What it looks at
     /// Rook's pods that no node was found for, and the scheduler's own words for it: taints, affinity, node
     /// selector, resources, volumes, ports, and a node that no longer exists. Monitors are MON006's, and CSI pods that lack a free host port are
-    /// CSI004's or CSI005's; of these it is silent.
+    /// CSI004's or CSI005's; of these it is silent. Pods that wait for the claim of a device set hang below OSD012.
     ///
     /// # Why it matters
     /// A pod that is Pending for a minute will not start by itself: the words say what would have to change, and
@@ -33,6 +33,7 @@ check! {
     explained_by: [
         (node::node_not_ready, Node), (node::node_pressure, Node), (node::drain_blocked, Node),
         (node::cni_not_ready, Node), (csi::host_port_conflict, Object), (csi::csi_addons_port_conflict, Object),
+        (osd::osd_pvc_pending, Object),
     ],
 }
 

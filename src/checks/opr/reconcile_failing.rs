@@ -39,7 +39,7 @@ check! {
         (opr::deletion_blocked, Object), (opr::operator_rights_or_crds_stale, Cluster),
         (opr::detect_version_failing, Cluster), (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster),
         (net::address_range_mismatch, Object), (img::upgrade_blocked, Object), (ceph::rgw_down, Object),
-        (ceph::rgw_certificate_invalid, Object), (ceph::gateway_down, Object),
+        (ceph::rgw_certificate_invalid, Object), (ceph::gateway_down, Object), (osd::encryption_key_unavailable, Object),
     ],
 }
 

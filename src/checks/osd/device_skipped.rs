@@ -1,11 +1,11 @@
+use super::by_osd;
+use super::prepare_jobs::{is_wanted, short};
 use super::prepare_log::{Device, PrepareLog, Verdict, parse};
-use super::{OsdPods, by_osd};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::ceph::quoted;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, both};
-use crate::objects::rook::Storage;
 use crate::say;
 
 check! {
@@ -46,36 +46,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ((object, prepare), osds) = both(both(facts.ceph_cluster(), facts.prepare_pods()), facts.osd_pods())?;
     let storage = &object.spec.storage;
     let present = by_osd(osds);
-    let short = prepare.iter().filter(|pod| pod.is_done()).filter(|pod| {
-        let here = present.values().filter(|osd| osd.node() == Some(pod.node.as_str())).count();
-        is_short(storage, pod, here, present.values())
-    });
+    let short = short(storage, prepare, &present);
     let logs = facts.each(short, |facts, pod| facts.log(&cluster.ns, &pod.name, "provision"))?;
     let findings = logs.seen.iter().filter_map(|(pod, log)| {
-        let named = storage.nodes.iter().any(|node| is_job_of(pod, &node.name)) || !storage.use_all_nodes;
-        let severity = if named || present.is_empty() { Severity::Warning } else { Severity::Info };
+        let severity = if is_wanted(storage, pod, &present) { Severity::Warning } else { Severity::Info };
         finding(cluster, pod, &parse(log), severity)
     });
     Ok(Answered::judged(findings.collect()).blind(logs.blind))
-}
-
-/// Whether this job should have made more OSDs than there are: of the devices named for its node, of its
-/// claim, or any at all.
-fn is_short<'p>(storage: &Storage, pod: &PodRow, here: usize, mut all: impl Iterator<Item = &'p OsdPods<'p>>) -> bool {
-    let node = storage.nodes.iter().find(|node| is_job_of(pod, &node.name));
-    let claims: usize = storage.storage_class_device_sets.iter().map(|set| set.count).sum();
-    match node {
-        Some(node) if !node.devices.is_empty() => here < node.devices.len(),
-        Some(_) => here == 0,
-        None if claims > 0 && !pod.name.contains(pod.node.as_str()) => all.by_ref().count() < claims,
-        None if !storage.devices.is_empty() => here < storage.devices.len(),
-        None => here == 0,
-    }
-}
-
-/// Jobs are named after their node; a long name is hashed, and the pod then still runs there.
-fn is_job_of(pod: &PodRow, node: &str) -> bool {
-    pod.node == node || pod.is_of_daemon_set(&format!("rook-ceph-osd-prepare-{node}"))
 }
 
 fn finding(cluster: &Cluster, pod: &PodRow, log: &PrepareLog<'_>, severity: Severity) -> Option<Finding> {

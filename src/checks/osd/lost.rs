@@ -17,14 +17,9 @@ pub(super) struct Lost<'s> {
 }
 
 impl Lost<'_> {
-    /// Taken out of service: out, and with nothing that should run.
-    pub fn is_retired(&self) -> bool {
-        self.ceph.is_some_and(|osd| osd.reweight == 0.0) && self.pods.is_none()
-    }
-
-    /// Marked as destroyed: its number is kept for the disk that replaces it.
-    pub fn is_destroyed(&self) -> bool {
-        self.ceph.is_some_and(|osd| osd.status == "destroyed")
+    /// Taken out of service, or destroyed for a new disk, and with nothing that should run: OSD013 tells of these.
+    fn is_retired(&self) -> bool {
+        self.pods.is_none() && self.ceph.is_some_and(|osd| osd.reweight == 0.0 || osd.status == "destroyed")
     }
 
     /// Its pod was made minutes ago and has not failed: an OSD needs a while until it is up.
@@ -42,11 +37,6 @@ impl Lost<'_> {
     /// The process runs, and Ceph does not hear it.
     pub fn is_unheard(&self) -> bool {
         self.ceph.is_some() && !self.is_starting() && self.pods.as_ref().is_some_and(OsdPods::is_well)
-    }
-
-    /// Somebody's intention, or a matter of minutes: taken out of service, replaced, or just starting.
-    pub fn is_planned(&self) -> bool {
-        self.is_retired() || self.is_destroyed() || self.is_starting()
     }
 
     /// The states of its pods: `Pending, Terminating`.
@@ -102,7 +92,7 @@ impl<'s> Sight<'s> {
             let host = by_pod.or_else(|| self.tree?.host_of(id)).unwrap_or_default().to_owned();
             Lost { id, ceph: ceph.get(&id).copied(), pods, host }
         });
-        self.lost = lost.collect();
+        self.lost = lost.filter(|osd| !osd.is_retired()).collect();
     }
 
     /// A pod that is not placed names its node in its selector.

@@ -24,12 +24,8 @@ pub(super) fn summary(sight: &Sight<'_>, osds: &[&Lost<'_>], host: &str) -> Text
     let states: BTreeSet<&str> = osds.iter().flat_map(|osd| osd.states()).collect();
     let states = states.into_iter().collect::<Vec<_>>().join(", ");
     let down = osds.iter().any(|osd| osd.ceph.is_some());
-    if osds.iter().all(|osd| osd.is_destroyed()) {
-        say!("destroyed on {} and not made again yet: {}", host, names)
-    } else if osds.iter().all(|osd| osd.is_starting()) {
+    if osds.iter().all(|osd| osd.is_starting()) {
         say!("starting on {}: {} (pod {})", host, names, states)
-    } else if osds.iter().all(|osd| osd.is_retired()) {
-        say!("down, out and without a pod on {}: {}", host, names)
     } else if osds.iter().any(|osd| osd.is_unheard()) {
         say!("down for Ceph on {}, although the pod runs: {}", host, names)
     } else if down && states.is_empty() {
@@ -63,15 +59,8 @@ pub(super) fn remedy(cluster: &Cluster, osds: &[&Lost<'_>]) -> Remedy {
     let id = first.map_or(0, |osd| osd.id);
     let pod = first.and_then(|osd| osd.pods.as_ref()?.rows.first());
     match pod {
-        _ if osds.iter().all(|osd| osd.is_destroyed()) => {
-            Remedy::advice(say!("nothing, while its disk is being replaced; else purge it, once its data is elsewhere"))
-                .command(ceph_command(cluster, &format!("osd safe-to-destroy {id}")))
-        }
         _ if osds.iter().all(|osd| osd.is_starting()) => {
             Remedy::advice(say!("wait some minutes; take no other OSD down meanwhile")).command(tree)
-        }
-        None if first.is_some_and(|osd| osd.is_retired()) => {
-            Remedy::advice(say!("nothing, if it was taken out on purpose; else bring its Deployment back")).command(tree)
         }
         None if cluster.external => {
             Remedy::guided(say!("start the OSD again where it runs, outside of this cluster")).command(tree)

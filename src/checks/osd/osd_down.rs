@@ -20,10 +20,9 @@ check! {
     /// Every placement group of that OSD has one copy less, and after `mon_osd_down_out_interval` (ten minutes)
     /// Ceph begins to copy its data elsewhere. OSDs down in two failure domains at once may stop I/O. A pod can
     /// be Running and Ready while Ceph counts the OSD as down: its probe asks the local socket only, so the
-    /// network between the OSDs is then the suspect. An OSD that is down and out and has no pod was taken out
-    /// of service and is information; on a node that is cordoned and Ready the OSDs come back with `uncordon`.
-    /// Also information: one that is destroyed, as its number waits for a new disk, and one whose pod was made
-    /// less than five minutes ago and has not failed.
+    /// network between the OSDs is then the suspect. On a node that is cordoned and Ready the OSDs come back
+    /// with `uncordon`. One whose pod was made less than five minutes ago and has not failed is information. An OSD
+    /// that was taken out of service (out or destroyed, and without a pod) is OSD013's.
     ///
     /// # Confirm by hand
     /// `ceph osd tree down`, `kubectl -n <ns> get pods -l app=rook-ceph-osd -o wide`, and in the log of a
@@ -40,8 +39,9 @@ check! {
     explained_by: [
         (net::multus_missing, Cluster), (net::nad_missing, Network), (net::nad_default_route, Network),
         (net::nad_host_local_shared, Network), (net::nad_overlaps_cluster_network, Network),
-        (net::nad_networks_overlap, Network), (net::mtu_mismatch, Network), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
-        (osd::osd_missing, Daemon),
+        (net::nad_networks_overlap, Network), (net::mtu_mismatch, Network), (mon::quorum_lost, Cluster),
+        (mon::all_mons_down, Cluster), (osd::osd_missing, Daemon), (osd::osd_crashing, Daemon),
+        (osd::encryption_key_unavailable, Daemon), (osd::osd_phantom, Daemon),
     ],
     in_pod,
 }
@@ -90,7 +90,7 @@ fn together<'r, 's>(sight: &'r Sight<'s>) -> Vec<Vec<&'r Lost<'s>>> {
 
 /// Redundancy covers one failure domain; more than one is an outage or next to it.
 fn severity(sight: &Sight<'_>) -> Severity {
-    let lost = sight.lost.iter().filter(|osd| !osd.is_planned());
+    let lost = sight.lost.iter().filter(|osd| !osd.is_starting());
     let hosts: BTreeSet<&str> = lost.map(|osd| osd.host.as_str()).collect();
     let none_up = sight.status.is_some_and(|status| status.osdmap.num_up_osds == 0);
     if hosts.len() > 1 || none_up { Severity::Critical } else { Severity::Warning }
@@ -104,7 +104,7 @@ fn finding(
     severity: Severity,
 ) -> Finding {
     let muted = sight.status.is_some_and(|status| is_muted(&status.health, "OSD_DOWN"));
-    let context = muted || osds.iter().all(|osd| osd.is_planned());
+    let context = muted || osds.iter().all(|osd| osd.is_starting());
     let severity = if context { Severity::Info } else { severity };
     let host = osds.first().map_or("", |osd| osd.host.as_str());
     let deployments = osds.iter().map(|osd| deployment(&cluster.ns, osd.id));

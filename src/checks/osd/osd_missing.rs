@@ -32,7 +32,10 @@ check! {
     /// Rook: CRDs/Cluster, "Storage Selection Settings"; "Ceph OSD Management".
     "OSD005" "osd-missing" Osd,
     needs: [Discovery, CephClusters, OsdPods, PrepareJobs, DaemonDeployments, OsdTree],
-    explained_by: [(osd::osd_prepare_failed, Node), (osd::device_skipped, Node), (node::node_not_ready, Node)],
+    explained_by: [
+        (osd::storage_selection_empty, Node), (osd::osd_prepare_failed, Node), (osd::device_skipped, Node),
+        (osd::osd_pvc_pending, Cluster), (node::node_not_ready, Node),
+    ],
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -55,7 +58,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let few = too_few(cluster, &object.spec.storage, deployed.len(), &osds.values().collect::<Vec<_>>(), severity);
     match tree {
         Ok(tree) => {
-            // A destroyed one waits for its new disk, which OSD007 tells.
+            // A destroyed one waits for its new disk, which OSD013 tells.
             let gone = tree.osds().filter(|osd| osd.reweight > 0.0 && osd.status != "destroyed");
             let gone = gone.filter(|osd| !deployed.contains(&osd.id));
             let gone: Vec<&TreeNode> = gone.collect();

@@ -43,6 +43,7 @@ check! {
         (mon::mons_start_slowly, Cluster),
         (mon::mon_unschedulable, Cluster),
         (ceph::mgr_down, Cluster),
+        (osd::storage_selection_empty, Cluster),
     ],
 }
 

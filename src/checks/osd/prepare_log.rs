@@ -48,6 +48,10 @@ pub(crate) struct PrepareLog<'l> {
     /// Names as the CephCluster writes them; empty if it asks by filter or for all devices.
     pub listed: BTreeSet<String>,
     pub devices: Vec<Device<'l>>,
+    /// Of those that are listed, the ones that the job did not come across: the node does not have them.
+    pub absent: BTreeSet<String>,
+    /// The line that says that nothing on the node is to be used.
+    pub nothing: Option<&'l LogLine>,
 }
 
 impl PrepareLog<'_> {
@@ -76,7 +80,8 @@ fn is_no_disk(name: &str) -> bool {
 
 /// Reads the log of a container `provision`.
 pub(crate) fn parse(log: &Log) -> PrepareLog<'_> {
-    let mut read = PrepareLog { listed: BTreeSet::new(), devices: Vec::new() };
+    let nothing = log.last("skipping OSD configuration as no devices matched the storage settings");
+    let mut read = PrepareLog { listed: BTreeSet::new(), devices: Vec::new(), absent: BTreeSet::new(), nothing };
     let whose = owners(log);
     let leftover = log.last("since no instance of ").and_then(|line| line.text.split("since no instance of ").nth(1));
     let leftover = leftover.and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
@@ -98,7 +103,20 @@ pub(crate) fn parse(log: &Log) -> PrepareLog<'_> {
             read.devices.push(Device { name: name.to_owned(), verdict, line, proof });
         }
     }
+    // Each device is named when it is found; a log without its beginning tells nothing of that.
+    if log.first("discovering hardware").is_some() {
+        read.absent = read.listed.iter().filter(|name| !is_met(log, name)).cloned().collect();
+    }
     read
+}
+
+/// Whether a line speaks of this device (`sdb`, `/dev/disk/by-id/…`), beside those that repeat what is asked for.
+fn is_met(log: &Log, device: &str) -> bool {
+    let name = device.rsplit('/').next().unwrap_or(device);
+    let word = |c: char| c.is_ascii_alphanumeric() || "-_.:+".contains(c);
+    let lines = log.lines.iter().map(|line| line.text.as_str()).filter(|text| !text.contains("{Name:"));
+    let lines = lines.filter_map(|text| text.split(" the device filter/list ").next());
+    lines.flat_map(|text| text.split(move |c| !word(c))).any(|found| found.trim_end_matches(['.', ':']) == name)
 }
 
 /// The devices that are asked for by name.
@@ -190,6 +208,19 @@ mod tests {
                 ("sde", &Verdict::SomeOsd { uuid: "00000000-0000".into() }, false),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_listed_and_never_met_is_absent() {
+        let lines = [
+            r#"I | cephcmd: desired devices to configure osds: [{Name:sdb IsFilter:false IsDevicePathFilter:false} {Name:sdz IsFilter:false IsDevicePathFilter:false} {Name:/dev/disk/by-id/wwn-0x5 IsFilter:false IsDevicePathFilter:false}]"#,
+            "I | cephosd: discovering hardware",
+            "D | exec: Running command: lsblk /dev/sdb --bytes --nodeps",
+            r#"I | cephosd: skipping device "sdd" that does not match the device filter/list ([{sdz 1  0   false false}]). <nil>"#,
+            r#"I | cephosd: "sdc" found in the desired devices (matched by link: "/dev/disk/by-id/wwn-0x5")"#,
+        ];
+        assert_eq!(parse(&log(&lines)).absent, BTreeSet::from(["sdz".to_owned()]));
+        assert!(parse(&log(&[lines[0], lines[2]])).absent.is_empty());
     }
 
     #[test]

@@ -1,0 +1,199 @@
+use std::collections::BTreeSet;
+
+use super::{ceph_command, quoted};
+use crate::check;
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
+use crate::facts::{Cluster, Facts, Gap, both};
+use crate::objects::ceph::{CrushRule, OsdTree, Pool, Step};
+use crate::say;
+
+check! {
+    /// # What it looks at
+    /// Where placement groups are undersized or inactive, or Ceph says TOO_FEW_OSDS: for each pool how many copies it
+    /// wants, on different buckets of which kind (the failure domain of its CRUSH rule), and how many such buckets
+    /// there are with OSDs that are in; and whether its min_size equals its size.
+    ///
+    /// # Why it matters
+    /// A pool of three copies on two hosts is undersized for ever, however well every OSD is: no waiting helps. With
+    /// min_size equal to size the pool stops at the first OSD that does, and `ceph osd ok-to-stop` refuses every
+    /// OSD, so that an upgrade and a drain stand still. A pool of one copy is a choice for tests.
+    ///
+    /// # Confirm by hand
+    /// `ceph osd pool ls detail`, `ceph osd crush rule dump`, `ceph osd tree`.
+    ///
+    /// # Fix
+    /// Add hosts (or zones), or give the pool fewer copies or a smaller failure domain: in the CephBlockPool,
+    /// CephFilesystem or CephObjectStore that owns it, as the operator writes its own values back.
+    ///
+    /// # References
+    /// Ceph: health codes PG_DEGRADED, TOO_FEW_OSDS; "CRUSH Maps". Rook: CRDs/Block-Storage, `failureDomain`.
+    "CEPH006" "pool-unplaceable" Ceph,
+    needs: [CephHealth, Pools, CrushRules, OsdTree],
+    explained_by: [(osd::osd_missing, Cluster), (osd::osds_not_deployed, Cluster), (osd::device_skipped, Cluster)],
+}
+
+/// What calls for a look at the pools.
+const SIGNS: &[&str] = &["PG_DEGRADED", "PG_AVAILABILITY", "TOO_FEW_OSDS"];
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (cluster, health) = (facts.cluster()?, facts.ceph_health()?);
+    if !SIGNS.iter().any(|code| health.checks.contains_key(*code)) {
+        return Ok(Answered::passed());
+    }
+    let (pools, (rules, tree)) = both(facts.pools(), both(facts.crush_rules(), facts.osd_tree()))?;
+    let inactive = health.raised("PG_AVAILABILITY").is_some();
+    let mut findings = Vec::new();
+    for pool in pools {
+        let rule = rules.iter().find(|rule| rule.rule_id == pool.crush_rule);
+        let room = rule.and_then(|rule| Some((rule, room(rule, tree, pool.size)?)));
+        if let Some((rule, room)) = room.filter(|(_, room)| room.copies < pool.size) {
+            findings.push(unplaceable(cluster, pool, rule, &room));
+        } else if pool.size > 1 && pool.size == pool.min_size {
+            findings.push(strict(cluster, pool, inactive));
+        }
+    }
+    Ok(Answered::judged(findings))
+}
+
+/// How many copies a rule finds room for, on how many buckets of which kind.
+#[derive(Debug, PartialEq, Eq)]
+struct Room<'r> {
+    copies: usize,
+    buckets: usize,
+    domain: &'r str,
+}
+
+/// None for a rule of another shape than take, choose (once or twice), emit.
+fn room<'r>(rule: &'r CrushRule, tree: &OsdTree, size: usize) -> Option<Room<'r>> {
+    let take = rule.steps.iter().find(|step| step.op == "take")?;
+    let (root, class) = take.item_name.split_once('~').unwrap_or((&take.item_name, ""));
+    let osds: Vec<i64> = tree
+        .osds_below(root)
+        .filter(|osd| osd.reweight > 0.0)
+        .filter(|osd| class.is_empty() || osd.device_class == class)
+        .map(|osd| osd.id)
+        .collect();
+    let chooses: Vec<&Step> = rule.steps.iter().filter(|step| step.op.starts_with("choose")).collect();
+    let wanted = |step: &Step| usize::try_from(step.num).ok().filter(|num| *num > 0).unwrap_or(size);
+    let bucket = |osd: i64, kind: &str| -> Option<String> {
+        if kind == "osd" { Some(osd.to_string()) } else { tree.bucket_of(osd, kind).map(str::to_owned) }
+    };
+    let emits = rule.steps.iter().filter(|step| step.op == "emit").count();
+    match chooses.as_slice() {
+        [only] if emits == 1 => {
+            let buckets: BTreeSet<String> = osds.iter().filter_map(|osd| bucket(*osd, &only.kind)).collect();
+            Some(Room { copies: buckets.len().min(wanted(only)), buckets: buckets.len(), domain: &only.kind })
+        }
+        [outer, inner] if emits == 1 => {
+            let outers: BTreeSet<String> = osds.iter().filter_map(|osd| bucket(*osd, &outer.kind)).collect();
+            let within = |name: &String| {
+                let here = osds.iter().filter(|osd| bucket(**osd, &outer.kind).as_ref() == Some(name));
+                let inners: BTreeSet<String> = here.filter_map(|osd| bucket(*osd, &inner.kind)).collect();
+                inners.len().min(wanted(inner))
+            };
+            let mut rooms: Vec<usize> = outers.iter().map(within).collect();
+            rooms.sort_unstable_by(|a, b| b.cmp(a));
+            let copies = rooms.into_iter().take(wanted(outer)).sum();
+            Some(Room { copies, buckets: outers.len(), domain: &outer.kind })
+        }
+        _ => None,
+    }
+}
+
+fn unplaceable(cluster: &Cluster, pool: &Pool, rule: &CrushRule, room: &Room<'_>) -> Finding {
+    let Room { copies, buckets, domain } = room;
+    let summary = say!(
+        "pool {} wants {} copies on different buckets of kind {}, and its rule finds room for {}: it stays undersized however well the OSDs are",
+        pool.pool_name,
+        pool.size,
+        domain,
+        copies
+    );
+    let remedy = Remedy::guided(say!("add OSDs on more buckets of kind {}, or give the pool fewer copies or another failure domain in the resource that owns it", domain))
+        .command(ceph_command(cluster, "osd tree"))
+        .command(ceph_command(cluster, &format!("osd crush rule dump {}", quoted(&rule.rule_name))));
+    // Below min_size nothing is written.
+    let severity = if *copies < pool.min_size { Severity::Critical } else { Severity::Warning };
+    finding(
+        cluster,
+        pool,
+        severity,
+        summary,
+        remedy,
+        &[
+            format!("size {}, min_size {}, crush_rule {}", pool.size, pool.min_size, rule.rule_name),
+            format!("{buckets} buckets of kind {domain} have OSDs that are in"),
+        ],
+    )
+}
+
+/// The pool stops with the first OSD that does.
+fn strict(cluster: &Cluster, pool: &Pool, inactive: bool) -> Finding {
+    let summary = say!(
+        "pool {} serves only while all {} copies are there: its min_size equals its size, so no OSD of it is ok to stop",
+        pool.pool_name,
+        pool.size
+    );
+    let remedy = Remedy::guided(say!("lower min_size by one, unless somebody wants it so")).command(ceph_command(
+        cluster,
+        &format!("osd pool set {} min_size {}", quoted(&pool.pool_name), pool.size - 1),
+    ));
+    let severity = if inactive { Severity::Warning } else { Severity::Info };
+    finding(cluster, pool, severity, summary, remedy, &[format!("size {}, min_size {}", pool.size, pool.min_size)])
+}
+
+fn finding(
+    cluster: &Cluster,
+    pool: &Pool,
+    severity: Severity,
+    summary: Text,
+    remedy: Remedy,
+    said: &[String],
+) -> Finding {
+    let from = |text: &String| Evidence::ceph("osd pool ls detail", format!("{}: {text}", pool.pool_name));
+    Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy)
+        .detail(&pool.pool_name)
+        .at([Place::Pool(pool.pool_name.clone())])
+        .evidence(said.iter().map(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tree() -> OsdTree {
+        let osd = |id: i64, class: &str, reweight: f64| json!({"id": id, "name": format!("osd.{id}"), "type": "osd", "device_class": class, "reweight": reweight, "status": "up"});
+        serde_json::from_value(json!({"nodes": [
+            {"id": -1, "name": "default", "type": "root", "children": [-10, -11]},
+            {"id": -10, "name": "east", "type": "zone", "children": [-2, -3]},
+            {"id": -11, "name": "west", "type": "zone", "children": [-4]},
+            {"id": -2, "name": "w1", "type": "host", "children": [0, 1]}, osd(0, "ssd", 1.0), osd(1, "hdd", 1.0),
+            {"id": -3, "name": "w2", "type": "host", "children": [2]}, osd(2, "ssd", 0.0),
+            {"id": -4, "name": "w3", "type": "host", "children": [3]}, osd(3, "ssd", 1.0),
+        ]}))
+        .unwrap()
+    }
+
+    #[test]
+    fn room_is_counted_by_failure_domain() {
+        let step = |op: &str, num: i64, kind: &str| json!({"op": op, "num": num, "type": kind});
+        for (take, steps, expected) in [
+            ("default", vec![step("chooseleaf_firstn", 0, "host")], Some((2, 2))),
+            ("default", vec![step("chooseleaf_firstn", 0, "osd")], Some((3, 3))),
+            ("default~ssd", vec![step("chooseleaf_firstn", 0, "host")], Some((2, 2))),
+            ("default~hdd", vec![step("chooseleaf_firstn", 0, "host")], Some((1, 1))),
+            ("default", vec![step("choose_firstn", 0, "zone"), step("chooseleaf_firstn", 2, "osd")], Some((3, 2))),
+            ("default", vec![step("choose_firstn", 1, "zone"), step("chooseleaf_firstn", 2, "host")], Some((1, 2))),
+            ("default", vec![], None),
+        ] {
+            let mut all = vec![json!({"op": "take", "item_name": take})];
+            all.extend(steps);
+            all.push(json!({"op": "emit"}));
+            let rule: CrushRule = serde_json::from_value(json!({"rule_id": 1, "steps": all})).unwrap();
+            let tree = tree();
+            let found = room(&rule, &tree, 3).map(|room| (room.copies, room.buckets));
+            assert_eq!(found, expected, "{all:?}");
+        }
+    }
+}

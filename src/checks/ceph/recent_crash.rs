@@ -1,0 +1,113 @@
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{ceph_command, raised, toned};
+use crate::check;
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::facts::{Facts, Gap};
+use crate::say;
+
+check! {
+    /// # What it looks at
+    /// The health codes RECENT_CRASH and RECENT_MGR_MODULE_CRASH: crash reports of the last two weeks that nobody has
+    /// archived, by daemon, and when the newest was written.
+    ///
+    /// # Why it matters
+    /// A crash within the last day may be happening still. An older one of a daemon that has been well since is only
+    /// a reminder, and keeps the cluster in HEALTH_WARN until somebody archives it: that is information.
+    ///
+    /// # Confirm by hand
+    /// `ceph crash ls-new`, `ceph crash info <id>`.
+    ///
+    /// # Fix
+    /// Read the report (its `backtrace` and `assert_msg`), search Ceph's tracker for the assertion, then archive it.
+    ///
+    /// # References
+    /// Ceph: health code RECENT_CRASH, "Crash Module" (`mgr/crash/warn_recent_interval`, two weeks).
+    "CEPH013" "recent-crash" Ceph,
+    needs: [CephHealth],
+    explained_by: [(osd::osd_crashing, Daemon), (osd::osd_down, Daemon), (mon::mon_not_running, Daemon), (ceph::mgr_down, Cluster)],
+    in_pod,
+}
+
+/// So old a crash is no longer news.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
+
+fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let (cluster, health) = (facts.cluster()?, facts.ceph_health()?);
+    let codes = raised(health, &["RECENT_CRASH", "RECENT_MGR_MODULE_CRASH"]);
+    let mut findings = Vec::new();
+    for (code, check) in codes {
+        let mut daemons: BTreeMap<&str, Vec<Crash<'_>>> = BTreeMap::new();
+        for crash in check.details().filter_map(Crash::of) {
+            daemons.entry(crash.daemon).or_default().push(crash);
+        }
+        let remedy = || {
+            Remedy::guided(say!("read the report and archive it once it is understood"))
+                .command(ceph_command(cluster, "crash ls-new"))
+                .command(ceph_command(cluster, "crash archive-all"))
+        };
+        let object = ObjectRef::cluster(cluster);
+        if daemons.is_empty() {
+            // Who crashed, and when, is not told: it counts as news.
+            let summary = say!("{}", check.summary.message);
+            let finding = Finding::new(toned(check, Severity::Warning), object.clone(), summary, remedy()).detail(code);
+            findings.push(finding.evidence([Evidence::ceph("health detail", &check.summary.message)]));
+        }
+        for (daemon, crashes) in daemons {
+            let last = crashes.iter().filter_map(|crash| crash.at).max();
+            let old = last.is_some_and(|at| facts.now().duration_since(at) > FRESH);
+            let severity = toned(check, if old { Severity::Info } else { Severity::Warning });
+            let what =
+                crashes.first().and_then(|crash| crash.module).map_or_else(String::new, |_| " (modules)".to_owned());
+            let summary = if crashes.len() == 1 {
+                say!("{}{} crashed, and nobody has looked at the report", daemon, what)
+            } else {
+                say!("{}{} crashed {} times, and nobody has looked at the reports", daemon, what, crashes.len())
+            };
+            let quotes = crashes.iter().rev().take(3).map(|it| Evidence::ceph("health detail", it.text).at(it.at));
+            let finding = Finding::new(severity, object.clone(), summary, remedy()).detail(format!("{code} {daemon}"));
+            findings.push(finding.at([Place::Daemon(daemon.to_owned())]).since(last).evidence(quotes));
+        }
+    }
+    Ok(Answered::judged(findings))
+}
+
+/// `osd.3 crashed on host node-a at 2026-11-21T20:12:38.715393Z`, or
+/// `mgr module volumes crashed in daemon mgr.a on host node-a at …`
+struct Crash<'h> {
+    daemon: &'h str,
+    module: Option<&'h str>,
+    at: Option<Timestamp>,
+    text: &'h str,
+}
+
+impl<'h> Crash<'h> {
+    fn of(text: &'h str) -> Option<Self> {
+        let (who, rest) = text.split_once(" crashed ")?;
+        let module = who.strip_prefix("mgr module ");
+        let daemon = match module {
+            Some(_) => rest.strip_prefix("in daemon ")?.split_whitespace().next()?,
+            None => who,
+        };
+        let at = text.rsplit_once(" at ").and_then(|(_, at)| at.parse().ok());
+        (!daemon.contains(' ')).then_some(Self { daemon, module, at, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_tells_who_and_when() {
+        let crash = Crash::of("osd.3 crashed on host node-a at 2026-11-21T20:12:38.715393Z").unwrap();
+        assert_eq!((crash.daemon, crash.module), ("osd.3", None));
+        assert!(crash.at.is_some());
+        let module = "mgr module volumes crashed in daemon mgr.a on host node-a at 2026-11-21T19:16:50.591765Z";
+        let crash = Crash::of(module).unwrap();
+        assert_eq!((crash.daemon, crash.module), ("mgr.a", Some("volumes")));
+        assert!(Crash::of("1 daemons have recently crashed").is_none());
+    }
+}
