@@ -23,6 +23,8 @@ pub static CAUSES: &[(&Check, Scope)] = &[
     (&net::multus_missing::CHECK, Scope::Node),
     (&net::multus_init_crash::CHECK, Scope::Node),
     (&net::multus_daemon_down::CHECK, Scope::Node),
+    (&net::multus_unauthorized::CHECK, Scope::Node),
+    (&net::cni_start_order::CHECK, Scope::Node),
     (&net::attachment_missing::CHECK, Scope::Daemon),
     (&net::network_policy_blocks::CHECK, Scope::Daemon),
     (&net::sandbox_failing::CHECK, Scope::Node),

@@ -41,7 +41,8 @@ check! {
         (opr::detect_version_failing, Cluster), (node::image_pull_failing, Cluster), (opr::operator_down, Cluster),
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (osd::osd_down, Cluster),
         (ceph::pgs_unavailable, Cluster), (ceph::pgs_degraded, Cluster), (ceph::mds_down, Cluster),
-        (ceph::health_code, Object),
+        (ceph::health_code, Object), (ceph::pgs_damaged, Cluster), (osd::osd_capacity, Cluster),
+        (mon::mon_disk_low, Cluster), (ceph::mgr_module_error, Cluster),
     ],
 }
 

@@ -1,19 +1,22 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::{StorageNetwork, daemon_place, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::checks::ceph::osds_of;
+use crate::checks::osd::{OsdPods, by_osd};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::objects::ceph::Health;
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NETWORK_STATUS, NetworkAttachment, Plugin, interfaces};
 use crate::say;
 
 check! {
     /// # What it looks at
-    /// While heartbeats are slow, OSDs are down or requests hang: the MTU that OSD pods of different nodes have on one
+    /// While heartbeats are slow or requests hang: the MTU that OSD pods of different nodes have on one
     /// network, as network-status tells it (plugins of CNI 1.1 and later). And at all times NADs with different `mtu`
     /// over the same interface and the same addresses as a storage network. Public and cluster network may differ.
     ///
@@ -37,8 +40,7 @@ check! {
 }
 
 /// What large packets that get lost look like.
-const SIGNS: &[&str] =
-    &["OSD_SLOW_PING_TIME_FRONT", "OSD_SLOW_PING_TIME_BACK", "OSD_DOWN", "PG_AVAILABILITY", "SLOW_OPS"];
+const SIGNS: &[&str] = &["OSD_SLOW_PING_TIME_FRONT", "OSD_SLOW_PING_TIME_BACK", "SLOW_OPS"];
 
 /// OSD pods by the MTU that they have on one network.
 type Sizes<'s> = BTreeMap<u64, Vec<&'s Pod>>;
@@ -55,7 +57,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let mut findings: Vec<Finding> =
         networks.iter().flat_map(|network| beside(network, attachments, severity)).collect();
     let Some(sign) = suspicious else { return Ok(Answered::judged(findings)) };
-    let opened = facts.each(one_of_each_node(facts.osd_pods()?), |facts, row| facts.pod(&row.ns, &row.name))?;
+    let opened = facts.each(sample(facts.osd_pods()?, health), |facts, row| facts.pod(&row.ns, &row.name))?;
     let pods: Vec<&Pod> = opened.seen.iter().map(|(_, pod)| *pod).collect();
     for network in &networks {
         let sizes = sizes(network, &pods);
@@ -66,19 +68,18 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings).blind(opened.blind))
 }
 
-/// The first OSD of every node, then the second: what differs, differs by node.
-fn one_of_each_node(rows: &[PodRow]) -> Vec<&PodRow> {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let running = rows.iter().filter(|row| row.status == "Running");
-    let mut ranked: Vec<(usize, &PodRow)> = running
-        .map(|row| {
-            let nth = seen.entry(&row.node).or_default();
-            *nth += 1;
-            (*nth, row)
-        })
-        .collect();
-    ranked.sort_by_key(|(nth, _)| *nth);
-    ranked.into_iter().map(|(_, row)| row).collect()
+/// At most this many pods are opened: what differs, differs by node, and heartbeats name the OSDs.
+const SAMPLE: usize = 8;
+
+/// The OSDs that slow heartbeats name, then one of each node.
+fn sample<'r>(rows: &'r [PodRow], health: &Health) -> Vec<&'r PodRow> {
+    let pings = SIGNS[..2].iter().filter_map(|code| health.checks.get(*code));
+    let named: Vec<i64> = pings.flat_map(osds_of).collect();
+    let osds = by_osd(rows);
+    let pod_of = |osd: &OsdPods<'r>| osd.rows.iter().copied().find(|row| row.status == "Running");
+    let first = named.iter().filter_map(|id| osds.get(id)).chain(osds.values()).filter_map(pod_of);
+    let mut nodes = BTreeSet::new();
+    first.filter(|row| nodes.insert(row.node.as_str())).take(SAMPLE).collect()
 }
 
 fn sizes<'s>(network: &StorageNetwork<'_>, pods: &[&'s Pod]) -> Sizes<'s> {

@@ -39,7 +39,7 @@ type Known = (Vec<Own>, Option<Unknown>);
 
 fn services(facts: &Facts<'_>) -> Result<Known, Gap> {
     let ns = facts.cluster()?.ns.as_str();
-    let services = match facts.list::<Service>(Some(ns), Select::all()).settled()? {
+    let services = match facts.list::<Service>(Some(ns), Select::label("app=rook-ceph-mon")).settled()? {
         Ok(services) => services,
         Err(unknown) => return Ok((Vec::new(), Some(unknown))),
     };
