@@ -367,7 +367,7 @@ impl<'s> Facts<'s> {
     }
 
     /// Reads something of each object: one round for all, stopping only while something is wanted. At most
-    /// [`OPEN_AT_MOST`] objects are opened; the caller counts the rest.
+    /// [`OPEN_AT_MOST`] objects are opened; the first of the rest is a blind spot.
     pub fn each<O, T>(
         &self,
         objects: impl IntoIterator<Item = O>,
@@ -375,9 +375,14 @@ impl<'s> Facts<'s> {
     ) -> Result<Each<O, T>, Gap> {
         let mut wanted = BTreeSet::new();
         let mut each = Each { seen: Vec::new(), blind: Vec::new() };
-        for object in objects.into_iter().take(OPEN_AT_MOST) {
+        for (at, object) in objects.into_iter().enumerate() {
             match read(self, &object) {
                 Ok(value) => each.seen.push((object, value)),
+                Err(Gap::Wanted(more)) if at >= OPEN_AT_MOST => {
+                    let left = more.into_iter().next();
+                    each.blind.extend(left.map(|fact| Unknown { fact, why: Why::OverBudget }));
+                    break;
+                }
                 Err(Gap::Wanted(more)) => wanted.extend(more),
                 Err(Gap::Unknown(unknown)) => each.blind.push(unknown),
                 Err(gap @ Gap::NotInstalled(_)) => return Err(gap),

@@ -80,7 +80,7 @@ pub(crate) fn is_muted(health: &Health, code: &str) -> bool {
 }
 
 /// What was read; what was not is a blind spot.
-fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
+pub(crate) fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
     fact.map_err(|unknown| blind.push(unknown)).ok()
 }
 

@@ -11,7 +11,7 @@ use rookdoctor::check::{Answered, Area, Check, Finding, ObjectRef, Place, Remedy
 use rookdoctor::diagnosis::{Diagnosis, Scope, Status, diagnose};
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::bundle::Bundle;
-use rookdoctor::facts::{Answer, Cost, Fact, Facts, Gap, Reading, Row, Source, Unknown, Why, kinds};
+use rookdoctor::facts::{Answer, Cost, Fact, Facts, Gap, OPEN_AT_MOST, Reading, Row, Source, Unknown, Why, kinds};
 use rookdoctor::{checks, say};
 use serde_json::{Value, json};
 
@@ -244,6 +244,13 @@ static ENDLESS: Check = made_up("NET902", Area::Net, |facts| {
     Ok(Answered::passed())
 });
 
+static MANY: Check = made_up("NET903", Area::Net, |facts| {
+    let opened = facts.each(0..100, |facts, number| {
+        facts.object::<rookdoctor::objects::kube::Pod>("rook-ceph", &format!("pod-{number}"))
+    })?;
+    Ok(Answered::passed().blind(opened.blind))
+});
+
 fn judged(checks: &[&'static Check]) -> Diagnosis {
     all(&support::bundle(support::base("healthy-classic-podnet")), checks, &Scope::default()).remove(0)
 }
@@ -307,4 +314,16 @@ fn a_flaw_of_reading_leaves_findings_and_opens_passes() {
     let diagnosis = all(&source, &[&READS, &LOW], &Scope::default()).remove(0);
     let statuses: Vec<Status> = diagnosis.outcomes.iter().map(|outcome| outcome.status).collect();
     assert_eq!(statuses, [Status::Unknown, Status::Found]);
+}
+
+#[test]
+fn objects_that_are_not_opened_are_a_blind_spot() {
+    let source = Refusing::new("healthy-classic-podnet", |_| None);
+    let diagnosis = all(&source, &[&MANY], &Scope::default()).remove(0);
+    let outcome = &diagnosis.outcomes[0];
+    let whys: Vec<&Why> = outcome.blind.iter().map(|unknown| &unknown.why).collect();
+    assert_eq!((outcome.status, whys.as_slice()), (Status::Unknown, [&Why::OverBudget].as_slice()));
+    let asked = source.asked.lock().unwrap();
+    let pods = asked.iter().filter(|fact| matches!(fact, Fact::Object { name, .. } if name.starts_with("pod-")));
+    assert_eq!(pods.count(), OPEN_AT_MOST);
 }

@@ -34,8 +34,9 @@ check! {
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
     let health = facts.ceph_health()?;
-    // The checks of monitors look only at monitors that run here; EXT005 tells of a provider's that is down.
-    let elsewhere = |code: &str, owner: &str| cluster.external && owner.starts_with("MON") && code != "MON_DOWN";
+    // These look only at daemons that run here; EXT005 tells of a provider's monitor that is down.
+    let looks_here = |code: &str, owner: &str| (owner.starts_with("MON") && code != "MON_DOWN") || owner == "OSD013";
+    let elsewhere = |code: &str, owner: &str| cluster.external && looks_here(code, owner);
     let is_left = |code: &str| owner(code).is_none_or(|owner| elsewhere(code, owner));
     let left = health.checks.iter().filter(|(code, _)| is_left(code));
     Ok(Answered::judged(left.map(|(code, check)| finding(cluster, code, check)).collect()))

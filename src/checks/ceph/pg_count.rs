@@ -1,6 +1,7 @@
 use super::{ceph_command, raised, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::checks::opr::reconcile_failing::failing;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::ceph::HealthCheck;
 use crate::objects::kube::Event;
@@ -27,7 +28,7 @@ check! {
     /// # References
     /// Ceph: health codes TOO_MANY_PGS, POOL_TOO_FEW_PGS; "Placement Groups".
     "CEPH008" "pg-count" Ceph,
-    needs: [CephHealth, ClusterEvents],
+    needs: [CephHealth, ClusterEvents, Objects],
     explained_by: [(osd::osd_down, Cluster), (osd::osd_missing, Cluster), (osd::osds_not_deployed, Cluster)],
 }
 
@@ -41,6 +42,9 @@ const RISKS: &[&str] = &[
 ];
 const TASTE: &[&str] = &["TOO_FEW_PGS", "POOL_TOO_FEW_PGS", "MANY_OBJECTS_PER_PG", "POOL_PG_NUM_NOT_POWER_OF_TWO"];
 
+/// Ceph's word where the OSDs would have too many groups.
+pub(crate) const REFUSED: &str = "ERANGE";
+
 /// The codes that this check reports.
 pub(super) fn is_owned(code: &str) -> bool {
     RISKS.contains(&code) || TASTE.contains(&code)
@@ -53,9 +57,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         raised(health, codes).into_iter().map(move |(code, check)| finding(cluster, code, check, severity))
     };
     let mut findings: Vec<Finding> = told(RISKS, Severity::Warning).chain(told(TASTE, Severity::Info)).collect();
-    let blind = match events {
-        Ok(events) => {
-            let refused = events.iter().filter(|event| event.message.contains("ERANGE"));
+    let failing = match events {
+        Ok(events) => failing(facts, events).settled()?,
+        Err(unknown) => Err(unknown),
+    };
+    let blind = match failing {
+        Ok(failing) => {
+            let refused = failing.into_iter().filter(|event| event.message.contains(REFUSED));
             findings.extend(refused.max_by_key(|event| event.last_seen()).map(|event| refused_pool(cluster, event)));
             None
         }

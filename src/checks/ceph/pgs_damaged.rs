@@ -45,13 +45,15 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         details.filter(|text| text.contains(UNFOUND) == unfound).filter_map(group).collect()
     };
     let (differing, unfound) = (groups(false), groups(true));
-    let is_lost = |code: &str| health.checks.contains_key(code);
+    let is_raised = |code: &str| health.checks.contains_key(code);
+    // Without details nobody knows which groups, and the code stands all the same.
+    let is_bare = is_raised("PG_DAMAGED") && differing.is_empty() && unfound.is_empty();
     let mut findings = Vec::new();
     let mut blind = Vec::new();
-    if !differing.is_empty() || is_lost("OSD_SCRUB_ERRORS") {
+    if !differing.is_empty() || is_raised("OSD_SCRUB_ERRORS") || is_bare {
         findings.push(inconsistent(facts, health, &differing, &mut blind)?);
     }
-    if !unfound.is_empty() || is_lost("OBJECT_UNFOUND") {
+    if !unfound.is_empty() || is_raised("OBJECT_UNFOUND") {
         findings.push(not_found(facts, health, &unfound, &mut blind)?);
     }
     Ok(Answered::judged(findings).blind(blind))

@@ -1,17 +1,17 @@
 use std::collections::BTreeSet;
 
-use super::{ceph_command, quoted};
+use super::{ceph_command, is_new, quoted, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::{Cluster, Facts, Gap, both};
-use crate::objects::ceph::{CrushRule, OsdTree, Pool, Step};
+use crate::objects::ceph::{CrushRule, HealthCheck, OsdTree, Pool, Step};
 use crate::say;
 
 check! {
     /// # What it looks at
     /// Where placement groups are undersized or inactive, or Ceph says TOO_FEW_OSDS: for each pool how many copies it
     /// wants, on different buckets of which kind (the failure domain of its CRUSH rule), and how many such buckets
-    /// there are with OSDs that are in; and whether its min_size equals its size.
+    /// there are with OSDs that were not taken out; and whether its min_size equals its size.
     ///
     /// # Why it matters
     /// A pool of three copies on two hosts is undersized for ever, however well every OSD is: no waiting helps. With
@@ -28,19 +28,21 @@ check! {
     /// # References
     /// Ceph: health codes PG_DEGRADED, TOO_FEW_OSDS; "CRUSH Maps". Rook: CRDs/Block-Storage, `failureDomain`.
     "CEPH006" "pool-unplaceable" Ceph,
-    needs: [CephHealth, Pools, CrushRules, OsdTree],
+    needs: [Discovery, CephClusters, CephHealth, Pools, CrushRules, OsdTree],
     explained_by: [(osd::osd_missing, Cluster), (osd::osds_not_deployed, Cluster), (osd::device_skipped, Cluster)],
 }
 
 /// What calls for a look at the pools.
-const SIGNS: &[&str] = &["PG_DEGRADED", "PG_AVAILABILITY", "TOO_FEW_OSDS"];
+const SIGNS: &[&str] = &["PG_DEGRADED", "PG_AVAILABILITY", TOO_FEW];
+const TOO_FEW: &str = "TOO_FEW_OSDS";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (cluster, health) = (facts.cluster()?, facts.ceph_health()?);
     if !SIGNS.iter().any(|code| health.checks.contains_key(*code)) {
         return Ok(Answered::passed());
     }
-    let (pools, (rules, tree)) = both(facts.pools(), both(facts.crush_rules(), facts.osd_tree()))?;
+    let maps = both(facts.pools(), both(facts.crush_rules(), facts.osd_tree()));
+    let ((pools, (rules, tree)), object) = both(maps, facts.ceph_cluster())?;
     let inactive = health.raised("PG_AVAILABILITY").is_some();
     let mut findings = Vec::new();
     for pool in pools {
@@ -51,6 +53,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         } else if pool.size > 1 && pool.size == pool.min_size {
             findings.push(strict(cluster, pool, inactive));
         }
+    }
+    if findings.iter().all(|finding| finding.severity == Severity::Info) {
+        findings.extend(health.checks.get(TOO_FEW).map(|check| too_few(cluster, check, is_new(object, facts.now()))));
     }
     Ok(Answered::judged(findings))
 }
@@ -69,7 +74,8 @@ fn room<'r>(rule: &'r CrushRule, tree: &OsdTree, size: usize) -> Option<Room<'r>
     let (root, class) = take.item_name.split_once('~').unwrap_or((&take.item_name, ""));
     let osds: Vec<i64> = tree
         .osds_below(root)
-        .filter(|osd| osd.reweight > 0.0)
+        // One that is down is marked out by itself after a while, and comes back.
+        .filter(|osd| osd.reweight > 0.0 || osd.status == "down")
         .filter(|osd| class.is_empty() || osd.device_class == class)
         .map(|osd| osd.id)
         .collect();
@@ -122,9 +128,22 @@ fn unplaceable(cluster: &Cluster, pool: &Pool, rule: &CrushRule, room: &Room<'_>
         remedy,
         &[
             format!("size {}, min_size {}, crush_rule {}", pool.size, pool.min_size, rule.rule_name),
-            format!("{buckets} buckets of kind {domain} have OSDs that are in"),
+            format!("{buckets} buckets of kind {domain} have OSDs that are in or only down"),
         ],
     )
+}
+
+/// The pools that are there have their room, the next one has not. A cluster that is being made gets its OSDs yet.
+fn too_few(cluster: &Cluster, check: &HealthCheck, is_new: bool) -> Finding {
+    let severity = toned(check, if is_new { Severity::Info } else { Severity::Warning });
+    let message = check.summary.message.as_str();
+    let summary = say!("too few OSDs for a pool with the default number of copies: {}", message);
+    let remedy = Remedy::guided(say!("add OSDs, or lower osd_pool_default_size to what this cluster can hold"))
+        .command(ceph_command(cluster, "osd tree"))
+        .command(ceph_command(cluster, "config get mon osd_pool_default_size"));
+    Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy)
+        .detail(TOO_FEW)
+        .evidence([Evidence::ceph("health detail", format!("[{}] {TOO_FEW}: {message}", check.severity))])
 }
 
 /// The pool stops with the first OSD that does.
@@ -163,14 +182,14 @@ mod tests {
     use serde_json::json;
 
     fn tree() -> OsdTree {
-        let osd = |id: i64, class: &str, reweight: f64| json!({"id": id, "name": format!("osd.{id}"), "type": "osd", "device_class": class, "reweight": reweight, "status": "up"});
+        let osd = |id: i64, class: &str, reweight: f64| json!({"id": id, "name": format!("osd.{id}"), "type": "osd", "device_class": class, "reweight": reweight, "status": if id == 4 { "down" } else { "up" }});
         serde_json::from_value(json!({"nodes": [
             {"id": -1, "name": "default", "type": "root", "children": [-10, -11]},
             {"id": -10, "name": "east", "type": "zone", "children": [-2, -3]},
             {"id": -11, "name": "west", "type": "zone", "children": [-4]},
             {"id": -2, "name": "w1", "type": "host", "children": [0, 1]}, osd(0, "ssd", 1.0), osd(1, "hdd", 1.0),
             {"id": -3, "name": "w2", "type": "host", "children": [2]}, osd(2, "ssd", 0.0),
-            {"id": -4, "name": "w3", "type": "host", "children": [3]}, osd(3, "ssd", 1.0),
+            {"id": -4, "name": "w3", "type": "host", "children": [3, 4]}, osd(3, "ssd", 1.0), osd(4, "nvme", 0.0),
         ]}))
         .unwrap()
     }
@@ -180,10 +199,11 @@ mod tests {
         let step = |op: &str, num: i64, kind: &str| json!({"op": op, "num": num, "type": kind});
         for (take, steps, expected) in [
             ("default", vec![step("chooseleaf_firstn", 0, "host")], Some((2, 2))),
-            ("default", vec![step("chooseleaf_firstn", 0, "osd")], Some((3, 3))),
+            ("default", vec![step("chooseleaf_firstn", 0, "osd")], Some((3, 4))),
+            ("default~nvme", vec![step("chooseleaf_firstn", 0, "host")], Some((1, 1))),
             ("default~ssd", vec![step("chooseleaf_firstn", 0, "host")], Some((2, 2))),
             ("default~hdd", vec![step("chooseleaf_firstn", 0, "host")], Some((1, 1))),
-            ("default", vec![step("choose_firstn", 0, "zone"), step("chooseleaf_firstn", 2, "osd")], Some((3, 2))),
+            ("default", vec![step("choose_firstn", 0, "zone"), step("chooseleaf_firstn", 2, "osd")], Some((4, 2))),
             ("default", vec![step("choose_firstn", 1, "zone"), step("chooseleaf_firstn", 2, "host")], Some((1, 2))),
             ("default", vec![], None),
         ] {

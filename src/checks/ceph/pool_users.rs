@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::known;
 use crate::facts::{Facts, Gap, Select, Settled, Unknown, both};
 use crate::objects::kube::StorageClass;
 use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
@@ -27,17 +28,11 @@ pub(super) fn users<'s>(facts: &Facts<'s>, blind: &mut Vec<Unknown>) -> Result<U
         facts.list::<ObjectStore>(ns, Select::all()).settled(),
     );
     let ((classes, block_pools), (filesystems, stores)) = both(one, two)?;
-    fn known<'s, T>(list: Result<&'s [T], Unknown>, blind: &mut Vec<Unknown>) -> &'s [T] {
-        list.unwrap_or_else(|unknown| {
-            blind.push(unknown);
-            &[]
-        })
-    }
     Ok(Users {
-        classes: known(classes, blind),
-        block_pools: known(block_pools, blind),
-        filesystems: known(filesystems, blind),
-        stores: known(stores, blind),
+        classes: known(classes, blind).unwrap_or_default(),
+        block_pools: known(block_pools, blind).unwrap_or_default(),
+        filesystems: known(filesystems, blind).unwrap_or_default(),
+        stores: known(stores, blind).unwrap_or_default(),
     })
 }
 

@@ -6,7 +6,7 @@ use super::{Release, release, running};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity, Text};
 use crate::checks::ceph::{ceph_command, quoted};
-use crate::facts::{Facts, Gap, Select, both};
+use crate::facts::{Cluster, Facts, Gap, Select, both};
 use crate::objects::ceph::Pool;
 use crate::objects::ceph_csi::CephConnection;
 use crate::objects::kube::{ConfigMap, StorageClass};
@@ -87,14 +87,16 @@ fn with_flag<'p>(pools: &'p [Pool], flag: &str) -> Vec<&'p Pool> {
 
 /// What tells the CSI drivers to read from the nearest OSD, in either layout; none if nothing does.
 fn read_affinity(facts: &Facts<'_>) -> Result<Option<Evidence>, Gap> {
-    let ns = &facts.cluster()?.operator_ns;
+    let Cluster { ns: own, operator_ns: ns, .. } = facts.cluster()?;
     let config = facts.object::<ConfigMap>(ns, CONFIG);
     let connections = match facts.list::<CephConnection>(Some(ns), Select::all()) {
         Err(Gap::NotInstalled(_)) => Ok(&[][..]),
         connections => connections,
     };
     let (config, connections) = both(config, connections)?;
-    let connection = connections.iter().find(|it| !it.spec.read_affinity.crush_location_labels.is_empty());
+    // Rook names the connection of a cluster, and its entry, after its namespace.
+    let reads_near = |it: &&CephConnection| !it.spec.read_affinity.crush_location_labels.is_empty();
+    let connection = connections.iter().filter(reads_near).find(|it| it.metadata.name == *own);
     if let Some(connection) = connection {
         let labels = connection.spec.read_affinity.crush_location_labels.join(", ");
         let object = ObjectRef::of::<CephConnection>(&connection.metadata);
@@ -105,7 +107,8 @@ fn read_affinity(facts: &Facts<'_>) -> Result<Option<Evidence>, Gap> {
     // A configuration that cannot be read is CSI009's to report.
     let entries: Vec<Entry> = serde_json::from_str(entries).unwrap_or_default();
     let object = ObjectRef::of::<ConfigMap>(&config.metadata);
-    let entry = entries.iter().find(|entry| entry.read_affinity.enabled);
+    let is_own = |entry: &&Entry| entry.namespace == *own || entry.cluster_id == *own;
+    let entry = entries.iter().filter(is_own).find(|entry| entry.read_affinity.enabled);
     Ok(entry.map(|entry| {
         let field = format!("data.{KEY}[{}].readAffinity", entry.cluster_id);
         Evidence::field(&object, field, "enabled: true")
@@ -121,6 +124,8 @@ const KEY: &str = "csi-cluster-config-json";
 struct Entry {
     #[serde(rename = "clusterID")]
     cluster_id: String,
+    /// That of the CephCluster; what a subvolume group has for its own has an id of another form.
+    namespace: String,
     read_affinity: Affinity,
 }
 

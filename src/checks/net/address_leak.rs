@@ -9,7 +9,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::ceph::quoted;
 use crate::facts::tables::PodRow;
-use crate::facts::{Fact, Facts, Gap, OPEN_AT_MOST, Select, Unknown, Why, both, kinds};
+use crate::facts::{Fact, Facts, Gap, Select, Unknown, Why, both, kinds};
 use crate::objects::ceph::Addresses;
 use crate::objects::kube::Pod;
 use crate::objects::multus::interfaces;
@@ -125,13 +125,17 @@ fn in_ceph(facts: &Facts<'_>) -> Result<BTreeSet<IpAddr>, Gap> {
 /// Addresses in the network-status of these pods, and what keeps from telling.
 fn in_pods(facts: &Facts<'_>, rows: &[&PodRow]) -> Result<(BTreeSet<IpAddr>, Vec<Unknown>), Gap> {
     let opened = facts.each(rows, |facts, row| facts.object::<Pod>(&row.ns, &row.name))?;
-    let mut blind = opened.blind;
-    if let Some(row) = rows.get(OPEN_AT_MOST) {
-        let fact = Fact::Object { kind: kinds::POD, ns: row.ns.clone(), name: row.name.clone() };
-        blind.push(Unknown { fact, why: Why::OverBudget });
+    let (mut addresses, mut blind) = (BTreeSet::new(), opened.blind);
+    for (row, pod) in opened.seen.iter().filter_map(|(row, pod)| Some((row, (*pod)?))) {
+        match interfaces(pod) {
+            Ok(all) => addresses.extend(all.iter().flatten().flat_map(|interface| interface.addresses())),
+            Err(error) => {
+                let fact = Fact::Object { kind: kinds::POD, ns: row.ns.clone(), name: row.name.clone() };
+                blind.push(Unknown { fact, why: Why::Malformed(format!("network-status: {error}")) });
+            }
+        }
     }
-    let statuses = opened.seen.iter().filter_map(|(_, pod)| interfaces((*pod)?).ok()?);
-    Ok((statuses.flatten().flat_map(|interface| interface.addresses().collect::<Vec<_>>()).collect(), blind))
+    Ok((addresses, blind))
 }
 
 fn finding_of(book: &Book<'_>, leaks: &[Given<'_>], reservations: &[Reservation]) -> Finding {

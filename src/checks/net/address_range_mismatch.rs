@@ -51,10 +51,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let mut findings = Vec::new();
     let mut blind = Vec::new();
     for (role, texts) in &network.address_ranges {
-        let ranges: Vec<IpNet> = texts.iter().filter_map(|text| text.parse().ok()).collect();
-        if ranges.is_empty() {
-            continue;
-        }
+        // Rook refuses a list with a text that is no range.
+        let ranges: Result<Vec<IpNet>, _> = texts.iter().map(|text| text.parse()).collect();
+        let Some(ranges) = ranges.ok().filter(|ranges| !ranges.is_empty()) else { continue };
         // One NAD for both roles is listed once.
         let of_role = networks.iter().find(|it| it.role == role).or(networks.first());
         let outside = of_role.filter(|_| network.selectors.contains_key(role)).and_then(|it| nad_outside(it, &ranges));

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{STARTING, daemon_place};
 use crate::check::{Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
-use crate::facts::{Cluster, Fact, Facts, Gap, OPEN_AT_MOST, Unknown, Why, kinds};
+use crate::facts::{Cluster, Facts, Gap, OPEN_AT_MOST, Unknown, kinds};
 use crate::objects::kube::{Event, Pod, condition};
 use crate::objects::multus::{NetworkAttachment, wanted_networks};
 
@@ -144,8 +144,8 @@ pub(crate) fn failures<'s>(facts: &Facts<'s>) -> Result<Failures<'s>, Gap> {
     // The first pod of every group comes before the second of any, as only so many are opened.
     let suspects: Vec<(usize, &Event)> = (0..3)
         .flat_map(|nth| groups.iter().enumerate().filter_map(move |(at, group)| Some((at, *group.events.get(nth)?))))
+        .take(OPEN_AT_MOST.max(groups.len()))
         .collect();
-    let unopened = groups.len().saturating_sub(OPEN_AT_MOST);
     let opened = facts.each(suspects, |facts, (_, event)| {
         let about = &event.involved_object;
         facts.object::<Pod>(&about.namespace, &about.name)
@@ -155,17 +155,8 @@ pub(crate) fn failures<'s>(facts: &Facts<'s>) -> Result<Failures<'s>, Gap> {
         of_it.filter_map(|((_, event), pod)| pod.filter(|pod| is_stuck(event, pod, facts.now()))).collect()
     };
     let stuck: Vec<Vec<&Pod>> = (0..groups.len()).map(stuck).collect();
-    let mut blind = opened.blind;
-    if unopened > 0 {
-        blind.push(Unknown { fact: pod_fact(groups[OPEN_AT_MOST].events[0]), why: Why::OverBudget });
-    }
     let groups = groups.into_iter().zip(stuck).map(|(group, pods)| Failure { pods, ..group });
-    Ok(Failures { groups: groups.filter(|group| !group.pods.is_empty()).collect(), blind })
-}
-
-fn pod_fact(event: &Event) -> Fact {
-    let about = &event.involved_object;
-    Fact::Object { kind: kinds::POD, ns: about.namespace.clone(), name: about.name.clone() }
+    Ok(Failures { groups: groups.filter(|group| !group.pods.is_empty()).collect(), blind: opened.blind })
 }
 
 /// A pod of the same name made since (of a StatefulSet) is another pod.

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use super::older;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::checks::ceph::pg_count::REFUSED;
 use crate::facts::{Facts, Gap, Select, Settled};
 use crate::objects::kube::{Event, condition};
 use crate::objects::rook::CephCluster;
@@ -76,13 +77,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Ok(events) => (events, None),
         Err(unknown) => (&[][..], Some(unknown)),
     };
-    let failing = failing(facts, events);
-    let mut findings = Vec::new();
-    if !failing.is_empty() {
-        let ns = facts.cluster()?.ns.as_str();
-        let good: &[Event] = facts.list(Some(ns), Select::field("reason=ReconcileSucceeded"))?;
-        findings.extend(failing.iter().filter(|event| !mended(event, good)).map(|event| finding(event, ns)));
-    }
+    let ns = facts.cluster()?.ns.as_str();
+    // A pool that Ceph refuses is CEPH008's.
+    let failing = failing(facts, events)?.into_iter().filter(|event| !event.message.contains(REFUSED));
+    let mut findings: Vec<Finding> = failing.map(|event| finding(event, ns)).collect();
     let is_cluster = |finding: &Finding| finding.objects.iter().any(|object| object.kind == "CephCluster");
     if !findings.iter().any(is_cluster) {
         findings.extend(failed_condition(cluster));
@@ -93,20 +91,16 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 /// Why the operator cannot reconcile the CephCluster at present, in its own words.
 pub(crate) fn error_of_cluster(facts: &Facts<'_>) -> Result<Option<Evidence>, Gap> {
     let cluster = facts.ceph_cluster()?;
-    let failing = failing(facts, facts.cluster_events()?);
+    let failing = failing(facts, facts.cluster_events()?)?;
     let name = &cluster.metadata.name;
     if let Some(event) = failing.into_iter().find(|event| event.is_about("CephCluster", "", name)) {
-        let good: &[Event] =
-            facts.list(Some(&cluster.metadata.namespace), Select::field("reason=ReconcileSucceeded"))?;
-        if !mended(event, good) {
-            return Ok(Some(Evidence::event(event)));
-        }
+        return Ok(Some(Evidence::event(event)));
     }
     Ok(failed_condition(cluster).and_then(|finding| finding.evidence.into_iter().next()))
 }
 
-/// The newest failure of each resource.
-fn failing<'e>(facts: &Facts<'_>, events: &'e [Event]) -> Vec<&'e Event> {
+/// The newest failure of each resource, unless a success came after it.
+pub(crate) fn failing<'e>(facts: &Facts<'_>, events: &'e [Event]) -> Result<Vec<&'e Event>, Gap> {
     let mut newest: BTreeMap<(&str, &str), &Event> = BTreeMap::new();
     let failures = events.iter().filter(|event| event.reason == "ReconcileFailed" && !event.message.contains(CONFLICT));
     for event in failures.filter(|event| !older(facts, event.last_seen(), RECENT)) {
@@ -116,12 +110,15 @@ fn failing<'e>(facts: &Facts<'_>, events: &'e [Event]) -> Vec<&'e Event> {
             *known = event;
         }
     }
-    newest.into_values().collect()
-}
-
-fn mended(event: &Event, good: &[Event]) -> bool {
-    let about = &event.involved_object;
-    good.iter().any(|it| it.is_about(&about.kind, "", &about.name) && it.last_seen() >= event.last_seen())
+    if newest.is_empty() {
+        return Ok(Vec::new());
+    }
+    let good: &[Event] = facts.list(Some(&facts.cluster()?.ns), Select::field("reason=ReconcileSucceeded"))?;
+    let mended = |event: &Event| {
+        let about = &event.involved_object;
+        good.iter().any(|it| it.is_about(&about.kind, "", &about.name) && it.last_seen() >= event.last_seen())
+    };
+    Ok(newest.into_values().filter(|event| !mended(event)).collect())
 }
 
 fn finding(event: &Event, ns: &str) -> Finding {

@@ -2,9 +2,10 @@ use super::osd_crashing::{FETCHES_KEY, failed, may_crash};
 use super::{deployment, names, volume_keys};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::checks::ceph::known;
 use crate::checks::node::daemon_of;
 use crate::facts::tables::PodRow;
-use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, both};
+use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::kube::{Event, condition};
 use crate::objects::rook::CephCluster;
 use crate::say;
@@ -48,9 +49,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let tables =
         both(both(facts.mount_events().settled(), facts.provision_events().settled()), facts.osd_pods().settled());
     let ((mounts, provisions), rows) = tables?;
-    let [mounts, provisions] = [mounts, provisions].map(|events| known(events, &mut blind));
-    let down =
-        known(rows, &mut blind).iter().filter(|row| !row.is_well() && !row.node.is_empty() && !row.is_replaced());
+    let [mounts, provisions] = [mounts, provisions].map(|events| known(events, &mut blind).unwrap_or_default());
+    let rows = known(rows, &mut blind).unwrap_or_default();
+    let down = rows.iter().filter(|row| !row.is_well() && !row.node.is_empty() && !row.is_replaced());
     let down: Vec<&PodRow> = down.collect();
     let crashed = down.iter().copied().filter(|row| may_crash(row));
     let pods = facts.each(crashed, |facts, row| facts.pod(&row.ns, &row.name))?;
@@ -64,16 +65,6 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     findings.extend(without_secret(cluster, &down, mounts));
     findings.extend(volume_keys::look(facts, provisions.iter().chain(mounts), &mut blind)?);
     Ok(Answered::judged(findings).blind(blind).blind(pods.blind))
-}
-
-fn known<'s, T>(read: Result<&'s [T], Unknown>, blind: &mut Vec<Unknown>) -> &'s [T] {
-    match read {
-        Ok(rows) => rows,
-        Err(unknown) => {
-            blind.push(unknown);
-            &[]
-        }
-    }
 }
 
 /// The operator stops before it configures anything.

@@ -45,7 +45,7 @@ pub(super) fn unknown<'s>(
     let absent = found.seen.iter().filter(|(_, nodes)| nodes.is_empty()).map(|(name, _)| *name);
     let unknown =
         facts.each(absent, |facts, name| Ok(UnknownNode { name, meant: meant(facts, storage, name, label)? }))?;
-    Ok((unknown.seen.into_iter().map(|(_, unknown)| unknown).collect(), found.blind))
+    Ok((unknown.seen.into_iter().map(|(_, unknown)| unknown).collect(), [found.blind, unknown.blind].concat()))
 }
 
 /// The hostname of the node that was probably meant. Only a hint: without it the finding stands.

@@ -41,7 +41,7 @@ check! {
         (net::nad_host_local_shared, Network), (net::nad_overlaps_cluster_network, Network),
         (net::nad_networks_overlap, Network), (net::mtu_mismatch, Network), (mon::quorum_lost, Cluster),
         (mon::all_mons_down, Cluster), (osd::osd_missing, Daemon), (osd::osd_crashing, Daemon),
-        (osd::encryption_key_unavailable, Daemon), (osd::osd_phantom, Daemon),
+        (osd::encryption_key_unavailable, Daemon), (osd::osd_phantom, Daemon), (osd::osd_flags_left, Daemon),
     ],
     in_pod,
 }

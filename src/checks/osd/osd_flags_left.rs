@@ -36,7 +36,8 @@ check! {
 
 /// Flags that people set, by what they do. Others, such as `sortbitwise`, belong to a healthy cluster.
 const PAUSE: &[&str] = &["pauserd", "pausewr"];
-const HOLD: &[&str] = &["noout", "noin", "noup", "nodown", "norecover", "nobackfill", "norebalance"];
+const NOUP: &str = "noup";
+const HOLD: &[&str] = &["noout", "noin", NOUP, "nodown", "norecover", "nobackfill", "norebalance"];
 const SCRUB: &[&str] = &["noscrub", "nodeep-scrub", "notieragent", "nosnaptrim"];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -52,7 +53,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Err(unknown) => (&[][..], Some(unknown)),
     };
     let muted = is_muted(health, "OSDMAP_FLAGS");
-    let whole = softened(whole_cluster(cluster, &raised(health), nodes), muted);
+    let flags = raised(health);
+    let mut whole = softened(whole_cluster(cluster, &flags, nodes), muted);
+    if flags.contains(&NOUP) {
+        let kept = kept_down(facts)?;
+        let hold = whole.iter_mut().filter(|finding| finding.detail.as_deref() == Some("hold"));
+        hold.for_each(|finding| finding.at.extend(kept.iter().cloned()));
+    }
     if !health.checks.contains_key("OSD_FLAGS") {
         return Ok(Answered::judged(whole).blind(blind));
     }
@@ -68,6 +75,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let groups = softened(groups, is_muted(health, "OSD_FLAGS"));
     Ok(Answered::judged(whole.into_iter().chain(groups).collect()).blind(blind).blind(tree.err()))
+}
+
+/// The OSDs that noup keeps down. The flag is told without knowing them.
+fn kept_down(facts: &Facts<'_>) -> Result<Vec<Place>, Gap> {
+    let Ok(tree) = facts.osd_tree().settled()? else { return Ok(Vec::new()) };
+    Ok(tree.osds().filter(|osd| osd.is_down()).map(|osd| Place::daemon("osd", osd.id)).collect())
 }
 
 /// The flags that the code names: `noout,norebalance flag(s) set`.
@@ -178,7 +191,8 @@ fn on_classes_and_osds(cluster: &Cluster, dump: &OsdDump) -> Vec<Finding> {
     for osd in &dump.osds {
         let flags: Vec<&str> = osd.state.iter().map(String::as_str).filter(|state| HOLD.contains(state)).collect();
         if !flags.is_empty() {
-            add(format!("osd.{}", osd.osd), flags.join(", "), Some(Place::daemon("osd", osd.osd)));
+            let place = (flags.contains(&NOUP) && osd.up == 0).then(|| Place::daemon("osd", osd.osd));
+            add(format!("osd.{}", osd.osd), flags.join(", "), place);
         }
     }
     found

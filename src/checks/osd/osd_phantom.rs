@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::{by_osd, deployment, names, osd_of_deployment};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::ceph::{ceph_command, is_new, osds_of, toned};
 use crate::checks::img::is_rolling;
 use crate::facts::{Cluster, Facts, Gap, both};
@@ -77,7 +77,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         told(cluster, Kind::Left, &left),
         told(cluster, Kind::Destroyed, &destroyed),
         told(cluster, Kind::Stopped, &stopped),
-        orphans.and_then(|check| in_crush_alone(cluster, check, &orphaned)),
+        orphans.map(|check| in_crush_alone(cluster, check, &orphaned)),
         without_osd(cluster, &unknown.collect()),
     ];
     Ok(Answered::judged(findings.into_iter().flatten().collect()).blind(blind))
@@ -135,22 +135,23 @@ fn told(cluster: &Cluster, kind: Kind, osds: &[&TreeNode]) -> Option<Finding> {
 }
 
 /// OSD_ORPHAN: `osd.7 exists in crush map but not in osdmap`.
-fn in_crush_alone(cluster: &Cluster, check: &HealthCheck, osds: &BTreeSet<i64>) -> Option<Finding> {
-    let first = osds.first()?;
-    let summary = say!("{} is in the CRUSH map and does not exist", names(osds.iter().copied()));
+fn in_crush_alone(cluster: &Cluster, check: &HealthCheck, osds: &BTreeSet<i64>) -> Finding {
+    // Without details nobody knows which, and the code stands all the same.
+    let who = if osds.is_empty() { "an OSD".to_owned() } else { names(osds.iter().copied()) };
+    let first = osds.first().map_or_else(|| "that OSD".to_owned(), |osd| format!("osd.{osd}"));
+    let object = osds.first().map_or_else(|| ObjectRef::cluster(cluster), |osd| deployment(&cluster.ns, *osd));
+    let summary = say!("{} is in the CRUSH map and does not exist", who);
     let remedy = Remedy::guided(say!(
-        "if no Deployment of that number is to come back, take it out of the CRUSH map: ceph osd crush rm osd.{}",
+        "if no Deployment of that number is to come back, take it out of the CRUSH map: ceph osd crush rm {}",
         first
     ))
     .command(ceph_command(cluster, "osd tree"));
-    Some(
-        Finding::new(toned(check, Severity::Warning), deployment(&cluster.ns, *first), summary, remedy)
-            .also(osds.iter().skip(1).map(|osd| deployment(&cluster.ns, *osd)))
-            .detail("OSD_ORPHAN")
-            .at(osds.iter().map(|osd| Place::daemon("osd", osd)))
-            .evidence([Evidence::ceph("health detail", &check.summary.message)])
-            .evidence(check.details().take(4).map(|detail| Evidence::ceph("health detail", detail))),
-    )
+    Finding::new(toned(check, Severity::Warning), object, summary, remedy)
+        .also(osds.iter().skip(1).map(|osd| deployment(&cluster.ns, *osd)))
+        .detail("OSD_ORPHAN")
+        .at(osds.iter().map(|osd| Place::daemon("osd", osd)))
+        .evidence([Evidence::ceph("health detail", &check.summary.message)])
+        .evidence(check.details().take(4).map(|detail| Evidence::ceph("health detail", detail)))
 }
 
 fn without_osd(cluster: &Cluster, osds: &BTreeSet<i64>) -> Option<Finding> {
