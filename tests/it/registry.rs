@@ -38,6 +38,14 @@ fn every_page_has_its_five_headings_with_text() {
     }
 }
 
+/// The document is what `checks -o markdown` prints: `cargo run -q -- checks -o markdown > src/checks/README.md`.
+#[test]
+fn the_printed_catalogue_is_current() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/checks/README.md");
+    let same = std::fs::read_to_string(path).unwrap() == rookdoctor::commands::checks::markdown::catalogue();
+    assert!(same, "print it anew: cargo run -q -- checks -o markdown > src/checks/README.md");
+}
+
 #[test]
 fn cause_links_form_a_graph_without_cycles() {
     fn walk(check: &'static Check, path: &mut Vec<&'static str>) {
