@@ -20,8 +20,10 @@ check! {
     /// `ExternalProvisioning` alone, without any error, says that nobody works on the claim.
     ///
     /// # Confirm by hand
-    /// `kubectl -n <ns> describe pvc <name>`, then the log of container csi-provisioner of the leading
-    /// controller pod.
+    /// `kubectl -n <ns> describe pvc <name>`, then the log of container csi-provisioner of the leading controller pod.
+    /// The way from that pod to the monitors is not observable from the API: in its container csi-rbdplugin or
+    /// csi-cephfsplugin `curl -s --max-time 5 <mon address>:3300` must print `ceph v2`. Last of all run the `rbd ls` of
+    /// the plugin's log there, with the user's key in a file (`--keyfile`), not among the arguments.
     ///
     /// # Fix
     /// Remove the cause; the provisioner tries again by itself, so the claim need not be made anew.

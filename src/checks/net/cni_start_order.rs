@@ -92,7 +92,8 @@ fn waits(pods: &[&PodRow], node: &str, evidence: Vec<Evidence>) -> Finding {
             ),
         ),
     };
-    let remedy = Remedy::guided(fix).command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));
+    let remedy =
+        Remedy::guided(fix).command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));
     let object = pods.iter().find(|row| row.node == node).map_or_else(
         || ObjectRef::node(node),
         |row| {
