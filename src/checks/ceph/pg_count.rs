@@ -1,6 +1,7 @@
 use super::{ceph_command, raised, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::checks::opr::reconcile_failing::still_failing;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::ceph::HealthCheck;
 use crate::objects::kube::Event;
@@ -27,7 +28,7 @@ check! {
     /// # References
     /// Ceph: health codes TOO_MANY_PGS, POOL_TOO_FEW_PGS; "Placement Groups".
     "CEPH008" "pg-count" Ceph,
-    needs: [CephHealth, ClusterEvents],
+    needs: [CephHealth, ClusterEvents, Objects],
     explained_by: [(osd::osd_down, Cluster), (osd::osd_missing, Cluster), (osd::osds_not_deployed, Cluster)],
 }
 
@@ -54,11 +55,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     let mut findings: Vec<Finding> = told(RISKS, Severity::Warning).chain(told(TASTE, Severity::Info)).collect();
     let blind = match events {
-        Ok(events) => {
-            let refused = events.iter().filter(|event| event.message.contains("ERANGE"));
-            findings.extend(refused.max_by_key(|event| event.last_seen()).map(|event| refused_pool(cluster, event)));
-            None
-        }
+        Ok(events) => match still_failing(facts, events, |event| event.message.contains("ERANGE")).settled()? {
+            Ok(refused) => {
+                findings.extend(refused.into_iter().map(|event| refused_pool(cluster, event)));
+                None
+            }
+            Err(unknown) => Some(unknown),
+        },
         Err(unknown) => Some(unknown),
     };
     Ok(Answered::judged(findings).blind(blind))

@@ -43,7 +43,7 @@ check! {
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (osd::osd_down, Cluster),
         (ceph::pgs_unavailable, Cluster), (ceph::pgs_degraded, Cluster), (ceph::mds_down, Cluster),
         (ceph::health_code, Object), (ceph::pgs_damaged, Cluster), (osd::osd_capacity, Cluster),
-        (mon::mon_disk_low, Cluster), (ceph::mgr_module_error, Cluster),
+        (mon::mon_disk_low, Cluster), (ceph::mgr_module_error, Cluster), (ceph::pool_unplaceable, Cluster),
     ],
 }
 

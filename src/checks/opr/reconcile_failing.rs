@@ -40,6 +40,7 @@ check! {
         (opr::detect_version_failing, Cluster), (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster),
         (net::address_range_mismatch, Object), (img::upgrade_blocked, Object), (ceph::rgw_down, Object),
         (ceph::rgw_certificate_invalid, Object), (ceph::gateway_down, Object), (osd::encryption_key_unavailable, Object),
+        (ceph::pg_count, Object),
     ],
 }
 
@@ -76,13 +77,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Ok(events) => (events, None),
         Err(unknown) => (&[][..], Some(unknown)),
     };
-    let failing = failing(facts, events);
-    let mut findings = Vec::new();
-    if !failing.is_empty() {
-        let ns = facts.cluster()?.ns.as_str();
-        let good: &[Event] = facts.list(Some(ns), Select::field("reason=ReconcileSucceeded"))?;
-        findings.extend(failing.iter().filter(|event| !mended(event, good)).map(|event| finding(event, ns)));
-    }
+    let ns = facts.cluster()?.ns.as_str();
+    let failing = still_failing(facts, events, |_| true)?;
+    let mut findings: Vec<Finding> = failing.iter().map(|event| finding(event, ns)).collect();
     let is_cluster = |finding: &Finding| finding.objects.iter().any(|object| object.kind == "CephCluster");
     if !findings.iter().any(is_cluster) {
         findings.extend(failed_condition(cluster));
@@ -93,16 +90,27 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 /// Why the operator cannot reconcile the CephCluster at present, in its own words.
 pub(crate) fn error_of_cluster(facts: &Facts<'_>) -> Result<Option<Evidence>, Gap> {
     let cluster = facts.ceph_cluster()?;
-    let failing = failing(facts, facts.cluster_events()?);
-    let name = &cluster.metadata.name;
-    if let Some(event) = failing.into_iter().find(|event| event.is_about("CephCluster", "", name)) {
-        let good: &[Event] =
-            facts.list(Some(&cluster.metadata.namespace), Select::field("reason=ReconcileSucceeded"))?;
-        if !mended(event, good) {
-            return Ok(Some(Evidence::event(event)));
-        }
+    let is_it = |event: &Event| event.is_about("CephCluster", "", &cluster.metadata.name);
+    if let Some(event) = still_failing(facts, facts.cluster_events()?, is_it)?.first() {
+        return Ok(Some(Evidence::event(event)));
     }
     Ok(failed_condition(cluster).and_then(|finding| finding.evidence.into_iter().next()))
+}
+
+/// The newest failure of each resource that nothing mended since, among those that are asked for.
+pub(crate) fn still_failing<'e>(
+    facts: &Facts<'_>,
+    events: &'e [Event],
+    is_asked: impl Fn(&Event) -> bool,
+) -> Result<Vec<&'e Event>, Gap> {
+    let mut failing = failing(facts, events);
+    failing.retain(|event| is_asked(event));
+    if !failing.is_empty() {
+        let ns = facts.cluster()?.ns.as_str();
+        let good: &[Event] = facts.list(Some(ns), Select::field("reason=ReconcileSucceeded"))?;
+        failing.retain(|event| !mended(event, good));
+    }
+    Ok(failing)
 }
 
 /// The newest failure of each resource.
