@@ -77,7 +77,7 @@ fn waits(pods: &[&PodRow], node: &str, evidence: Vec<Evidence>) -> Finding {
     let (severity, summary, fix) = match folder {
         Some(folder) => (
             Severity::Warning,
-            say!("Multus on {} ends: the default CNI has no configuration in {}", node, folder),
+            say!("thin Multus on {} ends: the default CNI has no configuration in {}", node, folder),
             say!(
                 "mend the default CNI of {}; if its pods are well there, it writes its configuration elsewhere: give Multus that folder as --multus-autoconfig-dir",
                 node
