@@ -37,7 +37,7 @@ check! {
         (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object), (csi::backend_missing, Object),
         (csi::snapshot_support_missing, Volume), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
         (net::network_policy_blocks, Object),
-        (ceph::pgs_unavailable, Cluster), (ceph::mgr_down, Cluster), (ceph::mds_down, Object), (ceph::pool_application_missing, Pool),
+        (ceph::pgs_unavailable, Cluster), (ceph::mgr_down, Cluster), (ceph::mds_down, Object), (ceph::pool_application_missing, Pool), (ceph::pool_full, Pool),
         (osd::encryption_key_unavailable, Volume),
         (ext::external_unreachable, Cluster), (ext::external_not_connected, Cluster), (ext::external_credentials_wrong, Object),
     ],
