@@ -111,13 +111,16 @@ pub(crate) fn osds_of(check: &HealthCheck) -> BTreeSet<i64> {
 
 /// A command for Ceph that can be pasted: through the operator, which needs no toolbox.
 pub(crate) fn ceph_command(cluster: &Cluster, words: &str) -> String {
+    tool_command(cluster, &format!("ceph {words}"))
+}
+
+/// The same for another of Ceph's tools: `rados lspools`.
+fn tool_command(cluster: &Cluster, words: &str) -> String {
     let Cluster { ns, operator_ns, external, .. } = cluster;
     if *external {
-        return format!("ceph {words}");
+        return words.to_owned();
     }
-    format!(
-        "kubectl -n {operator_ns} exec deploy/rook-ceph-operator -- ceph {words} --conf=/var/lib/rook/{ns}/{ns}.config"
-    )
+    format!("kubectl -n {operator_ns} exec deploy/rook-ceph-operator -- {words} --conf=/var/lib/rook/{ns}/{ns}.config")
 }
 
 /// A word as a shell takes it.
@@ -137,9 +140,9 @@ pub(crate) fn is_new(cluster: &CephCluster, now: Timestamp) -> bool {
 }
 
 /// The pools whose placement groups these details name (`pg 2.1f is stuck …`), and how many of each.
-fn pools_of<'p>(check: &HealthCheck, pools: &'p [Pool]) -> BTreeMap<&'p str, u32> {
+fn pools_of<'d, 'p>(details: impl Iterator<Item = &'d str>, pools: &'p [Pool]) -> BTreeMap<&'p str, u32> {
     let mut counts = BTreeMap::new();
-    for detail in check.details() {
+    for detail in details {
         let id = detail.strip_prefix("pg ").and_then(|rest| rest.split('.').next()?.parse::<i64>().ok());
         if let Some(pool) = id.and_then(|id| pools.iter().find(|pool| pool.pool == id)) {
             *counts.entry(pool.pool_name.as_str()).or_default() += 1;

@@ -1,6 +1,7 @@
 //! Images and versions.
 
 pub mod ceph_versions_mixed;
+mod gates;
 pub mod image_overridden;
 pub mod known_bad_version;
 pub mod moving_tag;

@@ -17,6 +17,7 @@ pub mod node_pressure;
 pub mod node_rebooted;
 pub mod pods_not_created;
 mod quantity;
+mod refusals;
 mod scheduler;
 pub mod service_proxy_down;
 

@@ -17,6 +17,7 @@ pub mod vpc_nat_gateway_failing;
 use std::collections::BTreeMap;
 
 use crate::check::{Evidence, Place};
+use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Log, LogLine, Select, Settled, both, kinds};
 use crate::objects::kube::{Lease, Pod};
 
@@ -35,6 +36,14 @@ pub(crate) fn namespace<'s>(facts: &Facts<'s>) -> Result<&'s str, Gap> {
         None => is_it("ovs")?,
     };
     found.ok_or_else(|| Gap::NotOffered("the CRDs of Kube-OVN are there, and none of its DaemonSets is".into()))
+}
+
+/// The pods of Kube-OVN's agents and of its controller, without ovn-central, as one table.
+const AGENTS: &str = "app in (kube-ovn-cni,kube-ovn-controller,kube-ovn-pinger,ovs)";
+
+/// Those of one of them, by what their names begin with: `kube-ovn-cni-`, `ovs-ovn-`.
+fn pods<'s>(facts: &Facts<'s>, ns: &str, prefix: &str) -> Result<&'s [PodRow], Gap> {
+    Ok(PodRow::named(facts.pods_where(ns, AGENTS)?, prefix))
 }
 
 /// What a node says when its OVS or its ovn-controller does not work.
@@ -58,7 +67,7 @@ pub(crate) fn central<'s>(facts: &Facts<'s>, ns: &str) -> Result<&'s [Pod], Gap>
 /// OVN004 reports.
 pub(crate) fn leader_log<'s>(facts: &Facts<'s>, ns: &str) -> Result<Option<(&'s str, &'s Log)>, Gap> {
     let lease = facts.object::<Lease>(ns, "kube-ovn-controller");
-    let (rows, lease) = both(facts.pods_where(ns, "app=kube-ovn-controller"), lease)?;
+    let (rows, lease) = both(pods(facts, ns, "kube-ovn-controller-"), lease)?;
     let holder = lease.map_or("", |lease| lease.spec.holder_identity.as_str());
     match rows.iter().find(|row| row.name == holder && row.is_well()) {
         Some(row) => Ok(Some((&row.name, facts.log(ns, &row.name, "kube-ovn-controller")?))),

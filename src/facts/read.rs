@@ -184,6 +184,7 @@ fn rows(kind: Kind, ns: &str, table: &super::Table) -> Result<Parsed, String> {
         "pods" => {
             let mut rows: Vec<tables::PodRow> = tables::rows(table)?;
             rows.iter_mut().for_each(|row| row.ns = ns.to_owned());
+            rows.sort_by(|one, other| one.name.cmp(&other.name));
             Ok(Box::new(rows))
         }
         "nodes" => read::<tables::NodeRow>(table),

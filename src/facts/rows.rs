@@ -6,11 +6,18 @@ use super::tables::{AttachmentRow, ClaimRow, DeploymentRow, JobRow, NodeRow, Pod
 use super::{CephCommand, Cluster, Fact, Facts, Gap, Select};
 use crate::objects::{ceph, kube, kube_ovn, multus, rook, whereabouts};
 
+/// Daemons of which a cluster has a few each: one table holds them all, and each row of the table of reads is the
+/// part of it that has the daemon's name.
+const FEW: &str = "app in (rook-ceph-mon,rook-ceph-mgr,rook-ceph-mds,rook-ceph-rgw)";
+
 /// Pods as rows.
 pub type PodRowTable<'s> = &'s [PodRow];
 
 macro_rules! reads {
-    ($(#[doc = $doc:literal] $row:ident $(: $name:ident -> $kind:ident<$view:ty> = $fact:expr)?;)*) => {
+    ($(
+        #[doc = $doc:literal]
+        $row:ident $(: $name:ident -> $kind:ident<$view:ty> $(where $prefix:literal)? = $fact:expr)?;
+    )*) => {
         /// One row of the table of reads.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Row { $(#[doc = $doc] $row),* }
@@ -37,7 +44,7 @@ macro_rules! reads {
                 pub fn $name(&self) -> Result<reads!(@type $kind 's $view), Gap> {
                     self.touch(Row::$row);
                     let fact = Row::$row.fact(self).ok_or_else(no_cluster)?;
-                    reads!(@get $kind self fact)
+                    reads!(@cut reads!(@get $kind self fact) $(, $prefix)?)
                 }
             )?)*
         }
@@ -47,6 +54,8 @@ macro_rules! reads {
     (@type rows $s:lifetime $view:ty) => { &$s [$view] };
     (@type list $s:lifetime $view:ty) => { &$s [$view] };
     (@type ceph $s:lifetime $view:ty) => { &$s $view };
+    (@cut $read:expr) => { $read };
+    (@cut $read:expr, $prefix:literal) => { $read.map(|rows| PodRow::named(rows, $prefix)) };
     (@get rows $facts:ident $fact:ident) => { $facts.rows_of($fact) };
     (@get list $facts:ident $fact:ident) => { $facts.list_of($fact) };
     (@get ceph $facts:ident $fact:ident) => { $facts.ceph($fact) };
@@ -70,19 +79,19 @@ reads! {
         |_| Some(Fact::List { kind: kinds::LEASE, ns: Some("kube-node-lease".into()), select: Select::all() });
 
     /// pods of the operator (app=rook-ceph-operator), as a table
-    OperatorPods: operator_pods -> rows<PodRow> = |facts| operator_pods(facts, "app=rook-ceph-operator");
+    OperatorPods: operator_pods -> rows<PodRow> where "rook-ceph-operator-" = |facts| operator_pods(facts, "!rook_cluster");
     /// monitor pods (app=rook-ceph-mon), as a table
-    MonPods: mon_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-mon");
+    MonPods: mon_pods -> rows<PodRow> where "rook-ceph-mon-" = |facts| pods(facts, FEW);
     /// mgr pods (app=rook-ceph-mgr), as a table
-    MgrPods: mgr_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-mgr");
+    MgrPods: mgr_pods -> rows<PodRow> where "rook-ceph-mgr-" = |facts| pods(facts, FEW);
     /// OSD pods (app=rook-ceph-osd), as a table
     OsdPods: osd_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-osd");
     /// OSD prepare pods (app=rook-ceph-osd-prepare), as a table
     PreparePods: prepare_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-osd-prepare");
     /// MDS pods (app=rook-ceph-mds), as a table
-    MdsPods: mds_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-mds");
+    MdsPods: mds_pods -> rows<PodRow> where "rook-ceph-mds-" = |facts| pods(facts, FEW);
     /// RGW pods (app=rook-ceph-rgw), as a table
-    RgwPods: rgw_pods -> rows<PodRow> = |facts| pods(facts, "app=rook-ceph-rgw");
+    RgwPods: rgw_pods -> rows<PodRow> where "rook-ceph-rgw-" = |facts| pods(facts, FEW);
     /// pods of NFS and NVMe-oF gateways and of the mirror daemons, as a table
     GatewayPods: gateway_pods -> rows<PodRow> =
         |facts| pods(facts, "app in (rook-ceph-nfs,rook-ceph-nvmeof,rook-ceph-rbd-mirror,rook-ceph-fs-mirror)");

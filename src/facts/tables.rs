@@ -78,6 +78,13 @@ pub struct PodRow {
 }
 
 impl PodRow {
+    /// The rows whose names begin so. Tables of pods are sorted by name.
+    pub fn named<'r>(rows: &'r [Self], prefix: &str) -> &'r [Self] {
+        let from = rows.partition_point(|row| row.name.as_str() < prefix);
+        let rows = &rows[from..];
+        &rows[..rows.partition_point(|row| row.name.starts_with(prefix))]
+    }
+
     /// Running with every container ready, as far as a row can tell.
     pub fn is_well(&self) -> bool {
         self.is_done() || (self.status == "Running" && self.ready.0 == self.ready.1)

@@ -205,6 +205,15 @@ pub struct ClusterStatus {
     pub ceph: CephStatus,
     pub version: ClusterVersion,
     pub observed_generation: Option<i64>,
+    /// The keys of `mon`, `mgr`, `osd`, `csi` and the like.
+    pub cephx: BTreeMap<String, KeyStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct KeyStatus {
+    /// 0 for keys older than the counting, 1 for the first ones.
+    pub key_generation: u32,
 }
 
 /// What the operator last saw of Ceph; times are UTC texts.

@@ -38,10 +38,6 @@ impl Verdicts {
         self.0.entry((node.to_owned(), device.to_owned())).or_insert_with(|| (verdict.into(), by));
     }
 
-    fn knows(&self, node: &str, device: &str) -> bool {
-        self.0.contains_key(&(node.to_owned(), device.trim_start_matches("/dev/").to_owned()))
-    }
-
     fn knows_node(&self, node: &str) -> bool {
         self.0.keys().any(|(of, _)| of == node)
     }
@@ -105,10 +101,8 @@ fn by_prepare_job(verdicts: &mut Verdicts, node: &str, log: &PrepareLog<'_>) {
         };
         verdicts.tell(node, &device.name, verdict, BY);
     }
-    for name in log.listed.iter().filter(|name| !name.starts_with("/dev/disk/")) {
-        if !verdicts.knows(node, name) {
-            verdicts.tell(node, name, "named by the CephCluster, and there is no such device", BY);
-        }
+    for name in &log.absent {
+        verdicts.tell(node, name, "named by the CephCluster, and there is no such device", BY);
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{Listing, Overview};
 use crate::checks::csi::host_port_conflict;
 use crate::checks::csi::ports::{Listener, map};
-use crate::facts::{Facts, Gap, Row, kinds};
+use crate::facts::{Facts, Gap, Row, Settled, both, kinds};
+use crate::objects::kube::{Container, Deployment};
 
 pub static OVERVIEW: Overview = Overview {
     name: "host-ports",
@@ -20,20 +21,52 @@ pub static OVERVIEW: Overview = Overview {
 const SHOWN: usize = 4;
 
 fn run(facts: &Facts<'_>) -> Result<Listing, Gap> {
-    let (listeners, blind) = map(facts)?;
-    Ok(Listing { rows: listeners.iter().map(row).collect(), blind })
+    let ((listeners, mut blind), exporters) = both(map(facts), exporters(facts).settled())?;
+    let mut rows: Vec<Vec<String>> = listeners.iter().map(row).collect();
+    match exporters {
+        Ok(exporters) => rows.extend(exporters),
+        Err(unknown) => blind.push(unknown),
+    }
+    Ok(Listing { rows, blind })
+}
+
+/// Ceph's exporters have a Deployment for each node, all alike: one row tells of all.
+fn exporters(facts: &Facts<'_>) -> Result<Vec<Vec<String>>, Gap> {
+    let cluster = facts.cluster()?;
+    if cluster.external || !facts.ceph_cluster()?.spec.network.is_host() {
+        return Ok(Vec::new());
+    }
+    let pods = facts.pods_where(&cluster.ns, "app=rook-ceph-exporter")?;
+    let Some(node) = pods.iter().find(|pod| !pod.node.is_empty()).map(|pod| pod.node.as_str()) else {
+        return Ok(Vec::new());
+    };
+    let one = facts.object::<Deployment>(&cluster.ns, &format!("rook-ceph-exporter-{node}"))?;
+    let containers = one.into_iter().flat_map(|one| &one.spec.template.spec.containers);
+    let ports =
+        containers.flat_map(|container| container.ports.iter().map(move |port| (container, port.container_port)));
+    let nodes: BTreeSet<&str> = pods.iter().map(|pod| pod.node.as_str()).filter(|node| !node.is_empty()).collect();
+    let without = pods.iter().filter(|pod| pod.node.is_empty()).count();
+    let row = |(container, port): (&Container, u16)| {
+        let workload = "deploy/rook-ceph-exporter-*".to_owned();
+        vec![port.to_string(), cluster.ns.clone(), workload, container.name.clone(), some(&nodes), number(without)]
+    };
+    Ok(ports.map(row).collect())
+}
+
+/// Nothing for none.
+fn number(count: usize) -> String {
+    if count == 0 { String::new() } else { count.to_string() }
 }
 
 fn row(listener: &Listener<'_>) -> Vec<String> {
     let short = if listener.kind == kinds::DAEMON_SET { "ds" } else { "deploy" };
-    let without = listener.without().count();
     vec![
         listener.port.to_string(),
         listener.metadata.namespace.clone(),
         format!("{short}/{}", listener.metadata.name),
         listener.container.to_owned(),
         some(&listener.nodes()),
-        if without == 0 { String::new() } else { without.to_string() },
+        number(listener.without().count()),
     ]
 }
 

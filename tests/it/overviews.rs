@@ -48,6 +48,17 @@ fn the_map_of_ports_has_both_sides_of_a_clash() {
 }
 
 #[test]
+fn the_map_of_ports_has_the_daemons_of_a_host_network() {
+    let rows = rows(&run(support::base("healthy-hostnet-120")), "host-ports");
+    for row in [
+        "3300 | storage | deploy/rook-ceph-mon-a | mon | 1: larch1 | ",
+        "9926 | storage | deploy/rook-ceph-exporter-* | ceph-exporter | 3: larch1, larch2, larch3 | ",
+    ] {
+        assert!(rows.iter().any(|line| line == row), "{row} is not in {rows:#?}");
+    }
+}
+
+#[test]
 fn the_inventory_counts_what_is_missing() {
     let rows = rows(&run(support::base("story1-nad-default-route")), "inventory");
     assert!(rows.iter().any(|line| line.starts_with("managers | 0 | ") && line.ends_with(" | missing")), "{rows:#?}");

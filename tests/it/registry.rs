@@ -38,6 +38,14 @@ fn every_page_has_its_five_headings_with_text() {
     }
 }
 
+/// The document is what `checks -o markdown` prints: `cargo run -q -- checks -o markdown > src/checks/README.md`.
+#[test]
+fn the_printed_catalogue_is_current() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/checks/README.md");
+    let same = std::fs::read_to_string(path).unwrap() == rookdoctor::commands::checks::markdown::catalogue();
+    assert!(same, "print it anew: cargo run -q -- checks -o markdown > src/checks/README.md");
+}
+
 #[test]
 fn cause_links_form_a_graph_without_cycles() {
     fn walk(check: &'static Check, path: &mut Vec<&'static str>) {
@@ -147,4 +155,107 @@ fn checks_do_not_swallow_gaps() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The items of Rook's troubleshooting documentation in the order of its chapters: a number, what it is about, and the
+/// checks that tell of it, the nearest first. A word means that the API shows it not or only in part: the page of
+/// the first check then says with it what to look at by hand.
+#[rustfmt::skip]
+const TROUBLESHOOTING: &[(&str, &str, &[&str], &str)] = &[
+    ("1", "monitors lose their data with no dataDirHostPath", &["ACC005"], "dataDirHostPath"),
+    ("2", "only monitors run", &["MON003", "OSD001"], ""),
+    ("3", "the operator does not reach the monitors", &["OPR003"], ""),
+    ("4", "a firewall between nodes", &["NET020", "OPR003"], "firewall"),
+    ("5", "MTU", &["NET021"], ""),
+    ("6", "keyring of an earlier installation", &["MON005"], ""),
+    ("7", "monitors of an earlier cluster", &["MON005"], ""),
+    ("8", "monitors run without a quorum", &["MON001", "MON002", "MON007"], ""),
+    ("9", "failover of a monitor", &["MON002", "MON013"], ""),
+    ("10", "a monitor has no node", &["MON006"], ""),
+    ("11", "host network toggled", &["MON010"], ""),
+    ("12", "LimitNOFILE=infinity", &["NODE012"], "LimitNOFILE"),
+    ("13", "clock skew", &["NODE004"], ""),
+    ("14", "monitors from outside", &["MON007"], "externalMonIDs"),
+    ("15", "keys with an old cipher", &["CEPH014"], ""),
+    ("16", "allowedCiphers locks out", &["OPR003", "CEPH014"], ""),
+    ("17", "too few placement groups", &["CEPH008"], ""),
+    ("18", "slow requests", &["OSD010"], ""),
+    ("19", "pool without an application", &["CEPH002"], ""),
+    ("20", "HEALTH_ERR holds an upgrade", &["IMG004"], ""),
+    ("21", "claim stays Pending", &["CSI010"], ""),
+    ("22", "no or too few OSDs", &["OSD001", "OSD005", "CEPH006"], ""),
+    ("23", "storage selection", &["OSD004", "OSD003"], ""),
+    ("24", "no OSD on a device", &["OSD003", "OSD002"], ""),
+    ("25", "one OSD per node only", &["OSD003", "OSD005"], ""),
+    ("26", "OSDs after a new installation", &["OSD006", "OSD003"], ""),
+    ("27", "aio-max-nr", &["NODE012", "OSD002"], ""),
+    ("28", "LVM of an OSD on a claim", &["OSD006"], "lv_tags"),
+    ("29", "Atari partitions", &["OSD003"], "Atari"),
+    ("30", "quorum lost, one good monitor", &["MON001"], ""),
+    ("31", "resource stays in deletion", &["OPR008"], ""),
+    ("32", "new cluster, deleted namespace", &["ACC004"], "client.admin.keyring"),
+    ("33", "provisioner pods", &["CSI002", "CSI001", "NODE013"], ""),
+    ("34", "provisioner does not reach the monitors", &["CSI010", "NET020"], "3300"),
+    ("35", "Ceph is not healthy", &["CEPH001", "CEPH003", "OSD010"], ""),
+    ("36", "pool of a class is missing", &["CSI016"], ""),
+    ("37", "filesystem of a class is missing", &["CSI016"], ""),
+    ("38", "subvolume group is missing", &["CSI016", "CSI010"], "subvolumegroup"),
+    ("39", "create, delete, expand, snapshot", &["CSI010", "CSI020", "CSI017"], ""),
+    ("40", "operation with the given Volume ID", &["CSI011", "CSI010"], ""),
+    ("41", "attachment", &["CSI011", "CSI006", "CSI012"], ""),
+    ("42", "registration of the driver", &["CSI006", "CSI003"], ""),
+    ("43", "mount hangs in the kernel", &["CSI011", "NET018"], "dmesg"),
+    ("44", "a command of the plugin by hand", &["CSI010"], "--keyfile"),
+    ("45", "node lost", &["CSI012", "CSI013", "NODE011"], ""),
+    ("46", "reboot hangs", &["NODE011"], "_netdev"),
+    ("47", "several filesystems on an old kernel", &["NODE005"], ""),
+    ("48", "RBD with XFS beside OSDs", &["NODE005"], "kworker"),
+    ("49", "host ports", &["CSI004", "CSI005", "CSI014"], ""),
+    ("50", "mixed versions", &["IMG001", "IMG002"], ""),
+    ("51", "upgrade refused", &["IMG004"], ""),
+    ("52", "Rook 1.20", &["OPR009", "CSI018", "OPR007"], ""),
+    ("53", "Ceph 20.2.0 with read affinity", &["IMG005"], ""),
+    ("54", "upgrade to Tentacle", &["CEPH010"], "Tentacle"),
+    ("54", "multisite on 20.2.4", &["CEPH012"], "rgw_sigv4_insecure"),
+    ("55", "toolbox of an older image", &["IMG006"], ""),
+    ("56", "Rook's version as Ceph's", &["NODE010", "OPR010"], ""),
+    ("57", "settings of the operator ignored", &["OPR007"], ""),
+    ("58", "debug logs", &["MON004"], "log_to_file"),
+    ("59", "dashboard and monitoring on OpenShift", &["CEPH010"], "openshift.io/cluster-monitoring=true"),
+    ("60", "namespace stays Terminating", &["OPR008"], "disaster-protection"),
+    ("61", "removal and replacement of an OSD", &["OSD013", "OPR006"], "replace-ready-for-swap"),
+    ("62", "flags left after maintenance", &["OSD011", "OPR001"], ""),
+    ("63", "toolbox and its job", &["IMG006", "ACC005"], "rook-ceph-toolbox-job"),
+    ("64", "direct mount", &["NODE005"], "rook-direct-mount"),
+    ("65", "profiling", &["OSD010"], "gcore"),
+    ("66", "phantom OSD", &["OSD013"], ""),
+    ("67", "DRBD below a floating monitor", &["MON008"], "drbdadm"),
+    ("68", "NVMe-oF", &["CEPH017"], "nvmeof.csi.ceph.com-ctrlplugin"),
+    ("69", "limits of RBD volumes", &["CSI020"], "qos"),
+    ("70", "several NFS servers", &["CEPH017"], "server.active"),
+    ("71", "maintenance mode", &["OPR006"], "maintenance"),
+    ("72", "wiping before a device is used again", &["OSD003"], "sgdisk"),
+    ("N1", "detection of the networks", &["NET017", "OPR004"], ""),
+    ("N2", "selectors and ranges", &["NET005", "NET009", "NET011", "NET013"], ""),
+    ("N3", "host and public network", &["NET018"], "--host-check-only"),
+    ("N4", "no address, no default network", &["NET022", "NET006", "NET016", "OSD006"], ""),
+    ("N5", "commands outside of the networks hang", &["ACC005"], "sidecar"),
+    ("N6", "monitors on Service addresses", &["NET017"], "Service"),
+    ("N7", "OSD on a former address", &["NET017", "NET018"], ""),
+    ("N8", "holder pods", &["NET019"], ""),
+    ("N9", "ServiceAccount of the validation", &["NET018"], "ServiceAccount"),
+    ("N10", "any network of the host", &["NET017"], "addressRanges"),
+];
+
+#[test]
+fn every_item_of_rooks_troubleshooting_has_a_check() {
+    let items: BTreeSet<String> = TROUBLESHOOTING.iter().map(|(item, ..)| (*item).to_owned()).collect();
+    let all = (1..=72).map(|item| item.to_string()).chain((1..=10).map(|item| format!("N{item}")));
+    assert_eq!(items, all.collect());
+    for (item, what, codes, word) in TROUBLESHOOTING {
+        let check = |code: &&str| checks::ALL.iter().find(|check| check.code == *code);
+        assert!(codes.iter().all(|code| check(code).is_some()), "{item}, {what}: {codes:?}");
+        let docs = codes.first().and_then(check).map_or("", |check| check.docs);
+        assert!(!docs.is_empty() && docs.contains(word), "{item}, {what}: {codes:?} does not say {word}");
+    }
 }

@@ -17,7 +17,11 @@ check! {
     /// answers; then no toolbox helps.
     ///
     /// # Confirm by hand
-    /// `kubectl -n <ns> exec deploy/rook-ceph-tools -- ceph status --connect-timeout 5`.
+    /// `kubectl -n <ns> exec deploy/rook-ceph-tools -- ceph status --connect-timeout 5`. By hand in the operator or the
+    /// toolbox a command of the mgr can hang where the networks are Multus's, as neither pod is in them: there Rook
+    /// itself asks in the mgr's sidecar. If every restart of monitors loses the cluster, see whether
+    /// `spec.dataDirHostPath` of the CephCluster is set at all:
+    /// `kubectl -n <ns> get cephcluster -o jsonpath='{..spec.dataDirHostPath}'`.
     ///
     /// # Fix
     /// Repair what is found above it. If nothing is: deploy the toolbox, or allow `create pods/exec`.

@@ -19,10 +19,14 @@ check! {
     /// `kubectl get cephclusters -A`.
     ///
     /// # Fix
-    /// Create the CephCluster, or look in the right namespace or context.
+    /// Create the CephCluster, or look in the right namespace or context. A cluster whose namespace was deleted can be
+    /// had back as long as its disks and `dataDirHostPath` are whole, which is not observable from the API: on the host
+    /// of a monitor the files `<ns>/*.config` and `<ns>/client.admin.keyring` below it hold what the Secret
+    /// `rook-ceph-mon` and the ConfigMap `rook-ceph-mon-endpoints` must hold again before the operator starts.
     ///
     /// # References
     /// Rook: Getting-Started/quickstart, "Create a Ceph Cluster"; CRDs/Cluster/ceph-cluster-crd.
+    /// Troubleshooting/disaster-recovery, "Restoring the Rook cluster after the Rook namespace is deleted".
     "ACC004" "cephcluster-missing" Access,
     needs: [Discovery, CephClusters, Operators, Objects],
     explained_by: [],

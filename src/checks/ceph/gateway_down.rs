@@ -17,11 +17,15 @@ check! {
     /// Ceph's NVMEOF_GATEWAY_DOWN.
     ///
     /// # Why it matters
-    /// Clients of an NFS server hang until it is back; with several active servers those of the one that is down
-    /// hang all the same. An NVMe-oF host loses the path over that gateway, and its device with the last one.
+    /// Clients of an NFS server hang until it is back; with several active servers those of the one that is down hang
+    /// all the same. An NVMe-oF host loses the path over that gateway, and its device with the last one. That clients
+    /// can block while one of several servers (`server.active` above 1) is offline is a known limit of Rook's; another
+    /// is that keys of single exports cannot be rotated.
     ///
     /// # Confirm by hand
-    /// `kubectl -n <ns> get pods -l 'app in (rook-ceph-nfs,rook-ceph-nvmeof)' -o wide`, and their logs.
+    /// `kubectl -n <ns> get pods -l 'app in (rook-ceph-nfs,rook-ceph-nvmeof)' -o wide`, and their logs. For NVMe-oF
+    /// also look at the Service `rook-ceph-nvmeof-<name>-a`, the ConfigMap `rook-ceph-csi-config` and the log of
+    /// `deploy/rook-ceph.nvmeof.csi.ceph.com-ctrlplugin`.
     ///
     /// # Fix
     /// Bring the pods back: their events and logs name what is missing.

@@ -24,7 +24,7 @@ check! {
     ///
     /// # Fix
     /// Fail over to a standby mgr, which loads the module anew; if it fails there too, disable a module that nobody
-    /// needs, or upgrade. The module `rook` must be disabled before an upgrade to Tentacle.
+    /// needs, or upgrade. Those that are always on (`volumes`, `balancer` and the like) cannot be disabled. The module `rook` must be disabled before an upgrade to Tentacle.
     ///
     /// # References
     /// Ceph: health codes MGR_MODULE_ERROR, MGR_MODULE_DEPENDENCY. Rook: Upgrade/ceph-upgrade.
@@ -32,6 +32,20 @@ check! {
     needs: [CephHealth, CephStatus],
     explained_by: [(ceph::mgr_down, Cluster)],
 }
+
+/// Modules that Ceph does not let anybody disable.
+const ALWAYS_ON: &[&str] = &[
+    "balancer",
+    "crash",
+    "devicehealth",
+    "orchestrator",
+    "pg_autoscaler",
+    "progress",
+    "rbd_support",
+    "status",
+    "telemetry",
+    "volumes",
+];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (health, status) = both(facts.ceph_health(), facts.ceph_status())?;
@@ -57,7 +71,8 @@ fn finding(cluster: &Cluster, code: &str, check: &HealthCheck, has_standby: bool
             "there is no standby mgr to fail over to: restart the one there is at a quiet time, or disable a module that nobody needs"
         ))
     };
-    let remedy = modules.iter().take(3).fold(remedy.command(ceph_command(cluster, "mgr module ls")), |remedy, name| {
+    let optional = modules.iter().filter(|name| !ALWAYS_ON.contains(name)).take(3);
+    let remedy = optional.fold(remedy.command(ceph_command(cluster, "mgr module ls")), |remedy, name| {
         remedy.command(ceph_command(cluster, &format!("mgr module disable {}", quoted(name))))
     });
     Finding::new(toned(check, Severity::Warning), ObjectRef::cluster(cluster), summary, remedy)

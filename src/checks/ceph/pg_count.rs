@@ -1,7 +1,7 @@
 use super::{ceph_command, raised, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
-use crate::checks::opr::reconcile_failing::failing;
+use crate::checks::opr::reconcile_failing::still_failing;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::ceph::HealthCheck;
 use crate::objects::kube::Event;
@@ -42,9 +42,6 @@ const RISKS: &[&str] = &[
 ];
 const TASTE: &[&str] = &["TOO_FEW_PGS", "POOL_TOO_FEW_PGS", "MANY_OBJECTS_PER_PG", "POOL_PG_NUM_NOT_POWER_OF_TWO"];
 
-/// Ceph's word where the OSDs would have too many groups.
-pub(crate) const REFUSED: &str = "ERANGE";
-
 /// The codes that this check reports.
 pub(super) fn is_owned(code: &str) -> bool {
     RISKS.contains(&code) || TASTE.contains(&code)
@@ -57,16 +54,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         raised(health, codes).into_iter().map(move |(code, check)| finding(cluster, code, check, severity))
     };
     let mut findings: Vec<Finding> = told(RISKS, Severity::Warning).chain(told(TASTE, Severity::Info)).collect();
-    let failing = match events {
-        Ok(events) => failing(facts, events).settled()?,
-        Err(unknown) => Err(unknown),
-    };
-    let blind = match failing {
-        Ok(failing) => {
-            let refused = failing.into_iter().filter(|event| event.message.contains(REFUSED));
-            findings.extend(refused.max_by_key(|event| event.last_seen()).map(|event| refused_pool(cluster, event)));
-            None
-        }
+    let blind = match events {
+        Ok(events) => match still_failing(facts, events, |event| event.message.contains("ERANGE")).settled()? {
+            Ok(refused) => {
+                findings.extend(refused.into_iter().map(|event| refused_pool(cluster, event)));
+                None
+            }
+            Err(unknown) => Some(unknown),
+        },
         Err(unknown) => Some(unknown),
     };
     Ok(Answered::judged(findings).blind(blind))

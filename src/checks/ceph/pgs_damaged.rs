@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::{ceph_command, places, pool_names, pools_of, raised, toned};
+use super::{ceph_command, places, pool_names, pools_of, raised, toned, tool_command};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::{Cluster, Facts, Gap, Settled, Unknown};
@@ -46,14 +46,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     let (differing, unfound) = (groups(false), groups(true));
     let is_raised = |code: &str| health.checks.contains_key(code);
-    // Without details nobody knows which groups, and the code stands all the same.
-    let is_bare = is_raised("PG_DAMAGED") && differing.is_empty() && unfound.is_empty();
+    let is_unfound = !unfound.is_empty() || is_raised("OBJECT_UNFOUND");
     let mut findings = Vec::new();
     let mut blind = Vec::new();
-    if !differing.is_empty() || is_raised("OSD_SCRUB_ERRORS") || is_bare {
+    // Damage of which no details are told is one of both, and the code stands.
+    if !differing.is_empty() || is_raised("OSD_SCRUB_ERRORS") || is_raised("PG_DAMAGED") && !is_unfound {
         findings.push(inconsistent(facts, health, &differing, &mut blind)?);
     }
-    if !unfound.is_empty() || is_raised("OBJECT_UNFOUND") {
+    if is_unfound {
         findings.push(not_found(facts, health, &unfound, &mut blind)?);
     }
     Ok(Answered::judged(findings).blind(blind))
@@ -73,15 +73,15 @@ fn inconsistent(
 ) -> Result<Finding, Gap> {
     let cluster = facts.cluster()?;
     let remedy = Remedy::guided(say!(
-        "find the disk with the bad copy first (the OSD that the list names with read_error; its host's kernel log and SMART), and only then repair the placement group"
+        "find the disk with the bad copy first (the OSD whose shard the list gives errors for; its host's kernel log and SMART); only when one OSD alone has the bad copy, repair with ceph pg repair {}",
+        groups.first().unwrap_or(&"and the group's id")
     ));
     let remedy = groups.iter().take(3).fold(remedy, |remedy, group| {
-        remedy
-            .command(ceph_command(cluster, &format!("pg {group} query")))
-            .command(ceph_command(cluster, &format!("pg repair {group}")))
+        let list = format!("rados list-inconsistent-obj {group} --format=json-pretty");
+        remedy.command(tool_command(cluster, &list))
     });
     let codes = raised(health, &["PG_DAMAGED", "OSD_SCRUB_ERRORS"]);
-    let (pools, names) = pools(facts, &codes, blind)?;
+    let (pools, names) = pools(facts, &codes, groups, blind)?;
     let summary = say!("copies of objects in {} differ or cannot be read: {}", names, told(&codes));
     Ok(finding(cluster, "inconsistent", summary, remedy, &codes).at(pools))
 }
@@ -110,7 +110,7 @@ fn not_found(
         .take(3)
         .fold(remedy, |remedy, group| remedy.command(ceph_command(cluster, &format!("pg {group} list_unfound"))));
     let codes = raised(health, &["OBJECT_UNFOUND", "PG_DAMAGED"]);
-    let (pools, names) = pools(facts, &codes, blind)?;
+    let (pools, names) = pools(facts, &codes, groups, blind)?;
     let summary = say!("no OSD that is there has the newest copy of objects in {}: {}", names, told(&codes));
     Ok(finding(cluster, UNFOUND, summary, remedy, &codes).at(pools).at(down))
 }
@@ -118,6 +118,7 @@ fn not_found(
 fn pools(
     facts: &Facts<'_>,
     codes: &[(&str, &HealthCheck)],
+    groups: &BTreeSet<&str>,
     blind: &mut Vec<Unknown>,
 ) -> Result<(Vec<Place>, String), Gap> {
     let pools = match facts.pools().settled()? {
@@ -127,7 +128,8 @@ fn pools(
             &[]
         }
     };
-    let named = codes.iter().flat_map(|(_, code)| pools_of(code, pools)).collect();
+    let details = codes.iter().flat_map(|(_, code)| code.details());
+    let named = pools_of(details.filter(|text| group(text).is_some_and(|group| groups.contains(group))), pools);
     Ok((places(&named), pool_names(&named)))
 }
 

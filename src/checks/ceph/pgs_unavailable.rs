@@ -42,7 +42,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     let cluster = facts.cluster()?;
     let (pools, blind) = match facts.pools().settled()? {
-        Ok(pools) => (pools_of(code, pools), None),
+        Ok(pools) => (pools_of(code.details(), pools), None),
         Err(unknown) => (Default::default(), Some(unknown)),
     };
     let severity = if only_peering(code) { Severity::Warning } else { Severity::Critical };

@@ -37,7 +37,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let codes = raised(health, CODES);
     let of = |quota: bool| {
         let details = codes.iter().flat_map(|(code, check)| check.details().map(move |text| (*code, *check, text)));
-        details.filter(|(.., text)| text.contains("quota") == quota).collect::<Vec<_>>()
+        details.filter(|(.., text)| is_of_quota(text) == quota).collect::<Vec<_>>()
     };
     let mut findings: Vec<Finding> =
         [by_quota(cluster, &of(true)), no_space(cluster, health, &of(false))].into_iter().flatten().collect();
@@ -46,6 +46,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         findings.extend(codes.iter().map(|(code, check)| bare(cluster, code, check)));
     }
     Ok(Answered::judged(findings))
+}
+
+/// `pool 'kube' is full (running out of quota)`, and `pool 'kube' has 95 GiB (max 100 GiB)` of one that comes near it.
+pub(crate) fn is_of_quota(detail: &str) -> bool {
+    detail.contains("quota") || detail.contains("' has ") && detail.contains("(max ")
 }
 
 /// A code, and one of its details.
@@ -124,5 +129,18 @@ mod tests {
     fn a_detail_names_its_pool() {
         assert_eq!(pool("pool 'quotapool' is full (running out of quota)"), Some("quotapool"));
         assert_eq!(pool("1 pool(s) full"), None);
+    }
+
+    #[test]
+    fn a_quota_is_told_from_lack_of_space() {
+        for (detail, quota) in [
+            ("pool 'kube' is full (running out of quota)", true),
+            ("pool 'kube' has 95 GiB (max 100 GiB)", true),
+            ("pool 'kube' has 950 objects (max 1000)", true),
+            ("pool 'kube' is full (no space)", false),
+            ("pool 'kube' is nearfull", false),
+        ] {
+            assert_eq!(is_of_quota(detail), quota, "{detail}");
+        }
     }
 }

@@ -1,17 +1,18 @@
 use std::collections::BTreeSet;
 
-use super::{ceph_command, is_new, quoted, toned};
+use super::{ceph_command, quoted, raised};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
-use crate::facts::{Cluster, Facts, Gap, both};
-use crate::objects::ceph::{CrushRule, HealthCheck, OsdTree, Pool, Step};
+use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::objects::ceph::{CrushRule, Health, OsdTree, Pool, Step, Versions};
 use crate::say;
 
 check! {
     /// # What it looks at
-    /// Where placement groups are undersized or inactive, or Ceph says TOO_FEW_OSDS: for each pool how many copies it
-    /// wants, on different buckets of which kind (the failure domain of its CRUSH rule), and how many such buckets
-    /// there are with OSDs that were not taken out; and whether its min_size equals its size.
+    /// Where placement groups are undersized or inactive, Ceph says TOO_FEW_OSDS, or the daemons run several versions:
+    /// for each pool how many copies it wants, on different buckets of which kind (the failure domain of its CRUSH
+    /// rule), and how many such buckets there are. An OSD that is up and out takes no data; one that is down counts,
+    /// as it is expected back. And whether the pool's min_size equals its size.
     ///
     /// # Why it matters
     /// A pool of three copies on two hosts is undersized for ever, however well every OSD is: no waiting helps. With
@@ -28,7 +29,7 @@ check! {
     /// # References
     /// Ceph: health codes PG_DEGRADED, TOO_FEW_OSDS; "CRUSH Maps". Rook: CRDs/Block-Storage, `failureDomain`.
     "CEPH006" "pool-unplaceable" Ceph,
-    needs: [Discovery, CephClusters, CephHealth, Pools, CrushRules, OsdTree],
+    needs: [CephHealth, CephVersions, Pools, CrushRules, OsdTree],
     explained_by: [(osd::osd_missing, Cluster), (osd::osds_not_deployed, Cluster), (osd::device_skipped, Cluster)],
 }
 
@@ -37,27 +38,54 @@ const SIGNS: &[&str] = &["PG_DEGRADED", "PG_AVAILABILITY", TOO_FEW];
 const TOO_FEW: &str = "TOO_FEW_OSDS";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let (cluster, health) = (facts.cluster()?, facts.ceph_health()?);
-    if !SIGNS.iter().any(|code| health.checks.contains_key(*code)) {
-        return Ok(Answered::passed());
+    let (health, versions) = both(facts.ceph_health(), facts.ceph_versions().settled())?;
+    let (cluster, signs) = (facts.cluster()?, raised(health, SIGNS));
+    let (upgrades, blind) = match versions {
+        Ok(versions) => (are_mixed(versions), None),
+        Err(unknown) => (false, Some(unknown)),
+    };
+    if signs.is_empty() && !upgrades {
+        return Ok(Answered::passed().blind(blind));
     }
-    let maps = both(facts.pools(), both(facts.crush_rules(), facts.osd_tree()));
-    let ((pools, (rules, tree)), object) = both(maps, facts.ceph_cluster())?;
-    let inactive = health.raised("PG_AVAILABILITY").is_some();
+    let (pools, (rules, tree)) = both(facts.pools(), both(facts.crush_rules(), facts.osd_tree()))?;
+    let stops = upgrades || health.raised("PG_AVAILABILITY").is_some();
+    // Whoever muted every sign knows.
+    let is_muted = !signs.is_empty() && signs.iter().all(|(_, check)| check.muted);
     let mut findings = Vec::new();
+    let mut all_fit = true;
     for pool in pools {
         let rule = rules.iter().find(|rule| rule.rule_id == pool.crush_rule);
         let room = rule.and_then(|rule| Some((rule, room(rule, tree, pool.size)?)));
         if let Some((rule, room)) = room.filter(|(_, room)| room.copies < pool.size) {
-            findings.push(unplaceable(cluster, pool, rule, &room));
+            let mut finding = unplaceable(cluster, pool, rule, &room);
+            finding.severity = if is_muted { Severity::Info } else { finding.severity };
+            findings.push(finding);
+            all_fit = false;
         } else if pool.size > 1 && pool.size == pool.min_size {
-            findings.push(strict(cluster, pool, inactive));
+            findings.push(strict(cluster, pool, stops));
         }
     }
-    if findings.iter().all(|finding| finding.severity == Severity::Info) {
-        findings.extend(health.checks.get(TOO_FEW).map(|check| too_few(cluster, check, is_new(object, facts.now()))));
+    if all_fit {
+        findings.extend(too_few(cluster, health));
     }
-    Ok(Answered::judged(findings))
+    Ok(Answered::judged(findings).blind(blind))
+}
+
+fn are_mixed(versions: &Versions) -> bool {
+    versions.0.get("overall").is_some_and(|overall| overall.len() > 1)
+}
+
+/// Every pool fits, and one made with the default size would not.
+fn too_few(cluster: &Cluster, health: &Health) -> Option<Finding> {
+    let check = health.checks.get(TOO_FEW)?;
+    let summary =
+        say!("a new pool of the default size would not fit, those that are there do: {}", check.summary.message);
+    let remedy = Remedy::advice(say!(
+        "add OSDs, or set osd_pool_default_size to what this cluster has room for, in spec.cephConfig or the ConfigMap rook-config-override"
+    ))
+    .command(ceph_command(cluster, "osd tree"));
+    let evidence = Evidence::ceph("health detail", format!("{TOO_FEW}: {}", check.summary.message));
+    Some(Finding::info(ObjectRef::cluster(cluster), summary, remedy).detail(TOO_FEW).evidence([evidence]))
 }
 
 /// How many copies a rule finds room for, on how many buckets of which kind.
@@ -74,8 +102,8 @@ fn room<'r>(rule: &'r CrushRule, tree: &OsdTree, size: usize) -> Option<Room<'r>
     let (root, class) = take.item_name.split_once('~').unwrap_or((&take.item_name, ""));
     let osds: Vec<i64> = tree
         .osds_below(root)
-        // One that is down is marked out by itself after a while, and comes back.
-        .filter(|osd| osd.reweight > 0.0 || osd.status == "down")
+        // A host that is down for ten minutes is out as well, and the pools wait for it, not for another.
+        .filter(|osd| osd.reweight > 0.0 || osd.is_down())
         .filter(|osd| class.is_empty() || osd.device_class == class)
         .map(|osd| osd.id)
         .collect();
@@ -128,26 +156,13 @@ fn unplaceable(cluster: &Cluster, pool: &Pool, rule: &CrushRule, room: &Room<'_>
         remedy,
         &[
             format!("size {}, min_size {}, crush_rule {}", pool.size, pool.min_size, rule.rule_name),
-            format!("{buckets} buckets of kind {domain} have OSDs that are in or only down"),
+            format!("{buckets} buckets of kind {domain} have OSDs for it"),
         ],
     )
 }
 
-/// The pools that are there have their room, the next one has not. A cluster that is being made gets its OSDs yet.
-fn too_few(cluster: &Cluster, check: &HealthCheck, is_new: bool) -> Finding {
-    let severity = toned(check, if is_new { Severity::Info } else { Severity::Warning });
-    let message = check.summary.message.as_str();
-    let summary = say!("too few OSDs for a pool with the default number of copies: {}", message);
-    let remedy = Remedy::guided(say!("add OSDs, or lower osd_pool_default_size to what this cluster can hold"))
-        .command(ceph_command(cluster, "osd tree"))
-        .command(ceph_command(cluster, "config get mon osd_pool_default_size"));
-    Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy)
-        .detail(TOO_FEW)
-        .evidence([Evidence::ceph("health detail", format!("[{}] {TOO_FEW}: {message}", check.severity))])
-}
-
 /// The pool stops with the first OSD that does.
-fn strict(cluster: &Cluster, pool: &Pool, inactive: bool) -> Finding {
+fn strict(cluster: &Cluster, pool: &Pool, stops: bool) -> Finding {
     let summary = say!(
         "pool {} serves only while all {} copies are there: its min_size equals its size, so no OSD of it is ok to stop",
         pool.pool_name,
@@ -157,7 +172,7 @@ fn strict(cluster: &Cluster, pool: &Pool, inactive: bool) -> Finding {
         cluster,
         &format!("osd pool set {} min_size {}", quoted(&pool.pool_name), pool.size - 1),
     ));
-    let severity = if inactive { Severity::Warning } else { Severity::Info };
+    let severity = if stops { Severity::Warning } else { Severity::Info };
     finding(cluster, pool, severity, summary, remedy, &[format!("size {}, min_size {}", pool.size, pool.min_size)])
 }
 
@@ -182,14 +197,15 @@ mod tests {
     use serde_json::json;
 
     fn tree() -> OsdTree {
-        let osd = |id: i64, class: &str, reweight: f64| json!({"id": id, "name": format!("osd.{id}"), "type": "osd", "device_class": class, "reweight": reweight, "status": if id == 4 { "down" } else { "up" }});
+        let osd = |id: i64, class: &str, reweight: f64| json!({"id": id, "name": format!("osd.{id}"), "type": "osd", "device_class": class, "reweight": reweight, "status": "up"});
         serde_json::from_value(json!({"nodes": [
             {"id": -1, "name": "default", "type": "root", "children": [-10, -11]},
             {"id": -10, "name": "east", "type": "zone", "children": [-2, -3]},
             {"id": -11, "name": "west", "type": "zone", "children": [-4]},
             {"id": -2, "name": "w1", "type": "host", "children": [0, 1]}, osd(0, "ssd", 1.0), osd(1, "hdd", 1.0),
             {"id": -3, "name": "w2", "type": "host", "children": [2]}, osd(2, "ssd", 0.0),
-            {"id": -4, "name": "w3", "type": "host", "children": [3, 4]}, osd(3, "ssd", 1.0), osd(4, "nvme", 0.0),
+            {"id": -4, "name": "w3", "type": "host", "children": [3, 4]}, osd(3, "ssd", 1.0),
+            {"id": 4, "name": "osd.4", "type": "osd", "device_class": "nvme", "reweight": 0.0, "status": "down"},
         ]}))
         .unwrap()
     }
@@ -200,9 +216,9 @@ mod tests {
         for (take, steps, expected) in [
             ("default", vec![step("chooseleaf_firstn", 0, "host")], Some((2, 2))),
             ("default", vec![step("chooseleaf_firstn", 0, "osd")], Some((3, 4))),
-            ("default~nvme", vec![step("chooseleaf_firstn", 0, "host")], Some((1, 1))),
             ("default~ssd", vec![step("chooseleaf_firstn", 0, "host")], Some((2, 2))),
             ("default~hdd", vec![step("chooseleaf_firstn", 0, "host")], Some((1, 1))),
+            ("default~nvme", vec![step("chooseleaf_firstn", 0, "host")], Some((1, 1))),
             ("default", vec![step("choose_firstn", 0, "zone"), step("chooseleaf_firstn", 2, "osd")], Some((4, 2))),
             ("default", vec![step("choose_firstn", 1, "zone"), step("chooseleaf_firstn", 2, "host")], Some((1, 2))),
             ("default", vec![], None),

@@ -27,7 +27,7 @@ check! {
     /// Ceph: health code RECENT_CRASH, "Crash Module" (`mgr/crash/warn_recent_interval`, two weeks).
     "CEPH013" "recent-crash" Ceph,
     needs: [CephHealth],
-    explained_by: [(osd::osd_crashing, Daemon), (osd::osd_down, Daemon), (mon::mon_not_running, Daemon), (ceph::mgr_down, Cluster)],
+    explained_by: [(osd::osd_crashing, Daemon), (osd::osd_down, Daemon), (mon::mon_not_running, Daemon), (ceph::mgr_down, Daemon)],
     in_pod,
 }
 

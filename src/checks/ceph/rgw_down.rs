@@ -23,8 +23,11 @@ check! {
     /// it reads its realm and zone from pools of Ceph first.
     ///
     /// # Confirm by hand
-    /// `kubectl -n <ns> get cephobjectstore,pods -l app=rook-ceph-rgw`, `kubectl -n <ns> get endpoints
-    /// rook-ceph-rgw-<store>`, and the log of container `rgw`.
+    /// `kubectl -n <ns> get cephobjectstore,pods -l app=rook-ceph-rgw`,
+    /// `kubectl -n <ns> get endpoints rook-ceph-rgw-<store>`, and the log of container `rgw`. Whether zones of a
+    /// multisite follow each other is not observable here: `radosgw-admin sync status` in the toolbox. Ceph 19.2.6 and
+    /// 20.2.4 refuse the requests between zones without `rgw_sigv4_insecure=true` and `rgw_s3_client_max_sig_ver=2`
+    /// (tracker 79698).
     ///
     /// # Fix
     /// Bring the pods back: their events and log name what is missing. If no gateway was ever deployed, follow

@@ -25,7 +25,8 @@ check! {
     /// No claim of such a class can be provisioned: the events say `pool not found`, or only `rados: ret=-2`.
     ///
     /// # Confirm by hand
-    /// `kubectl get storageclass <name> -o jsonpath='{.parameters}'`, `ceph osd pool ls`, `ceph fs ls`
+    /// `kubectl get storageclass <name> -o jsonpath='{.parameters}'`, `ceph osd pool ls`, `ceph fs ls`. Also
+    /// `ceph fs subvolumegroup ls <fs>`, which must name `csi` or the group that the configuration gives.
     ///
     /// # Fix
     /// If the name is misspelt make the class anew, as its parameters cannot be changed. If a custom resource

@@ -18,6 +18,8 @@ pub(crate) enum Cause {
     Full,
     InUse,
     Unreachable,
+    /// What attaches volumes does not answer. It may have since, so the words of a mount go first.
+    NotAttached,
     Other,
     /// A consequence: something below does not answer in time.
     Hangs,
@@ -25,6 +27,7 @@ pub(crate) enum Cause {
 
 const WORDS: &[(&str, Cause)] = &[
     ("not found in the list of registered CSI drivers", Cause::NotRegistered),
+    ("does not contain driver", Cause::NotRegistered),
     ("error getting secret", Cause::Secret),
     ("provided secret is empty", Cause::Secret),
     ("missing ID field 'userID' in secrets", Cause::Secret),
@@ -50,6 +53,7 @@ const WORDS: &[(&str, Cause)] = &[
     ("rados: ret=-110", Cause::Unreachable),
     ("mount error 110 ", Cause::Unreachable),
     ("rbd: map failed: (110)", Cause::Unreachable),
+    ("timed out waiting for external-attacher of", Cause::NotAttached),
     ("DeadlineExceeded", Cause::Hangs),
     ("an operation with the given Volume ID", Cause::Hangs),
     ("timed out waiting for", Cause::Hangs),
@@ -75,6 +79,7 @@ impl Cause {
             Self::Full => "there is no space left",
             Self::InUse => "the image is still in use elsewhere",
             Self::Unreachable => "monitors or OSDs do not answer",
+            Self::NotAttached => "the driver's csi-attacher does not attach the volume",
             Self::Other => "of the error that the event quotes",
             Self::Hangs => "Ceph does not answer in time",
         }
@@ -110,6 +115,9 @@ impl Cause {
             Self::Unreachable => say!(
                 "check that the node reaches every monitor (3300, 6789) and every OSD (6800-7568), and that the OSDs are up"
             ),
+            Self::NotAttached => say!(
+                "look at the pods of the driver's controller (csi-*plugin-provisioner or *-ctrlplugin): its container csi-attacher sets ATTACHED of the VolumeAttachment"
+            ),
             Self::Other => say!("read the quoted error, and the log of the driver's plugin where it happened"),
             Self::Hangs => say!(
                 "find what does not answer: quorum, inactive PGs, or the network between the plugin and the OSDs; the tries go on by themselves once it answers"
@@ -130,6 +138,10 @@ mod tests {
                 Cause::Hangs,
             ),
             ("rpc error: code = DeadlineExceeded desc = rados: ret=-13, Permission denied", Cause::Denied),
+            (
+                "AttachVolume.Attach failed for volume \"pvc-1\" : timed out waiting for external-attacher of rook-ceph.rbd.csi.ceph.com CSI driver to attach volume 0001",
+                Cause::NotAttached,
+            ),
             ("rados: ret=-110, Connection timed out", Cause::Unreachable),
             ("rados: ret=-1, Operation not permitted", Cause::Denied),
             ("something new", Cause::Other),

@@ -16,8 +16,9 @@ const CURRENT: SignedDuration = SignedDuration::from_mins(15);
 
 check! {
     /// # What it looks at
-    /// FailedMount events of the last fifteen minutes about volumes of Ceph CSI, of pods that still wait for
-    /// them. The kubelet's words are decoded; pods of one node that fail for one reason share a finding.
+    /// FailedMount and FailedAttachVolume events of the last fifteen minutes about volumes of Ceph CSI, of pods that
+    /// still wait for them. Their words are decoded; pods of one node that fail for one reason share a finding. A
+    /// `Multi-Attach error` is CSI012's.
     ///
     /// # Why it matters
     /// The pod does not start. Failures on one node only point to that node: its plugin, its network, its
@@ -26,7 +27,9 @@ check! {
     ///
     /// # Confirm by hand
     /// `kubectl -n <ns> describe pod <name>`, then the log of the node plugin's container `csi-rbdplugin` or
-    /// `csi-cephfsplugin` on that node.
+    /// `csi-cephfsplugin` on that node. A mount that hangs in the kernel is not observable from the API: in that
+    /// container `ps -ef | grep -E 'mount|map|mkfs|umount|unmap'`, then on the node `dmesg`. For an attachment
+    /// `kubectl get volumeattachments` and the log of the controller's container `csi-attacher`.
     ///
     /// # Fix
     /// Remove the cause; the kubelet tries again by itself.
@@ -34,10 +37,10 @@ check! {
     /// # References
     /// Rook: Troubleshooting/ceph-csi-common-issues; ceph-csi internal/util/idlocker.go.
     "CSI011" "mount-failing" Csi,
-    needs: [MountEvents, Volumes, StorageClasses, Objects],
+    needs: [MountEvents, AttachEvents, Volumes, StorageClasses, Objects],
     explained_by: [
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (ceph::pgs_unavailable, Cluster),
-        (ceph::mds_down, Object), (csi::node_plugin_unhealthy, Node), (csi::driver_missing, Object),
+        (ceph::mds_down, Object), (csi::node_plugin_unhealthy, Node), (csi::controller_unhealthy, Object), (csi::driver_missing, Object),
         (csi::driver_name_mismatch, Object), (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object),
         (csi::driver_not_registered, Node), (csi::client_fenced, Node), (node::node_not_ready, Node),
         (ext::external_unreachable, Cluster), (net::host_off_public_network, Node),
@@ -60,14 +63,17 @@ pub(crate) struct Mounts<'s> {
 }
 
 pub(crate) fn failing_mounts<'s>(facts: &Facts<'s>) -> Result<Mounts<'s>, Gap> {
-    let ((events, volumes), classes) = both(both(facts.mount_events(), facts.volumes()), ceph_classes(facts))?;
+    let ((mounts, attaches), (volumes, classes)) =
+        both(both(facts.mount_events(), facts.attach_events()), both(facts.volumes(), ceph_classes(facts)))?;
+    // A volume that another pod uses is CSI012's.
+    let attaches = attaches.iter().filter(|event| !event.message.contains("Multi-Attach error"));
     let is_ceph = |event: &Event| {
         let row = volume(event, volumes);
         row.is_some_and(|row| classes.contains_key(row.storage_class.as_str())) || names_driver(&event.message)
     };
     let is_current = |event: &&Event| event.last_seen().is_some_and(|seen| facts.now().duration_since(seen) <= CURRENT);
     let mut by_pod: BTreeMap<(&str, &str), Vec<&Event>> = BTreeMap::new();
-    for event in events.iter().filter(is_current).filter(|event| is_ceph(event)) {
+    for event in mounts.iter().chain(attaches).filter(is_current).filter(|event| is_ceph(event)) {
         let about = &event.involved_object;
         by_pod.entry((&about.namespace, &about.name)).or_default().push(event);
     }

@@ -20,8 +20,10 @@ check! {
     /// `ExternalProvisioning` alone, without any error, says that nobody works on the claim.
     ///
     /// # Confirm by hand
-    /// `kubectl -n <ns> describe pvc <name>`, then the log of container csi-provisioner of the leading
-    /// controller pod.
+    /// `kubectl -n <ns> describe pvc <name>`, then the log of container csi-provisioner of the leading controller pod.
+    /// The way from that pod to the monitors is not observable from the API: in its container csi-rbdplugin or
+    /// csi-cephfsplugin `curl -s --max-time 5 <mon address>:3300` must print `ceph v2`. Last of all run the `rbd ls` of
+    /// the plugin's log there, with the user's key in a file (`--keyfile`), not among the arguments.
     ///
     /// # Fix
     /// Remove the cause; the provisioner tries again by itself, so the claim need not be made anew.
@@ -35,7 +37,7 @@ check! {
         (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object), (csi::backend_missing, Object),
         (csi::snapshot_support_missing, Volume), (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster),
         (net::network_policy_blocks, Object),
-        (ceph::pgs_unavailable, Cluster), (ceph::mgr_down, Cluster), (ceph::mds_down, Object), (ceph::pool_application_missing, Pool),
+        (ceph::pgs_unavailable, Cluster), (ceph::mgr_down, Cluster), (ceph::mds_down, Object), (ceph::pool_application_missing, Pool), (ceph::pool_full, Pool),
         (osd::encryption_key_unavailable, Volume),
         (ext::external_unreachable, Cluster), (ext::external_not_connected, Cluster), (ext::external_credentials_wrong, Object),
     ],

@@ -26,7 +26,9 @@ check! {
     ///
     /// # Confirm by hand
     /// `kubectl describe pv <name>`, `kubectl -n <ns> describe pvc <name>`, and `rbd status <pool>/<image>`, which
-    /// names the clients that hold an image.
+    /// names the clients that hold an image. Whether limits of a VolumeAttributesClass hold (Kubernetes 1.34 and later)
+    /// is not observable from the API: the log of the node plugin, `grep -i qos`, and on the host
+    /// `cat /sys/fs/cgroup/cgroup.controllers`, which must name `io`.
     ///
     /// # Fix
     /// Remove the cause; the driver tries again by itself. Do not take finalizers away: the image would stay in

@@ -25,7 +25,9 @@ check! {
     /// node has stopped writing. A StatefulSet does not even replace its pod, which stays Terminating.
     ///
     /// # Confirm by hand
-    /// `kubectl get volumeattachments | grep <node>`, `kubectl get pods -A -o wide | grep Terminating`
+    /// `kubectl get volumeattachments | grep <node>`, `kubectl get pods -A -o wide | grep Terminating`. After a forced
+    /// delete of the pod the volume is free in eight to ten minutes. `ceph osd blocklist add <address of the node>`
+    /// cuts off a node that cannot be proved off.
     ///
     /// # Fix
     /// Bring the node back, or prove that it is powered off and taint it

@@ -19,7 +19,9 @@ check! {
     /// newer type (aes256k). Within one major release it is only untidy.
     ///
     /// # Confirm by hand
-    /// `kubectl -n <ns> get deploy rook-ceph-tools -o wide`, and in it `ceph --version` against `ceph versions`.
+    /// `kubectl -n <ns> get deploy rook-ceph-tools -o wide`, and in it `ceph --version` against `ceph versions`. What
+    /// the toolbox job does is in `kubectl -n <ns> logs -l job-name=rook-ceph-toolbox-job`. After a rotation of the
+    /// admin key a toolbox has the old one until it is restarted.
     ///
     /// # Fix
     /// Set the toolbox's image to the CephCluster's, where the toolbox is written (manifest or chart values).

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::gates::{GATES, Gate};
 use super::others;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
@@ -42,7 +43,7 @@ check! {
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (osd::osd_down, Cluster),
         (ceph::pgs_unavailable, Cluster), (ceph::pgs_degraded, Cluster), (ceph::mds_down, Cluster),
         (ceph::health_code, Object), (ceph::pgs_damaged, Cluster), (osd::osd_capacity, Cluster),
-        (mon::mon_disk_low, Cluster), (ceph::mgr_module_error, Cluster),
+        (mon::mon_disk_low, Cluster), (ceph::mgr_module_error, Cluster), (ceph::pool_unplaceable, Cluster),
     ],
 }
 
@@ -52,54 +53,6 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 const RETRY: SignedDuration = SignedDuration::from_mins(20);
 /// Without a single OSD updated.
 const QUIET: SignedDuration = SignedDuration::from_mins(30);
-
-/// A gate at which a reconcile fails.
-struct Gate {
-    /// A part of the error.
-    says: &'static str,
-    name: &'static str,
-    means: &'static str,
-    opens: &'static str,
-}
-
-const GATES: &[Gate] = &[
-    Gate {
-        says: "refusing to upgrade",
-        name: "health",
-        means: "Ceph is in HEALTH_ERR, and Rook upgrades no such cluster",
-        opens: "repair what is HEALTH_ERR; do not set skipUpgradeChecks instead",
-    },
-    Gate {
-        says: "does not meet the minimum version",
-        name: "version",
-        means: "this release of Rook does not run a Ceph so old",
-        opens: "set an image of a release that this Rook supports",
-    },
-    Gate {
-        says: "allowUnsupported must be set",
-        name: "version",
-        means: "this release of Rook does not know this Ceph",
-        opens: "set an image of a release that this Rook supports, or upgrade Rook first",
-    },
-    Gate {
-        says: "ceph version job",
-        name: "image",
-        means: "the version of the new image could not be read",
-        opens: "see why the job rook-ceph-detect-version does not end: image, placement or network",
-    },
-    Gate {
-        says: "waiting for monitors to reach quorum",
-        name: "quorum",
-        means: "the monitors do not reach a quorum",
-        opens: "bring the monitors back first",
-    },
-    Gate {
-        says: "failed to check if deployment",
-        name: "daemon",
-        means: "Ceph does not let the next daemon be stopped, or the last one is not back",
-        opens: "see the daemon that the error names, and what of its kind is down",
-    },
-];
 
 /// What the operator writes of an OSD that it may not stop yet.
 const REFUSALS: &[&str] =

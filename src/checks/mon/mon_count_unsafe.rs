@@ -19,7 +19,10 @@ check! {
     /// more than three; two of three on one node stop with that node.
     ///
     /// # Confirm by hand
-    /// `kubectl -n <ns> get pods -l app=rook-ceph-mon -o wide` and `spec.mon` of the CephCluster.
+    /// `kubectl -n <ns> get pods -l app=rook-ceph-mon -o wide` and `spec.mon` of the CephCluster. Of two nodes with a
+    /// floating monitor (`app=rook-ceph-floating-mon`, ConfigMap `drbd-configure`) the DRBD below it is not observable
+    /// from the API: on both hosts `lsmod | grep drbd`, `drbdadm status r0` and `nc -zv <peer> 7794`; before the
+    /// monitor starts the roles must be Secondary on both.
     ///
     /// # Fix
     /// Three monitors (five on many nodes) on as many nodes, and `allowMultiplePerNode: false`; Rook adds and

@@ -19,8 +19,10 @@ check! {
     ///
     /// # Why it matters
     /// The monmap holds addresses, not names: a Service that was deleted and made anew has another address, at which no
-    /// daemon looks. Operator, new daemons and CSI take theirs from the ConfigMap; Rook removes and replaces monitors by it.
-    /// With a `maxMonId` too low the next failover takes the name of a monitor that exists.
+    /// daemon looks. Operator, new daemons and CSI take theirs from the ConfigMap; Rook removes and replaces monitors
+    /// by it. With a `maxMonId` too low the next failover takes the name of a monitor that exists. A monitor from
+    /// outside that `mon.externalMonIDs` of the CephCluster does not name counts as unknown, and Rook removes it from
+    /// the quorum.
     ///
     /// # Confirm by hand
     /// `kubectl -n <ns> get configmap rook-ceph-mon-endpoints -o yaml`, `kubectl -n <ns> get svc -l app=rook-ceph-mon` and

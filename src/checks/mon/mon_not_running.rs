@@ -20,7 +20,9 @@ check! {
     ///
     /// # Confirm by hand
     /// `kubectl -n <ns> describe pod -l app=rook-ceph-mon,mon=<id>` and
-    /// `kubectl -n <ns> logs -l app=rook-ceph-mon,mon=<id> -c mon --previous`.
+    /// `kubectl -n <ns> logs -l app=rook-ceph-mon,mon=<id> -c mon --previous`. More words come with
+    /// `set-ceph-debug-level 10` in the toolbox (`default` takes it back), and
+    /// `ceph config set mon.<id> log_to_file true` keeps them on the host, in `<dataDirHostPath>/<ns>/log`.
     ///
     /// # Fix
     /// By the reason: the node's network for a sandbox that cannot be made; the disk for an error of its store. While

@@ -18,12 +18,15 @@ check! {
     /// canary job with which the operator finds these ranges itself where they are not given.
     ///
     /// # Why it matters
-    /// A daemon takes its address from the ranges that Ceph knows. With none there it does not start (`unable to
-    /// find any IPv4 address in networks`); what runs stays well until its next restart. While the canary job
-    /// fails no reconcile gets past it: nothing is created and no change takes effect.
+    /// A daemon takes its address from the ranges that Ceph knows. With none there it does not start
+    /// (`unable to find any IPv4 address in networks`); what runs stays well until its next restart. While the canary
+    /// job fails no reconcile gets past it: nothing is created and no change takes effect. Monitors, mgr and object
+    /// gateways are on Service addresses and not in the NAD: that is Rook's design, not a mismatch. On the host network
+    /// daemons take any of the host's networks where `addressRanges` names none; `ceph osd dump` shows which.
     ///
     /// # Confirm by hand
-    /// `ceph config dump | grep _network`, `ceph osd dump | grep ^osd`, and the NAD's `ipam`.
+    /// `ceph config dump | grep _network`, `ceph osd dump | grep ^osd`, and the NAD's `ipam`. Each node must reach each
+    /// OSD's address: that is NET018's.
     ///
     /// # Fix
     /// Make addressRanges hold the NAD's subnets, or leave it out so that Rook finds them; then restart daemons

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::sandbox::{Blame, WAITING, failures};
 use super::{down, last_words, multus_daemon_sets, multus_pods};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::{ConfigMap, DaemonSet};
@@ -14,7 +14,7 @@ use crate::say;
 check! {
     /// # What it looks at
     /// Whether Multus waits for the default network: sandboxes that fail, and Multus daemons that end, with `still
-    /// waiting for readinessindicatorfile`. And whether it has such an indicator at all, and one that means anything:
+    /// waiting for readinessindicatorfile`; and thin ones that end with `cannot find valid master CNI config`. And whether it has such an indicator at all, and one that means anything:
     /// a file that outlives a reboot, such as a CNI configuration in `/etc/cni/net.d`, says only that the default
     /// network was installed once.
     ///
@@ -43,6 +43,9 @@ check! {
     ],
 }
 
+/// What thin Multus says, before the folder, when the default CNI has left no configuration there; it then ends.
+const NO_CONFIG: &str = "cannot find valid master CNI config in ";
+
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (daemon_sets, pods) = both(multus_daemon_sets(facts), multus_pods(facts))?;
     if daemon_sets.is_empty() {
@@ -52,7 +55,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ((down, failures), indicators) = both(both(down(facts, pods.iter().copied()), failures(facts)), indicators)?;
     let mut blind = [down.blind, failures.blind.clone(), indicators.blind].concat();
     let mut waiting: BTreeMap<&str, Vec<Evidence>> = BTreeMap::new();
-    let said = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "kube-multus", &[WAITING]))?;
+    let said = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "kube-multus", &[WAITING, NO_CONFIG]))?;
     for ((row, _), words) in said.seen {
         waiting.entry(&row.node).or_default().extend(words);
     }
@@ -69,12 +72,28 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 fn waits(pods: &[&PodRow], node: &str, evidence: Vec<Evidence>) -> Finding {
     let path = evidence.iter().find_map(|it| waited_for(&it.excerpt)).unwrap_or("its readiness indicator").to_owned();
-    let summary = say!("no pod on {} starts: Multus there waits for the default network, and {} is absent", node, path);
-    let remedy = Remedy::guided(say!(
-        "mend the default CNI of {}; if its pods are well there, it writes another file: compare the readiness indicator of Multus with what the CNI makes on the node",
-        node
-    ))
-    .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));
+    let folder = evidence.iter().find_map(|it| unconfigured(&it.excerpt)).map(str::to_owned);
+    // What thin Multus wrote before may still serve, so pods may start all the same.
+    let (severity, summary, fix) = match folder {
+        Some(folder) => (
+            Severity::Warning,
+            say!("thin Multus on {} ends: the default CNI has no configuration in {}", node, folder),
+            say!(
+                "mend the default CNI of {}; if its pods are well there, it writes its configuration elsewhere: give Multus that folder as --multus-autoconfig-dir",
+                node
+            ),
+        ),
+        None => (
+            Severity::Critical,
+            say!("no pod on {} starts: Multus there waits for the default network, and {} is absent", node, path),
+            say!(
+                "mend the default CNI of {}; if its pods are well there, it writes another file: compare the readiness indicator of Multus with what the CNI makes on the node",
+                node
+            ),
+        ),
+    };
+    let remedy =
+        Remedy::guided(fix).command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));
     let object = pods.iter().find(|row| row.node == node).map_or_else(
         || ObjectRef::node(node),
         |row| {
@@ -82,7 +101,12 @@ fn waits(pods: &[&PodRow], node: &str, evidence: Vec<Evidence>) -> Finding {
             ObjectRef::pod_row(row, &row.ns, format!("{owner}@{node}"))
         },
     );
-    Finding::critical(object, summary, remedy).at([Place::node(node)]).evidence(evidence)
+    Finding::new(severity, object, summary, remedy).at([Place::node(node)]).evidence(evidence)
+}
+
+/// The folder in which thin Multus looks for the default CNI's configuration.
+fn unconfigured(text: &str) -> Option<&str> {
+    text.split_once(NO_CONFIG)?.1.split('"').nth(1)
 }
 
 /// The file that the words of Multus name.

@@ -31,7 +31,8 @@ check! {
     ///
     /// # Confirm by hand
     /// On the node `ip addr`, `ip route get <public address of an OSD>` and `ping` to it (`ceph osd dump` names it), or
-    /// `rook multus validation run --host-check-only` in the operator's pod.
+    /// `rook multus validation run --host-check-only` in the operator's pod. That test needs a ServiceAccount that may
+    /// use the host network (on OpenShift that of Rook's example multus-validation-test-openshift.yaml).
     ///
     /// # Fix
     /// Give every node an address on an interface in the public network and a route to the pods' range, lasting over
@@ -41,8 +42,8 @@ check! {
     /// Rook: CRDs/Cluster/network-providers, "Multus Prerequisites"; rook #17639.
     "NET018" "host-off-public-network" Net,
     needs: [
-        Discovery, CephClusters, NetworkAttachments, CsiDeployments, DaemonSets, CsiPods, MountEvents, Volumes,
-        StorageClasses, Objects, CephStatus, Nodes,
+        Discovery, CephClusters, NetworkAttachments, CsiDeployments, DaemonSets, CsiPods, MountEvents,
+        AttachEvents, Volumes, StorageClasses, Objects, CephStatus, Nodes,
     ],
     explained_by: [],
 }

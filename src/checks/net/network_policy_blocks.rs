@@ -28,7 +28,8 @@ check! {
     ///
     /// # Confirm by hand
     /// `kubectl -n <ns> describe networkpolicy`, and from the operator's pod
-    /// `curl -s --max-time 5 <mon service address>:3300`, which must print `ceph v2`.
+    /// `curl -s --max-time 5 <mon service address>:3300`, which must print `ceph v2`. A firewall between nodes is not
+    /// observable from the API: from each node ask a monitor of another for 3300 and 6789 in that way.
     ///
     /// # Fix
     /// Admit the peers. Policies add up: one more that admits the traffic is enough, and the one that denies can stay.

@@ -53,36 +53,27 @@ fn services(facts: &Facts<'_>) -> Result<Known, Gap> {
     Ok((own.collect(), None))
 }
 
-/// From the API server's arguments, or from what kubeadm was given.
+/// From the API server's arguments; where no pod of it tells, from what kubeadm was given.
 fn service_ranges(facts: &Facts<'_>) -> Result<Known, Gap> {
-    let servers = facts.list::<Pod>(Some("kube-system"), Select::label("component=kube-apiserver")).settled();
-    let config = facts.object::<ConfigMap>("kube-system", "kubeadm-config").settled();
-    let (servers, config) = both(servers, config)?;
-    let mut own = Vec::new();
-    let mut unread = None;
-    match servers {
-        Ok(servers) => {
-            for pod in servers.iter().take(1) {
-                let flag = pod.spec.containers.iter().find_map(|it| it.flag("--service-cluster-ip-range"));
-                let object = ObjectRef::pod(pod);
-                own.extend(flag.into_iter().flat_map(|text| ranges(&object, "--service-cluster-ip-range", text)));
-            }
-        }
-        Err(unknown) => unread = Some(unknown),
+    let servers = facts.list::<Pod>(Some("kube-system"), Select::label("component=kube-apiserver")).settled()?;
+    let told = servers.as_ref().ok().and_then(|servers| {
+        let pod = servers.first()?;
+        let flag = pod.spec.containers.iter().find_map(|it| it.flag("--service-cluster-ip-range"))?;
+        Some(ranges(&ObjectRef::pod(pod), "--service-cluster-ip-range", flag))
+    });
+    if let Some(told) = told {
+        return Ok((told, None));
     }
-    match config {
-        Ok(config) => {
-            let text = config.and_then(|config| Some((config, config.data.get("ClusterConfiguration")?)));
-            let line = text.and_then(|(config, text)| {
-                Some((config, text.lines().find_map(|line| line.trim().strip_prefix("serviceSubnet:"))?))
-            });
-            own.extend(line.into_iter().flat_map(|(config, text)| {
-                ranges(&ObjectRef::of::<ConfigMap>(&config.metadata), "data.ClusterConfiguration serviceSubnet", text)
-            }));
-        }
-        Err(unknown) => unread = Some(unknown),
-    }
-    Ok((own, unread))
+    Ok(match facts.object::<ConfigMap>("kube-system", "kubeadm-config").settled()? {
+        Ok(config) => (config.map_or_else(Vec::new, kubeadm_range), servers.err()),
+        Err(unknown) => (Vec::new(), Some(unknown)),
+    })
+}
+
+fn kubeadm_range(config: &ConfigMap) -> Vec<Own> {
+    let text = config.data.get("ClusterConfiguration").map_or("", String::as_str);
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("serviceSubnet:")).unwrap_or_default();
+    ranges(&ObjectRef::of::<ConfigMap>(&config.metadata), "data.ClusterConfiguration serviceSubnet", line)
 }
 
 fn ranges(object: &ObjectRef, field: &str, text: &str) -> Vec<Own> {
@@ -114,6 +105,10 @@ fn subnets(facts: &Facts<'_>) -> Result<Known, Gap> {
 
 /// A node's range counts if a pod there lives in it: some networks have a range of their own and ignore it.
 fn pod_ranges(facts: &Facts<'_>, rows: &[&PodRow]) -> Result<Known, Gap> {
+    // Kube-OVN gives addresses from its Subnets, whatever the nodes say.
+    if facts.installed(kinds::SUBNET)? {
+        return Ok((Vec::new(), None));
+    }
     let nodes: BTreeSet<&str> = rows.iter().map(|row| row.node.as_str()).filter(|node| !node.is_empty()).collect();
     let opened = facts.each(nodes.into_iter().take(NODES), |facts, node| facts.object::<Node>("", node))?;
     let nodes = opened.seen.iter().filter_map(|(_, node)| *node);

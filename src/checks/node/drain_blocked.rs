@@ -23,7 +23,9 @@ check! {
     /// once the placement groups are clean; it must not be forced.
     ///
     /// # Confirm by hand
-    /// `kubectl get nodes`, `kubectl describe node <node>`, `kubectl -n <ns> get poddisruptionbudgets`.
+    /// `kubectl get nodes`, `kubectl describe node <node>`, `kubectl -n <ns> get poddisruptionbudgets`. A reboot
+    /// without a drain can hang on Ceph mounts that lack `_netdev`, which is not observable from the API: the host's
+    /// console says `libceph: connect … error -101`. Drain first, uncordon afterwards.
     ///
     /// # Fix
     /// Ask whoever cordoned the node; if no maintenance is going on, `kubectl uncordon <node>`.

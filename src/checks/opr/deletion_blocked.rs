@@ -25,8 +25,12 @@ check! {
     ///
     /// # Fix
     /// If it was meant: delete the dependents that are named, after the volumes and buckets in them. If it was a
-    /// mistake: touch nothing, and follow Rook's steps to restore resources after a deletion. Taking finalizers off
-    /// by hand loses the cluster's Secrets and Services with their owner.
+    /// mistake: touch nothing, and follow Rook's steps to restore resources after a deletion. Taking finalizers off by
+    /// hand loses the cluster's Secrets and Services with their owner. `rook.io/force-deletion=true` on a
+    /// CephBlockPool, CephBlockPoolRadosNamespace or CephFilesystemSubVolumeGroup makes Rook destroy what is in it when
+    /// it is deleted. A namespace that stays Terminating after its CephCluster is gone waits for the finalizer
+    /// `ceph.rook.io/disaster-protection` of ConfigMap `rook-ceph-mon-endpoints` and Secret `rook-ceph-mon`: they hold
+    /// what a restore needs, so the finalizer goes only once nobody wants the cluster back.
     ///
     /// # References
     /// Rook: Troubleshooting/disaster-recovery, "Restoring CRDs After Deletion"; Storage-Configuration/ceph-teardown;

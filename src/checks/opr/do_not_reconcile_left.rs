@@ -28,7 +28,8 @@ check! {
     /// brings the Deployment up to date. A hand-edited image is put back to the CephCluster's by that.
     ///
     /// # References
-    /// Rook: Troubleshooting/ceph-common-issues and the kubectl plugin's `maintenance`; rook pull request 16874.
+    /// Rook: Troubleshooting/ceph-common-issues and the kubectl plugin's `maintenance`; rook pull request 16874. Pages
+    /// that say `debug start` for it are older than that command.
     "OPR006" "do-not-reconcile-left" Opr,
     needs: [Discovery, CephClusters, MarkedDeployments],
     explained_by: [],

@@ -18,7 +18,8 @@ check! {
     /// # Why it matters
     /// An operator that cannot ask Ceph deploys nothing, fails no monitor over, and stays in one step for twenty
     /// minutes before it starts again. `error` is not a code of Ceph's, and its text often blames authentication
-    /// where the truth is a timeout.
+    /// where the truth is a timeout. `RADOS permission denied` is the exception: monitors answer and refuse the key,
+    /// as they do when `spec.security.cephx.allowedCiphers` is only `aes256k` and a daemon's key is of the type aes.
     ///
     /// # Confirm by hand
     /// `kubectl -n <operator-ns> exec deploy/rook-ceph-operator -- curl -s --max-time 5 <mon service address>:3300`
@@ -27,10 +28,12 @@ check! {
     /// # Fix
     /// With a quorum lost, that is the thing to repair. With a quorum, the path from the operator's node to the
     /// monitors' addresses is broken: the pod network, a NetworkPolicy, the Service proxy or a default route in a
-    /// storage network.
+    /// storage network. With a key that is refused: allow both ciphers again, with `daemon.keyType: aes` until the
+    /// monitors run with `--mon-auth-emergency-allowed-ciphers` and the operator goes on, then take `keyType` back.
     ///
     /// # References
-    /// Rook: Troubleshooting/ceph-common-issues, "Operator fails to reach mons"; pkg/operator/ceph/cluster/cephstatus.go.
+    /// Rook: Troubleshooting/ceph-common-issues, "Operator fails to reach mons"; pkg/operator/ceph/cluster/cephstatus.go;
+    /// Storage-Configuration/Advanced/cephx, "Fixing cluster unavailability with allowedCiphers".
     "OPR003" "operator-cannot-reach-mons" Opr,
     needs: [Discovery, CephClusters, MonPods, OperatorPods, Logs],
     explained_by: [
@@ -51,6 +54,8 @@ const FAILURES: &[&str] = &[
     "RADOS timed out",
     "error connecting to the cluster",
 ];
+/// The monitors answer, and do not take the key.
+const REFUSED: &str = "RADOS permission denied";
 /// Any command may run into this one; it counts only between two looks at the monitors.
 const TIMEOUT: &str = "exec timeout waiting for process ceph to return";
 const LOOKING: &str = "mons running: [";
@@ -85,7 +90,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if evidence.is_empty() {
         return Ok(Answered::passed());
     }
-    Ok(Answered::judged(vec![finding(facts, &running)?.evidence(evidence)]))
+    let finding = if evidence.iter().any(|it| it.excerpt.contains(REFUSED)) {
+        refused(operator_object(facts)?, cluster)
+    } else {
+        finding(facts, &running)?
+    };
+    Ok(Answered::judged(vec![finding.evidence(evidence)]))
 }
 
 fn finding(facts: &Facts<'_>, running: &[&str]) -> Result<Finding, Gap> {
@@ -98,6 +108,15 @@ fn finding(facts: &Facts<'_>, running: &[&str]) -> Result<Finding, Gap> {
     // Where the pod runs is only for the link to a node's fault.
     let node = operator_pod(facts).settled()?.unwrap_or(None).map(|pod| pod.node.as_str());
     Ok(Finding::critical(object, summary, remedy).at(node.filter(|node| !node.is_empty()).map(Place::node)))
+}
+
+fn refused(object: ObjectRef, cluster: &CephCluster) -> Finding {
+    let (ns, name) = (&cluster.metadata.namespace, &cluster.metadata.name);
+    let summary = say!("the monitors answer the operator and refuse its key");
+    let remedy = Remedy::guided(say!("if allowedCiphers of the CephCluster leaves out aes, allow aes and aes256k again with daemon.keyType aes; once every monitor runs with --mon-auth-emergency-allowed-ciphers take keyType back"))
+        .command(format!("kubectl -n {ns} get cephcluster {name} -o jsonpath='{{.spec.security.cephx}}{{\"\\n\"}}{{.status.cephx}}'"))
+        .command(format!("kubectl -n {} logs deploy/{OPERATOR} --tail=20", object.namespace));
+    Finding::critical(object, summary, remedy).also([ObjectRef::of::<CephCluster>(&cluster.metadata)])
 }
 
 /// What the operator wrote into the CephCluster when `ceph status` failed. An operator that only just starts says so.

@@ -5,7 +5,6 @@ use jiff::SignedDuration;
 use super::older;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
-use crate::checks::ceph::pg_count::REFUSED;
 use crate::facts::{Facts, Gap, Select, Settled};
 use crate::objects::kube::{Event, condition};
 use crate::objects::rook::CephCluster;
@@ -41,6 +40,7 @@ check! {
         (opr::detect_version_failing, Cluster), (access::webhook_dead, Cluster), (node::cluster_dns_failing, Cluster),
         (net::address_range_mismatch, Object), (img::upgrade_blocked, Object), (ceph::rgw_down, Object),
         (ceph::rgw_certificate_invalid, Object), (ceph::gateway_down, Object), (osd::encryption_key_unavailable, Object),
+        (ceph::pg_count, Object),
     ],
 }
 
@@ -78,9 +78,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         Err(unknown) => (&[][..], Some(unknown)),
     };
     let ns = facts.cluster()?.ns.as_str();
-    // A pool that Ceph refuses is CEPH008's.
-    let failing = failing(facts, events)?.into_iter().filter(|event| !event.message.contains(REFUSED));
-    let mut findings: Vec<Finding> = failing.map(|event| finding(event, ns)).collect();
+    let failing = still_failing(facts, events, |_| true)?;
+    let mut findings: Vec<Finding> = failing.iter().map(|event| finding(event, ns)).collect();
     let is_cluster = |finding: &Finding| finding.objects.iter().any(|object| object.kind == "CephCluster");
     if !findings.iter().any(is_cluster) {
         findings.extend(failed_condition(cluster));
@@ -91,16 +90,31 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 /// Why the operator cannot reconcile the CephCluster at present, in its own words.
 pub(crate) fn error_of_cluster(facts: &Facts<'_>) -> Result<Option<Evidence>, Gap> {
     let cluster = facts.ceph_cluster()?;
-    let failing = failing(facts, facts.cluster_events()?)?;
-    let name = &cluster.metadata.name;
-    if let Some(event) = failing.into_iter().find(|event| event.is_about("CephCluster", "", name)) {
+    let is_it = |event: &Event| event.is_about("CephCluster", "", &cluster.metadata.name);
+    if let Some(event) = still_failing(facts, facts.cluster_events()?, is_it)?.first() {
         return Ok(Some(Evidence::event(event)));
     }
     Ok(failed_condition(cluster).and_then(|finding| finding.evidence.into_iter().next()))
 }
 
-/// The newest failure of each resource, unless a success came after it.
-pub(crate) fn failing<'e>(facts: &Facts<'_>, events: &'e [Event]) -> Result<Vec<&'e Event>, Gap> {
+/// The newest failure of each resource that nothing mended since, among those that are asked for.
+pub(crate) fn still_failing<'e>(
+    facts: &Facts<'_>,
+    events: &'e [Event],
+    is_asked: impl Fn(&Event) -> bool,
+) -> Result<Vec<&'e Event>, Gap> {
+    let mut failing = failing(facts, events);
+    failing.retain(|event| is_asked(event));
+    if !failing.is_empty() {
+        let ns = facts.cluster()?.ns.as_str();
+        let good: &[Event] = facts.list(Some(ns), Select::field("reason=ReconcileSucceeded"))?;
+        failing.retain(|event| !mended(event, good));
+    }
+    Ok(failing)
+}
+
+/// The newest failure of each resource.
+fn failing<'e>(facts: &Facts<'_>, events: &'e [Event]) -> Vec<&'e Event> {
     let mut newest: BTreeMap<(&str, &str), &Event> = BTreeMap::new();
     let failures = events.iter().filter(|event| event.reason == "ReconcileFailed" && !event.message.contains(CONFLICT));
     for event in failures.filter(|event| !older(facts, event.last_seen(), RECENT)) {
@@ -110,15 +124,12 @@ pub(crate) fn failing<'e>(facts: &Facts<'_>, events: &'e [Event]) -> Result<Vec<
             *known = event;
         }
     }
-    if newest.is_empty() {
-        return Ok(Vec::new());
-    }
-    let good: &[Event] = facts.list(Some(&facts.cluster()?.ns), Select::field("reason=ReconcileSucceeded"))?;
-    let mended = |event: &Event| {
-        let about = &event.involved_object;
-        good.iter().any(|it| it.is_about(&about.kind, "", &about.name) && it.last_seen() >= event.last_seen())
-    };
-    Ok(newest.into_values().filter(|event| !mended(event)).collect())
+    newest.into_values().collect()
+}
+
+fn mended(event: &Event, good: &[Event]) -> bool {
+    let about = &event.involved_object;
+    good.iter().any(|it| it.is_about(&about.kind, "", &about.name) && it.last_seen() >= event.last_seen())
 }
 
 fn finding(event: &Event, ns: &str) -> Finding {

@@ -23,7 +23,8 @@ check! {
     ///
     /// # Confirm by hand
     /// `kubectl -n <ns> logs -l app=rook-ceph-osd-prepare -c provision --tail=-1 | grep 'skipping'`; on the host
-    /// `lsblk -f` and `wipefs /dev/<device>` (which only lists, without `-a`).
+    /// `lsblk -f` and `wipefs /dev/<device>` (which only lists, without `-a`). Partitions that nobody made (`sdX2` of
+    /// 48G, no `sdX1`), which Rook 1.6.0 to 1.6.7 took for Atari's, show in `lsblk` only.
     ///
     /// # Fix
     /// Look at what is on the device. If nothing on it is needed, wipe it on the host (`sgdisk --zap-all`, `dd`

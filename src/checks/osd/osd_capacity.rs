@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::ceph::pool_full::is_of_quota;
 use crate::checks::ceph::{ceph_command, osds_of, toned};
 use crate::facts::{Cluster, Facts, Gap};
 use crate::objects::ceph::{Health, HealthCheck, OsdDf};
@@ -137,7 +138,7 @@ fn named(osds: &BTreeSet<i64>, usage: Option<&OsdDf>) -> String {
 /// The pools whose writes or recovery the OSDs stop: `pool 'replicapool' is full (no space)`.
 fn stopped_pools(health: &Health) -> impl Iterator<Item = Place> {
     let codes = ["POOL_FULL", "POOL_BACKFILLFULL"].into_iter().filter_map(|code| health.checks.get(code));
-    let by_osds = |detail: &&str| !detail.contains("quota");
+    let by_osds = |detail: &&str| !is_of_quota(detail);
     let details = codes.flat_map(HealthCheck::details).filter(by_osds);
     details
         .filter_map(|detail| detail.strip_prefix("pool '")?.split('\'').next())

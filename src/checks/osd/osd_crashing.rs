@@ -26,7 +26,9 @@ check! {
     ///
     /// # Confirm by hand
     /// `kubectl -n <ns> describe pod -l app=rook-ceph-osd,ceph-osd-id=<id>` and
-    /// `kubectl -n <ns> logs deploy/rook-ceph-osd-<id> -c <container> --previous`.
+    /// `kubectl -n <ns> logs deploy/rook-ceph-osd-<id> -c <container> --previous`. An OSD on LVM in a claim can lose
+    /// the metadata of LVM, which is not observable from the API: on the host `lvs -o lv_name,lv_tags` then shows no
+    /// tags. Such an OSD is retired, and raw mode does without LVM.
     ///
     /// # Fix
     /// By the reason. A disk that failed is replaced, its OSD purged only once its data is safe

@@ -25,9 +25,12 @@ check! {
     /// `ceph osd tree`, `ceph osd dump`, `kubectl -n <ns> get deployments -l app=rook-ceph-osd`.
     ///
     /// # Fix
-    /// Once `ceph osd safe-to-destroy <id>` says so, and its disk is not needed any more, `ceph osd purge <id>
-    /// --yes-i-really-mean-it` takes the OSD out of the CRUSH map, the OSD map and the keys. A Deployment whose OSD is
-    /// gone is deleted. This tool does neither.
+    /// Once `ceph osd safe-to-destroy <id>` says so, and its disk is not needed any more,
+    /// `ceph osd purge <id> --yes-i-really-mean-it` takes the OSD out of the CRUSH map, the OSD map and the keys. A
+    /// Deployment whose OSD is gone is deleted. This tool does neither. To change a disk annotate its Deployment
+    /// `osd.rook.io/replace=yes-really-replace-osd-<id>`, and swap it once `osd.rook.io/replace-ready-for-swap` is
+    /// there (not for OSDs on claims or with a shared DB device); then restart the operator, which without the
+    /// discovery daemon does not see the new disk.
     ///
     /// # References
     /// Rook: "Ceph OSD Management", "Remove an OSD", "OSD replacement". Ceph: health code OSD_ORPHAN, "Removing OSDs".

@@ -21,7 +21,8 @@ check! {
     ///
     /// # Confirm by hand
     /// `ceph health detail`, `ceph osd perf` for latencies, and in the OSD's pod
-    /// `env -u CEPH_ARGS ceph --admin-daemon /run/ceph/ceph-osd.<id>.asok dump_blocked_ops`.
+    /// `env -u CEPH_ARGS ceph --admin-daemon /run/ceph/ceph-osd.<id>.asok dump_blocked_ops`. Where a daemon spends its
+    /// time is not observable from the API: in its pod `perf record -p <pid>`, `gdb` or `gcore`.
     ///
     /// # Fix
     /// A slow disk: look at its SMART values and the kernel's log, and replace it. One node: its controller, memory or

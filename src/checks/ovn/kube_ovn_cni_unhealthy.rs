@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{OVS_FAULTS, namespace};
+use super::{OVS_FAULTS, namespace, pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::net::sandbox::{Blame, Failure, failures, is_settled};
@@ -40,7 +40,7 @@ check! {
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    let pods = facts.pods_where(ns, "app=kube-ovn-cni")?;
+    let pods = pods(facts, ns, "kube-ovn-cni-")?;
     let (down, failures) = both(down(facts, pods), failures(facts))?;
     let mut blind = down.blind;
     blind.extend(failures.blind.iter().cloned());

@@ -1,6 +1,6 @@
 use jiff::SignedDuration;
 
-use super::{LOG_ERRORS, namespace};
+use super::{LOG_ERRORS, namespace, pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::net::sandbox::failures;
@@ -38,7 +38,7 @@ const LEADERLESS: SignedDuration = SignedDuration::from_mins(5);
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    let rows = facts.pods_where(ns, "app=kube-ovn-controller")?;
+    let rows = pods(facts, ns, "kube-ovn-controller-")?;
     if rows.is_empty() {
         return absent(facts, ns);
     }

@@ -1,4 +1,4 @@
-use super::{OVS_FAULTS, namespace};
+use super::{OVS_FAULTS, namespace, pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::net::{down, last_words, status_evidence, trouble};
@@ -32,7 +32,7 @@ check! {
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    let down = down(facts, facts.pods_where(ns, "app=ovs")?)?;
+    let down = down(facts, pods(facts, ns, "ovs-ovn-")?)?;
     let told = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "openvswitch", OVS_FAULTS))?;
     let findings = told.seen.into_iter().map(|((_, pod), words)| finding(pod, words)).collect();
     Ok(Answered::judged(findings).blind(down.blind))

@@ -1,4 +1,4 @@
-use super::{LOG_ERRORS, namespace};
+use super::{LOG_ERRORS, namespace, pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::net::{down, last_words, status_evidence, trouble};
@@ -39,7 +39,7 @@ check! {
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    let down = down(facts, facts.pods_where(ns, "app=kube-ovn-pinger")?)?;
+    let down = down(facts, pods(facts, ns, "kube-ovn-pinger-")?)?;
     let told = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "pinger", LOG_ERRORS))?;
     let findings = told.seen.into_iter().map(|((_, pod), words)| finding(pod, words)).collect();
     Ok(Answered::judged(findings).blind(down.blind))

@@ -1,6 +1,6 @@
 use jiff::{SignedDuration, Timestamp};
 
-use super::{LogOf, OVS_FAULTS, namespace, proof};
+use super::{LogOf, OVS_FAULTS, namespace, pods, proof};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::net::multus_daemon_sets;
@@ -50,7 +50,7 @@ struct Suspect<'s> {
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = namespace(facts)?;
-    let (cnis, ovs) = both(facts.pods_where(ns, "app=kube-ovn-cni"), facts.pods_where(ns, "app=ovs"))?;
+    let (cnis, ovs) = both(pods(facts, ns, "kube-ovn-cni-"), pods(facts, ns, "ovs-ovn-"))?;
     let well = cnis.iter().filter(|row| row.is_well()).count();
     let sick: Vec<&PodRow> = cnis.iter().filter(|row| !row.is_well() && !row.node.is_empty()).collect();
     // Where most nodes fail together the fault is not this node's.
