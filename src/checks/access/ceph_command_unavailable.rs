@@ -38,6 +38,7 @@ check! {
         (net::nad_default_route, Cluster), (net::nad_overlaps_cluster_network, Cluster),
         (mon::quorum_lost, Cluster),
         (mon::all_mons_down, Cluster),
+        (opr::operator_cannot_reach_mons, Cluster),
         (ext::external_unreachable, Cluster),
     ],
     about_sight,

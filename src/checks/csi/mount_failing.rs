@@ -44,6 +44,7 @@ check! {
         (csi::driver_name_mismatch, Object), (csi::cluster_config_stale, Object), (csi::secret_reference_broken, Object),
         (csi::driver_not_registered, Node), (csi::client_fenced, Node), (node::node_not_ready, Node),
         (ext::external_unreachable, Cluster), (net::host_off_public_network, Node),
+        (net::network_policy_blocks, Object), (ceph::pool_full, Pool),
         (osd::encryption_key_unavailable, Volume),
     ],
 }
@@ -103,8 +104,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let of_volumes: Vec<&StorageClass> =
             rows.filter_map(|row| classes.get(row.storage_class.as_str()).copied()).collect();
         let drivers: BTreeSet<&str> = of_volumes.iter().map(|class| class.provisioner.as_str()).collect();
+        let pools = of_volumes.iter().filter_map(|class| class.parameters.get("pool"));
+        let pools: Vec<Place> = pools.map(|pool| Place::Pool(pool.clone())).collect();
         let finding = finding(node, *cause, group, unopened)?.also(filesystems).also(class_objects(of_volumes));
-        Some(finding.also(drivers.into_iter().map(driver_object)))
+        Some(finding.also(drivers.into_iter().map(driver_object)).at(pools))
     });
     Ok(Answered::judged(findings.collect()).blind(blind))
 }

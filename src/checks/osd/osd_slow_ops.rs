@@ -10,9 +10,10 @@ use crate::say;
 
 check! {
     /// # What it looks at
-    /// SLOW_OPS, with the OSDs and monitors that it names, and the alerts of BlueStore about slow disks
-    /// (BLUESTORE_SLOW_OP_ALERT and the stalled reads of the block, DB and WAL device). One OSD, the OSDs of one node,
-    /// or many: that tells a disk from a node and from the network.
+    /// SLOW_OPS, with the OSDs and monitors that it names, the alerts of BlueStore about slow disks
+    /// (BLUESTORE_SLOW_OP_ALERT and the stalled reads of the block, DB and WAL device), and MDS_SLOW_METADATA_IO, an
+    /// MDS that waits for OSDs. One OSD, the OSDs of one node, or many: that tells a disk from a node and from the
+    /// network.
     ///
     /// # Why it matters
     /// A request that waits longer than 30 seconds is a client that hangs. SLOW_OPS names the OSDs that wait, which
@@ -29,7 +30,7 @@ check! {
     /// network. Many: the network between the nodes (MTU, a switch) or one hung OSD, which a restart of its pod frees.
     ///
     /// # References
-    /// Ceph: health codes SLOW_OPS and BLUESTORE_SLOW_OP_ALERT, "Troubleshooting OSDs". Rook:
+    /// Ceph: health codes SLOW_OPS, BLUESTORE_SLOW_OP_ALERT and MDS_SLOW_METADATA_IO, "Troubleshooting OSDs". Rook:
     /// Troubleshooting/ceph-common-issues.
     "OSD010" "osd-slow-ops" Osd,
     needs: [Discovery, CephClusters, CephHealth, OsdPods],
@@ -51,9 +52,12 @@ const DISKS: &[&str] = &[
     "WAL_DEVICE_STALLED_READ_ALERT",
 ];
 
+/// An MDS whose metadata OSDs are slow to take.
+const METADATA: &[&str] = &["MDS_SLOW_METADATA_IO"];
+
 /// Whether this check reports the health code.
 pub(crate) fn owns(code: &str) -> bool {
-    WAITING.contains(&code) || DISKS.contains(&code)
+    [WAITING, DISKS, METADATA].iter().any(|codes| codes.contains(&code))
 }
 
 /// Where the trouble seems to be.
@@ -65,12 +69,14 @@ enum Suspect<'n> {
     Node(&'n str),
     Many,
     Monitors,
+    /// Only MDS complain.
+    Metadata,
 }
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (health, pods) = both(facts.ceph_health(), facts.osd_pods().settled())?;
-    let raised: Vec<(&str, &HealthCheck)> =
-        WAITING.iter().chain(DISKS).filter_map(|code| Some((*code, health.checks.get(*code)?))).collect();
+    let codes = WAITING.iter().chain(DISKS).chain(METADATA);
+    let raised: Vec<(&str, &HealthCheck)> = codes.filter_map(|code| Some((*code, health.checks.get(*code)?))).collect();
     if raised.is_empty() {
         return Ok(Answered::passed());
     }
@@ -85,8 +91,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     let (waiting, slow) = (of(WAITING), of(DISKS));
     let mons: BTreeSet<&str> = raised.iter().flat_map(|(_, check)| monitors(check)).collect();
-    let suspect = suspect(&waiting, slow, &nodes);
-    let finding = finding(facts.cluster()?, health, &raised, &suspect, &waiting, &mons);
+    let mds: BTreeSet<&str> = METADATA.iter().filter_map(|code| health.checks.get(*code)).flat_map(servers).collect();
+    let suspect = if raised.iter().all(|(code, _)| METADATA.contains(code)) {
+        Suspect::Metadata
+    } else {
+        suspect(&waiting, slow, &nodes)
+    };
+    let finding = finding(facts.cluster()?, health, &raised, &suspect, &waiting, &mons, &mds);
     let many = if suspect == Suspect::Many { networks(facts.ceph_cluster()?, &["public", "cluster"]) } else { vec![] };
     Ok(Answered::judged(vec![finding.at(many)]).blind(blind))
 }
@@ -94,6 +105,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn monitors(check: &HealthCheck) -> impl Iterator<Item = &str> {
     let texts = check.details().chain([check.summary.message.as_str()]);
     texts.flat_map(daemons).filter(|(kind, _)| *kind == "mon").map(|(_, id)| id)
+}
+
+/// `mds.shared-a(mds.0): 12 slow metadata IOs are blocked > 30 secs`: a server, and then its rank.
+fn servers(check: &HealthCheck) -> impl Iterator<Item = &str> {
+    check.details().filter_map(|detail| daemons(detail).find(|(kind, _)| *kind == "mds")).map(|(_, id)| id)
 }
 
 fn suspect<'n>(waiting: &BTreeSet<i64>, slow: BTreeSet<i64>, nodes: &BTreeMap<i64, &'n str>) -> Suspect<'n> {
@@ -115,10 +131,11 @@ fn finding(
     suspect: &Suspect<'_>,
     waiting: &BTreeSet<i64>,
     mons: &BTreeSet<&str>,
+    mds: &BTreeSet<&str>,
 ) -> Finding {
     let severity = raised.iter().map(|(_, check)| toned(check, Severity::Warning)).max().unwrap_or(Severity::Warning);
     let hidden = health.raised("OSDMAP_FLAGS").filter(|flags| flags.summary.message.contains("nodown"));
-    let (summary, remedy) = words(suspect, waiting, mons, hidden.is_some());
+    let (summary, remedy) = words(suspect, waiting, mons, mds, hidden.is_some());
     let perf = ceph_command(cluster, "osd perf");
     let object = match suspect {
         _ if cluster.external => ObjectRef::cluster(cluster),
@@ -144,13 +161,20 @@ fn finding(
     Finding::new(severity, object, summary, remedy)
         .at(waiting.union(&slow).map(|osd| Place::daemon("osd", osd)))
         .at(mons.iter().map(|mon| Place::daemon("mon", mon)))
+        .at(mds.iter().map(|mds| Place::daemon("mds", mds)))
         .at(node)
         .evidence(codes)
         .evidence(details.map(|detail| Evidence::ceph("health detail", detail.trim())))
         .evidence(hidden.map(|flags| Evidence::ceph("health detail", &flags.summary.message)))
 }
 
-fn words(suspect: &Suspect<'_>, waiting: &BTreeSet<i64>, mons: &BTreeSet<&str>, nodown: bool) -> (Text, Text) {
+fn words(
+    suspect: &Suspect<'_>,
+    waiting: &BTreeSet<i64>,
+    mons: &BTreeSet<&str>,
+    mds: &BTreeSet<&str>,
+    nodown: bool,
+) -> (Text, Text) {
     let osds = names(waiting.iter().copied());
     match suspect {
         Suspect::Disks(slow) => (
@@ -187,12 +211,27 @@ fn words(suspect: &Suspect<'_>, waiting: &BTreeSet<i64>, mons: &BTreeSet<&str>, 
                 ),
             )
         }
+        Suspect::Metadata => {
+            let mds: Vec<String> = mds.iter().map(|mds| format!("mds.{mds}")).collect();
+            let who = if mds.is_empty() { "an MDS".to_owned() } else { mds.join(", ") };
+            (
+                say!("{} waits for OSDs that are slow to take its metadata", who),
+                say!("look for a slow disk among the OSDs of the metadata pool, and at the network to them"),
+            )
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_named_and_not_its_rank() {
+        let told = "mds.shared-a(mds.0): 12 slow metadata IOs are blocked > 30 secs, oldest blocked for 63 secs";
+        let check = serde_json::from_value(serde_json::json!({"detail": [{"message": told}]})).unwrap();
+        assert_eq!(servers(&check).collect::<Vec<_>>(), ["shared-a"]);
+    }
 
     #[test]
     fn one_disk_or_many() {
