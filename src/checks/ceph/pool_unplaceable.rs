@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
-use super::{ceph_command, quoted, raised};
+use super::{ceph_command, is_new, quoted, raised};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
+use crate::checks::osd::crush_name;
+use crate::facts::tables::NodeRow;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
 use crate::objects::ceph::{CrushRule, Health, OsdTree, Pool, Step, Versions};
 use crate::say;
@@ -12,7 +14,8 @@ check! {
     /// Where placement groups are undersized or inactive, Ceph says TOO_FEW_OSDS, or the daemons run several versions:
     /// for each pool how many copies it wants, on different buckets of which kind (the failure domain of its CRUSH
     /// rule), and how many such buckets there are. An OSD that is up and out takes no data; one that is down counts,
-    /// as it is expected back. And whether the pool's min_size equals its size.
+    /// as it is expected back. And whether the pool's min_size equals its size. In the first fifteen minutes of a
+    /// cluster no pool is judged, as its hosts come one after the other.
     ///
     /// # Why it matters
     /// A pool of three copies on two hosts is undersized for ever, however well every OSD is: no waiting helps. With
@@ -29,8 +32,11 @@ check! {
     /// # References
     /// Ceph: health codes PG_DEGRADED, TOO_FEW_OSDS; "CRUSH Maps". Rook: CRDs/Block-Storage, `failureDomain`.
     "CEPH006" "pool-unplaceable" Ceph,
-    needs: [CephHealth, CephVersions, Pools, CrushRules, OsdTree],
-    explained_by: [(osd::osd_missing, Cluster), (osd::osds_not_deployed, Cluster), (osd::device_skipped, Cluster)],
+    needs: [Discovery, CephClusters, Nodes, CephHealth, CephVersions, Pools, CrushRules, OsdTree],
+    explained_by: [
+        (osd::osds_not_deployed, Cluster), (osd::osd_pvc_pending, Cluster), (osd::osd_missing, Node),
+        (osd::osd_prepare_failed, Node), (osd::device_skipped, Node),
+    ],
 }
 
 /// What calls for a look at the pools.
@@ -47,11 +53,21 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if signs.is_empty() && !upgrades {
         return Ok(Answered::passed().blind(blind));
     }
-    let (pools, (rules, tree)) = both(facts.pools(), both(facts.crush_rules(), facts.osd_tree()))?;
+    if !cluster.external && is_new(facts.ceph_cluster()?, facts.now()) {
+        return Ok(Answered::judged(still_few(cluster, health).into_iter().collect()));
+    }
+    let ceph = both(facts.pools(), both(facts.crush_rules(), facts.osd_tree()));
+    let ((pools, (rules, tree)), nodes) = both(ceph, facts.nodes().settled())?;
     // Without a single OSD no rule is at fault: what keeps all of them away is told by others.
     if tree.osds().next().is_none() {
         return Ok(Answered::passed().blind(blind));
     }
+    // The nodes only tell which other findings explain these.
+    let (nodes, unseen) = match nodes {
+        Ok(nodes) if !cluster.external => (nodes, None),
+        Ok(_elsewhere) => (&[][..], None),
+        Err(unknown) => (&[][..], Some(unknown)),
+    };
     let stops = upgrades || health.raised("PG_AVAILABILITY").is_some();
     // Whoever muted every sign knows.
     let is_muted = !signs.is_empty() && signs.iter().all(|(_, check)| check.muted);
@@ -61,7 +77,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let rule = rules.iter().find(|rule| rule.rule_id == pool.crush_rule);
         let room = rule.and_then(|rule| Some((rule, room(rule, tree, pool.size)?)));
         if let Some((rule, room)) = room.filter(|(_, room)| room.copies < pool.size) {
-            let mut finding = unplaceable(cluster, pool, rule, &room);
+            let mut finding = unplaceable(cluster, pool, rule, &room).at(places_left(nodes, tree, &room));
             finding.severity = if is_muted { Severity::Info } else { finding.severity };
             findings.push(finding);
             all_fit = false;
@@ -72,7 +88,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if all_fit {
         findings.extend(too_few(cluster, health));
     }
-    Ok(Answered::judged(findings).blind(blind))
+    let unseen = unseen.filter(|_| !all_fit);
+    Ok(Answered::judged(findings).blind(blind).blind(unseen))
 }
 
 fn are_mixed(versions: &Versions) -> bool {
@@ -81,13 +98,27 @@ fn are_mixed(versions: &Versions) -> bool {
 
 /// Every pool fits, and one made with the default size would not.
 fn too_few(cluster: &Cluster, health: &Health) -> Option<Finding> {
-    let check = health.checks.get(TOO_FEW)?;
-    let summary =
-        say!("a new pool of the default size would not fit, those that are there do: {}", check.summary.message);
+    let summary = say!("a new pool of the default size would not fit, those that are there do");
     let remedy = Remedy::advice(say!(
         "add OSDs, or set osd_pool_default_size to what this cluster has room for, in spec.cephConfig or the ConfigMap rook-config-override"
-    ))
-    .command(ceph_command(cluster, "osd tree"));
+    ));
+    few(cluster, health, &summary, remedy)
+}
+
+/// The cluster is being made.
+fn still_few(cluster: &Cluster, health: &Health) -> Option<Finding> {
+    few(
+        cluster,
+        health,
+        &say!("the OSDs are still being made"),
+        Remedy::advice(say!("wait until all hosts have theirs")),
+    )
+}
+
+fn few(cluster: &Cluster, health: &Health, what: &Text, remedy: Remedy) -> Option<Finding> {
+    let check = health.checks.get(TOO_FEW)?;
+    let summary = say!("{}: {}", what, check.summary.message);
+    let remedy = remedy.command(ceph_command(cluster, "osd tree"));
     let evidence = Evidence::ceph("health detail", format!("{TOO_FEW}: {}", check.summary.message));
     Some(Finding::info(ObjectRef::cluster(cluster), summary, remedy).detail(TOO_FEW).evidence([evidence]))
 }
@@ -98,6 +129,19 @@ struct Room<'r> {
     copies: usize,
     buckets: usize,
     domain: &'r str,
+    osds: Vec<i64>,
+}
+
+/// The nodes where another OSD would make room: any of them for copies on different OSDs, else only those that
+/// hold none, since one more OSD on a host that has some is no other host.
+fn places_left<'n>(nodes: &'n [NodeRow], tree: &OsdTree, room: &Room<'_>) -> impl Iterator<Item = Place> + 'n {
+    let hosts: BTreeSet<String> = if room.domain == "osd" {
+        BTreeSet::new()
+    } else {
+        room.osds.iter().filter_map(|osd| tree.host_of(*osd)).map(str::to_owned).collect()
+    };
+    let left = nodes.iter().filter(move |node| !hosts.contains(&crush_name(&node.name)));
+    left.map(|node| Place::node(&node.name))
 }
 
 /// None for a rule of another shape than take, choose (once or twice), emit.
@@ -120,7 +164,8 @@ fn room<'r>(rule: &'r CrushRule, tree: &OsdTree, size: usize) -> Option<Room<'r>
     match chooses.as_slice() {
         [only] if emits == 1 => {
             let buckets: BTreeSet<String> = osds.iter().filter_map(|osd| bucket(*osd, &only.kind)).collect();
-            Some(Room { copies: buckets.len().min(wanted(only)), buckets: buckets.len(), domain: &only.kind })
+            let copies = buckets.len().min(wanted(only));
+            Some(Room { copies, buckets: buckets.len(), domain: &only.kind, osds })
         }
         [outer, inner] if emits == 1 => {
             let outers: BTreeSet<String> = osds.iter().filter_map(|osd| bucket(*osd, &outer.kind)).collect();
@@ -132,14 +177,14 @@ fn room<'r>(rule: &'r CrushRule, tree: &OsdTree, size: usize) -> Option<Room<'r>
             let mut rooms: Vec<usize> = outers.iter().map(within).collect();
             rooms.sort_unstable_by(|a, b| b.cmp(a));
             let copies = rooms.into_iter().take(wanted(outer)).sum();
-            Some(Room { copies, buckets: outers.len(), domain: &outer.kind })
+            Some(Room { copies, buckets: outers.len(), domain: &outer.kind, osds })
         }
         _ => None,
     }
 }
 
 fn unplaceable(cluster: &Cluster, pool: &Pool, rule: &CrushRule, room: &Room<'_>) -> Finding {
-    let Room { copies, buckets, domain } = room;
+    let Room { copies, buckets, domain, .. } = room;
     let summary = say!(
         "pool {} wants {} copies on different buckets of kind {}, and its rule finds room for {}: it stays undersized however well the OSDs are",
         pool.pool_name,
