@@ -33,6 +33,8 @@ check! {
 
 /// So old a crash is no longer news.
 const FRESH: SignedDuration = SignedDuration::from_hours(24);
+/// Ceph's word for whoever left a report without a name.
+const UNIDENTIFIED: &str = "unidentified daemon";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (cluster, health) = (facts.cluster()?, facts.ceph_health()?);
@@ -57,7 +59,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         }
         for (daemon, crashes) in daemons {
             let last = crashes.iter().filter_map(|crash| crash.at).max();
-            let old = last.is_some_and(|at| facts.now().duration_since(at) > FRESH);
+            // A report without a time counts as news.
+            let old = crashes.iter().all(|crash| crash.at.is_some_and(|at| facts.now().duration_since(at) > FRESH));
             let severity = toned(check, if old { Severity::Info } else { Severity::Warning });
             let what =
                 crashes.first().and_then(|crash| crash.module).map_or_else(String::new, |_| " (modules)".to_owned());
@@ -68,7 +71,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             };
             let quotes = crashes.iter().rev().take(3).map(|it| Evidence::ceph("health detail", it.text).at(it.at));
             let finding = Finding::new(severity, object.clone(), summary, remedy()).detail(format!("{code} {daemon}"));
-            findings.push(finding.at([Place::Daemon(daemon.to_owned())]).since(last).evidence(quotes));
+            let place = (daemon != UNIDENTIFIED).then(|| Place::Daemon(daemon.to_owned()));
+            findings.push(finding.at(place).since(last).evidence(quotes));
         }
     }
     Ok(Answered::judged(findings))
@@ -92,7 +96,7 @@ impl<'h> Crash<'h> {
             None => who,
         };
         let at = text.rsplit_once(" at ").and_then(|(_, at)| at.parse().ok());
-        (!daemon.contains(' ')).then_some(Self { daemon, module, at, text })
+        (!daemon.contains(' ') || daemon == UNIDENTIFIED).then_some(Self { daemon, module, at, text })
     }
 }
 
@@ -108,6 +112,9 @@ mod tests {
         let module = "mgr module volumes crashed in daemon mgr.a on host node-a at 2026-11-21T19:16:50.591765Z";
         let crash = Crash::of(module).unwrap();
         assert_eq!((crash.daemon, crash.module), ("mgr.a", Some("volumes")));
+        let nameless =
+            Crash::of("unidentified daemon crashed on host (unknown) at 2026-11-21T20:12:38.715393Z").unwrap();
+        assert_eq!(nameless.daemon, UNIDENTIFIED);
         assert!(Crash::of("1 daemons have recently crashed").is_none());
     }
 }
