@@ -55,7 +55,15 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ((down, failures), indicators) = both(both(down(facts, pods.iter().copied()), failures(facts)), indicators)?;
     let mut blind = [down.blind, failures.blind.clone(), indicators.blind].concat();
     let mut waiting: BTreeMap<&str, Vec<Evidence>> = BTreeMap::new();
-    let said = facts.each(down.seen, |facts, (_, pod)| last_words(facts, pod, "kube-multus", &[WAITING, NO_CONFIG]))?;
+    let said = facts.each(down.seen, |facts, (_, pod)| {
+        let words = last_words(facts, pod, "kube-multus", &[WAITING, NO_CONFIG])?;
+        if words.is_none() {
+            // Only logs that were read say nothing.
+            let (ns, name) = (&pod.metadata.namespace, &pod.metadata.name);
+            both(facts.log(ns, name, "kube-multus"), facts.previous_log(ns, name, "kube-multus"))?;
+        }
+        Ok(words)
+    })?;
     for ((row, _), words) in said.seen {
         waiting.entry(&row.node).or_default().extend(words);
     }
