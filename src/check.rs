@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checks::ground;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Kind, Log, LogLine, Row, Unknown, View, kinds};
+use crate::fix::Fix;
 use crate::objects::kube::{Event, Meta, Pod};
 
 /// One question of the troubleshooting tree.
@@ -31,6 +32,8 @@ pub struct Check {
     /// Its findings report the loss of sight itself.
     pub about_sight: bool,
     pub run: fn(&Facts<'_>) -> Result<Answered, Gap>,
+    /// What the tool can do about a finding, where that is safe.
+    pub fix: Option<Fix>,
 }
 
 impl fmt::Debug for Check {
@@ -62,12 +65,14 @@ macro_rules! check {
         $(#[doc = $doc:literal])+
         $code:literal $name:literal $area:ident,
         needs: [$($row:ident),* $(,)?],
+        $(fix: $fix:ident,)?
         explained_by: [$(($cause_area:ident :: $cause:ident, $scope:ident)),* $(,)?]
         $(, $flag:ident)* $(,)?
     ) => {
         $(#[doc = $doc])+
         pub static CHECK: $crate::check::Check = $crate::check::Check {
             $($flag: true,)*
+            $(fix: Some($crate::fix::plans::$fix::plan),)?
             ..$crate::check::Check {
                 code: $code,
                 name: $name,
@@ -79,6 +84,7 @@ macro_rules! check {
                 symptom: false,
                 about_sight: false,
                 run,
+                fix: None,
             }
         };
     };
@@ -260,6 +266,28 @@ macro_rules! say {
     }};
 }
 
+impl Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What was told once is told again in the same words.
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self { template: "{}", args: vec![String::deserialize(deserializer)?] })
+    }
+}
+
+impl schemars::JsonSchema for Text {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Text".into()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(generator)
+    }
+}
+
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = self.template.split("{}");
@@ -434,6 +462,10 @@ pub enum FixKind {
 }
 
 impl Remedy {
+    /// The tool can; the commands are for those who would rather do it by hand.
+    pub fn auto(self) -> Self {
+        Self { fix: FixKind::Auto, ..self }
+    }
     pub fn guided(summary: Text) -> Self {
         Self { summary, commands: Vec::new(), fix: FixKind::Guided }
     }

@@ -17,15 +17,17 @@ const ABOUT: &str = "\
 Finds the root cause when a Rook-Ceph cluster breaks, with evidence and the fix.
 
 Looks at the cluster of the current context, or at a recorded one (--bundle,
---example). It only reads: nothing in the cluster is changed. Without a command
-it diagnoses.";
+--example). Without a command it diagnoses, which only reads. `fix` alone changes
+something, after it has shown what, and been told to.";
 
 const EXIT_STATUS: &str = "\
 Exit status:
   0  healthy                       64  wrong usage
   1  a warning                     70  internal error
   2  something is broken          130  interrupted
-  3  not everything could be seen, or the cluster or bundle could not be opened";
+  3  not everything could be seen, or the cluster or bundle could not be opened
+  4  a fix failed, or did not verify
+  5  a fix was not applied: declined, no --yes, or a guard";
 
 const LAYOUT: &str = "\
 {about-with-newline}
@@ -59,6 +61,8 @@ pub struct Cli {
 pub enum Command {
     /// Diagnose a cluster (what happens without a command)
     Diagnose,
+    /// List the fixes at hand; show, confirm, apply and verify one
+    Fix(Fix),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
     Explain {
         /// A code or a name: NET007, nad-default-route
@@ -73,6 +77,58 @@ pub enum Command {
     Schema,
     /// Print the version
     Version,
+}
+
+/// What to fix, and how far to go.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, next_help_heading = "Fix")]
+pub struct Fix {
+    /// The finding to mend, by its code or name: OVN007, stale-after-reboot; without one, the fixes at hand
+    #[arg(value_name = "CODE|NAME")]
+    pub check: Option<String>,
+    /// Only the finding about this object
+    #[arg(long, value_name = "KIND/NAME", requires = "check")]
+    pub object: Option<String>,
+    /// Change nothing: show what would be done (client), or have the server check it too (server)
+    #[arg(long, value_name = "MODE", value_enum, num_args = 0..=1, require_equals = true,
+        default_missing_value = "client", requires = "check")]
+    pub dry_run: Option<DryRun>,
+    /// Do not ask; never covers what cannot be taken back
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Print the plan as a shell script instead of applying it
+    #[arg(long, requires = "check", conflicts_with_all = ["yes", "dry_run"])]
+    pub script: bool,
+    #[command(subcommand)]
+    pub action: Option<FixAction>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DryRun {
+    Client,
+    Server,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum FixAction {
+    /// List the fixes of the past
+    History,
+    /// Take back what a fix changed
+    Undo {
+        /// The fix, by its id or the beginning of it
+        id: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Take the steps that a fix still has to take
+    Finish {
+        /// The fix, by its id or the beginning of it
+        id: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 /// Which cluster, and how to reach it.
@@ -266,7 +322,9 @@ fn contradiction(cli: &Cli) -> Option<String> {
         return Some("-o markdown belongs to `checks`; this command has no use for it".into());
     }
     let diagnoses = matches!(cli.command, None | Some(Command::Diagnose));
-    let flag = diagnosis_flag(choice).filter(|_| !diagnoses)?;
+    // A plan can be made for a recorded cluster as well.
+    let plans = matches!(&cli.command, Some(Command::Fix(fix)) if fix.action.is_none());
+    let flag = diagnosis_flags(choice).find(|flag| !(diagnoses || plans && *flag == "--example"))?;
     Some(format!("{flag} belongs to `diagnose`; this command has no use for it"))
 }
 
@@ -291,7 +349,7 @@ fn connection_flag(connection: &Connection) -> Option<&'static str> {
     .find_map(|(given, flag)| given.then_some(flag))
 }
 
-fn diagnosis_flag(choice: &Choice) -> Option<&'static str> {
+fn diagnosis_flags(choice: &Choice) -> impl Iterator<Item = &'static str> {
     [
         (choice.example.is_some(), "--example"),
         (!choice.only.is_empty(), "--only"),
@@ -299,7 +357,7 @@ fn diagnosis_flag(choice: &Choice) -> Option<&'static str> {
         (choice.fail_on.is_some(), "--fail-on"),
     ]
     .into_iter()
-    .find_map(|(given, flag)| given.then_some(flag))
+    .filter_map(|(given, flag)| given.then_some(flag))
 }
 
 /// `90s`, `1m30s`, `500ms`, or plain seconds.

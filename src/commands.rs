@@ -4,6 +4,8 @@ pub mod checks;
 mod diagnose;
 mod examples;
 mod explain;
+mod fix;
+mod opening;
 mod progress;
 mod schema;
 mod version;
@@ -19,6 +21,7 @@ use crate::screen::Screen;
 pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     match &cli.command {
         None | Some(Command::Diagnose) => return diagnose::run(cli, screen),
+        Some(Command::Fix(flags)) => return fix::run(cli, flags, screen),
         Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,
         Some(Command::Examples) => examples::run(cli.output.output, screen)?,

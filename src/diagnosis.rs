@@ -147,6 +147,29 @@ pub async fn diagnose(
     views.iter().map(conclude_one).collect()
 }
 
+/// Asks one question about a cluster, reading what it wants, until it has its answer. What is still wanted when the
+/// time or the rounds are over is unknown.
+pub async fn ask<T>(
+    source: &dyn Source,
+    cluster: &Cluster,
+    timeout: Duration,
+    question: impl Fn(&Facts<'_>) -> Result<T, Gap>,
+) -> Result<T, Gap> {
+    let mut reader = Reader::new(source, timeout, &|_, _| {});
+    loop {
+        let facts = Facts::new(&reader.store, Some(cluster), source.now(), Some(&cluster.ns));
+        match question(&facts) {
+            Err(Gap::Wanted(wanted)) if reader.rounds < ROUNDS => reader.read_all(wanted).await,
+            Err(Gap::Wanted(wanted)) => {
+                let left = wanted.into_iter().next();
+                let unknown = left.map(|fact| Gap::Unknown(Unknown { fact, why: Why::OverBudget }));
+                return Err(unknown.unwrap_or_else(|| Gap::NotOffered("nothing more is wanted".into())));
+            }
+            answered => return answered,
+        }
+    }
+}
+
 /// One fact being read.
 type Fetch<'r> = BoxFuture<'r, (Fact, Result<Reading, Why>)>;
 
@@ -426,7 +449,7 @@ fn place(findings: Vec<(&'static Check, Finding)>) -> Vec<Placed> {
 }
 
 /// `CODE/Kind/[ns/]name[#detail]`
-fn id(check: &Check, finding: &Finding) -> String {
+pub(crate) fn id(check: &Check, finding: &Finding) -> String {
     let mut id = check.code.to_owned();
     if let Some(object) = finding.objects.first() {
         let name = object.stable.as_deref().unwrap_or(&object.name);

@@ -41,10 +41,14 @@ pub enum Fact {
     List { kind: Kind, ns: Option<String>, select: Select },
     /// One object by its name. An empty `ns` for cluster-scoped kinds.
     Object { kind: Kind, ns: String, name: String },
+    /// One object as it is, every field of it: what a fix changes. An empty `ns` for cluster-scoped kinds.
+    Whole { kind: Kind, ns: String, name: String },
     /// The tail of a container's log.
     Log { ns: String, pod: String, container: String, previous: bool },
     /// The JSON answer of a Ceph command for the CephCluster in `ns`.
     Ceph { ns: String, command: CephCommand },
+    /// Whether these OSDs may stop together, as `ceph osd ok-to-stop` says.
+    OkToStop { ns: String, osds: Vec<i64> },
     /// The JSON answer of a daemon's admin socket, asked inside its own pod.
     Socket { ns: String, pod: String, container: String, daemon: String, command: &'static str },
 }
@@ -61,12 +65,18 @@ impl fmt::Display for Fact {
             Self::List { kind, ns, select } => {
                 write!(f, "{}{select}{}", kind.resource(), within(ns.as_deref().unwrap_or_default()))
             }
-            Self::Object { kind, ns, name } => write!(f, "{} {name}{}", kind.kind, within(ns)),
+            Self::Object { kind, ns, name } | Self::Whole { kind, ns, name } => {
+                write!(f, "{} {name}{}", kind.kind, within(ns))
+            }
             Self::Log { ns, pod, container, previous } => {
                 let previous = if *previous { " (previous)" } else { "" };
                 write!(f, "log of {ns}/{pod}/{container}{previous}")
             }
             Self::Ceph { ns, command } => write!(f, "ceph {command} in {ns}"),
+            Self::OkToStop { ns, osds } => {
+                let osds: Vec<String> = osds.iter().map(i64::to_string).collect();
+                write!(f, "ceph osd ok-to-stop {} in {ns}", osds.join(" "))
+            }
             Self::Socket { ns, daemon, command, .. } => write!(f, "admin socket of {daemon}: {command} in {ns}"),
         }
     }
@@ -176,7 +186,7 @@ pub enum Answer {
     /// `group/plural` of everything served; the core group has an empty group: `/pods`.
     Kinds(BTreeSet<String>),
     Rows(Table),
-    /// A list; for [`Fact::Object`] one object, or none if it is known not to exist.
+    /// A list; for [`Fact::Object`] and [`Fact::Whole`] one object, or none if it is known not to exist.
     Objects(Vec<Value>),
     /// Text of a log, or the stdout of a command.
     Text(Vec<u8>),
@@ -218,6 +228,24 @@ pub trait Source: Send + Sync {
     fn clusters(&self, _clusters: &[Cluster]) {}
     /// The Kubernetes version, if it is known.
     fn server_version(&self) -> Option<String>;
+}
+
+impl<S: Source + ?Sized> Source for &S {
+    fn fetch<'a>(&'a self, fact: &'a Fact) -> BoxFuture<'a, Result<Reading, Why>> {
+        (**self).fetch(fact)
+    }
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+    fn cost(&self) -> Cost {
+        (**self).cost()
+    }
+    fn clusters(&self, clusters: &[Cluster]) {
+        (**self).clusters(clusters);
+    }
+    fn server_version(&self) -> Option<String> {
+        (**self).server_version()
+    }
 }
 
 /// The cluster that a diagnosis is about.

@@ -55,6 +55,13 @@ impl Screen {
         }
     }
 
+    /// Shows a person something that is not the result: on standard error.
+    pub fn tell(&self, text: &str) {
+        let text = if self.unicode { text.to_owned() } else { ascii(text) };
+        let mut err = AutoStream::new(io::stderr().lock(), self.color);
+        let _ = err.write_all(text.as_bytes());
+    }
+
     /// Tells a person in one line what went wrong. If even that fails there is nobody left to tell.
     pub fn complain(&self, text: &str) {
         // An error may quote the cluster, an archive or a credentials plugin.

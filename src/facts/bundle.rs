@@ -94,7 +94,9 @@ impl Bundle {
             Fact::Discovery => self.discovery(),
             Fact::Rows { kind, ns, label } => self.rows(*kind, ns, label),
             Fact::List { kind, ns, select } => self.list(*kind, ns.as_deref(), select),
-            Fact::Object { kind, ns, name } => self.object(*kind, ns, name),
+            Fact::Object { kind, ns, name } | Fact::Whole { kind, ns, name } => self.object(*kind, ns, name),
+            // Nobody records an answer that is true for a moment only.
+            Fact::OkToStop { .. } => Err(Why::NotCaptured),
             Fact::Log { ns, pod, container, previous } => self.log(ns, pod, container, *previous),
             Fact::Ceph { ns, command } => self.ceph(ns, *command),
             Fact::Socket { ns, pod, container, daemon, command } => {

@@ -10,6 +10,7 @@ mod exec;
 mod ladder;
 mod lists;
 mod proxy;
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -29,10 +30,11 @@ use self::ladder::Climb;
 use super::{Answer, Cluster, Cost, Fact, Reading, Source, Why};
 
 pub use connect::{ConnectError, Options, connect};
+pub use write::{Permission, Write, Written};
 
 /// A connected cluster.
 pub struct Live {
-    api: Api,
+    api: Arc<Api>,
     context: String,
     default_namespace: String,
     version: Option<String>,
@@ -71,7 +73,7 @@ impl Limits {
 impl Live {
     fn new(api: Api, context: String, default_namespace: String, version: Option<String>, limits: Limits) -> Self {
         Self {
-            api,
+            api: Arc::new(api),
             context,
             default_namespace,
             version,
@@ -79,6 +81,21 @@ impl Live {
             discovery: OnceCell::new(),
             warnings: OnceCell::new(),
             clusters: RwLock::default(),
+            ladders: Mutex::default(),
+        }
+    }
+
+    /// The same cluster over the same connection, with nothing remembered: what is read from now on is fresh.
+    pub fn fresh(&self) -> Self {
+        Self {
+            api: Arc::clone(&self.api),
+            context: self.context.clone(),
+            default_namespace: self.default_namespace.clone(),
+            version: self.version.clone(),
+            limits: self.limits,
+            discovery: self.discovery.clone(),
+            warnings: OnceCell::new(),
+            clusters: RwLock::new(self.clusters.read().unwrap_or_else(PoisonError::into_inner).clone()),
             ladders: Mutex::default(),
         }
     }
@@ -117,7 +134,10 @@ impl Live {
             Fact::Discovery => Answer::Kinds(self.discovered().await?.kinds()),
             Fact::Rows { kind, ns, label } => Answer::Rows(self.table(*kind, ns, label).await?),
             Fact::List { kind, ns, select } => Answer::Objects(self.list(*kind, ns.as_deref(), select).await?),
-            Fact::Object { kind, ns, name } => Answer::Objects(self.object(*kind, ns, name).await?),
+            Fact::Object { kind, ns, name } | Fact::Whole { kind, ns, name } => {
+                Answer::Objects(self.object(*kind, ns, name).await?)
+            }
+            Fact::OkToStop { ns, osds } => Answer::Text(self.ok_to_stop(ns, osds).await?),
             Fact::Log { ns, pod, container, previous } => Answer::Text(self.log(ns, pod, container, *previous).await?),
             Fact::Ceph { ns, command } => Answer::Text(self.ceph(ns, *command).await?),
             Fact::Socket { ns, pod, container, daemon, command } => {

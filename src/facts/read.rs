@@ -169,7 +169,9 @@ pub(super) fn parse(fact: &Fact, answer: Answer) -> Result<Parsed, String> {
         (Fact::Discovery, Answer::Kinds(kinds)) => Ok(Box::new(kinds)),
         (Fact::Rows { kind, ns, .. }, Answer::Rows(table)) => rows(*kind, ns, &table),
         (Fact::List { kind, .. } | Fact::Object { kind, .. }, Answer::Objects(objects)) => (kind.parse)(objects),
+        (Fact::Whole { .. }, Answer::Objects(objects)) => Ok(Box::new(objects)),
         (Fact::Log { .. }, Answer::Text(text)) => Ok(Box::new(Log::parse(&text))),
+        (Fact::OkToStop { .. }, Answer::Text(text)) => json::<ceph::OkToStop>(&text),
         (Fact::Ceph { command, .. }, Answer::Text(text)) => command.parse(&text),
         (Fact::Socket { .. }, Answer::Text(text)) => json::<ceph::MonStatus>(&text),
         (_, answer) => Err(format!("the source answered with {answer:.40?}")),
@@ -254,6 +256,19 @@ impl<'s> Facts<'s> {
         self.touch(Row::Objects);
         let fact = Fact::Object { kind: T::KIND, ns: ns.to_owned(), name: name.to_owned() };
         Ok(self.list_of::<T>(fact)?.first())
+    }
+
+    /// One object with every field, as a fix needs it; `None` if it is known not to exist.
+    pub fn whole(&self, kind: Kind, ns: &str, name: &str) -> Result<Option<&'s Value>, Gap> {
+        self.touch(Row::Objects);
+        self.require(kind)?;
+        let fact = Fact::Whole { kind, ns: ns.to_owned(), name: name.to_owned() };
+        Ok(self.get::<Vec<Value>>(fact)?.first())
+    }
+
+    /// Whether these OSDs may stop together without making PGs inactive.
+    pub fn ok_to_stop(&self, osds: &[i64]) -> Result<&'s ceph::OkToStop, Gap> {
+        self.get(Fact::OkToStop { ns: self.cluster()?.ns.clone(), osds: osds.to_vec() })
     }
 
     /// A pod in full. One that went away between the two reads is unknown, not well.

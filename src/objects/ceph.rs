@@ -305,6 +305,8 @@ pub struct OsdDump {
     pub epoch: u64,
     pub fsid: String,
     pub osds: Vec<Osd>,
+    /// Flags of the whole cluster.
+    pub flags_set: Vec<String>,
     /// Flags on hosts and other buckets: name to the flags.
     pub crush_node_flags: BTreeMap<String, Vec<String>>,
     pub device_class_flags: BTreeMap<String, Vec<String>>,
@@ -422,4 +424,13 @@ mod tests {
             assert_eq!(host(endpoint), address);
         }
     }
+}
+
+/// `ceph osd ok-to-stop`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OkToStop {
+    pub ok_to_stop: bool,
+    pub num_not_ok_pgs: u64,
+    pub bad_become_inactive: Vec<String>,
 }

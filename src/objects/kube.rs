@@ -578,6 +578,15 @@ impl DaemonSet {
 pub struct DaemonSetSpec {
     pub template: Template,
     pub selector: LabelSelector,
+    pub update_strategy: UpdateStrategy,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UpdateStrategy {
+    /// `RollingUpdate`, or `OnDelete`.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -586,6 +595,7 @@ pub struct DaemonSetStatus {
     pub desired_number_scheduled: i32,
     pub current_number_scheduled: i32,
     pub number_ready: i32,
+    pub updated_number_scheduled: i32,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -30,6 +30,14 @@ pub struct ClusterSpec {
     pub dashboard: Enabled,
     pub monitoring: Monitoring,
     pub resources: BTreeMap<String, Value>,
+    pub cleanup_policy: CleanupPolicy,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CleanupPolicy {
+    /// With `yes-really-destroy-data` the data goes when the CephCluster is deleted.
+    pub confirmation: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

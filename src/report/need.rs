@@ -5,7 +5,7 @@ use crate::facts::{Fact, Unknown, Why};
 /// What the reader can do to make this fact known.
 pub fn need(unknown: &Unknown) -> String {
     let Unknown { fact, why } = unknown;
-    let of_ceph = matches!(fact, Fact::Ceph { .. } | Fact::Socket { .. });
+    let of_ceph = matches!(fact, Fact::Ceph { .. } | Fact::OkToStop { .. } | Fact::Socket { .. });
     match why {
         Why::Forbidden(_) => permission(fact),
         Why::NotCaptured => format!("a bundle that holds: {fact}"),
@@ -26,12 +26,16 @@ fn permission(fact: &Fact) -> String {
     match fact {
         Fact::Discovery => "get /api and /apis (ClusterRole system:discovery)".into(),
         Fact::Rows { kind, .. } | Fact::List { kind, .. } if !kind.namespaced => format!("list {}", kind.resource()),
-        Fact::Object { kind, .. } if !kind.namespaced => format!("get {}", kind.resource()),
+        Fact::Object { kind, .. } | Fact::Whole { kind, .. } if !kind.namespaced => format!("get {}", kind.resource()),
         Fact::Rows { kind, ns, .. } => format!("list {} {}", kind.resource(), place(ns)),
         Fact::List { kind, ns, .. } => format!("list {} {}", kind.resource(), place(ns.as_deref().unwrap_or_default())),
-        Fact::Object { kind, ns, .. } => format!("get {} {}", kind.resource(), place(ns)),
+        Fact::Object { kind, ns, .. } | Fact::Whole { kind, ns, .. } => {
+            format!("get {} {}", kind.resource(), place(ns))
+        }
         Fact::Log { ns, .. } => format!("get pods/log {}", place(ns)),
-        Fact::Ceph { ns, .. } | Fact::Socket { ns, .. } => format!("get and create pods/exec {}", place(ns)),
+        Fact::Ceph { ns, .. } | Fact::OkToStop { ns, .. } | Fact::Socket { ns, .. } => {
+            format!("get and create pods/exec {}", place(ns))
+        }
     }
 }
 

@@ -214,6 +214,7 @@ const fn made_up(code: &'static str, area: Area, run: fn(&Facts<'_>) -> Result<A
         symptom: false,
         about_sight: false,
         run,
+        fix: None,
     }
 }
 

@@ -105,10 +105,14 @@ fn rule(fact: &Fact) -> Option<Rule> {
     let read = "get,list";
     Some(match fact {
         Fact::Discovery => return None,
-        Fact::Rows { kind, ns, .. } | Fact::Object { kind, ns, .. } => (ns.clone(), read, kind.resource()),
+        Fact::Rows { kind, ns, .. } | Fact::Object { kind, ns, .. } | Fact::Whole { kind, ns, .. } => {
+            (ns.clone(), read, kind.resource())
+        }
         Fact::List { kind, ns, .. } => (ns.clone().unwrap_or_default(), read, kind.resource()),
         Fact::Log { ns, .. } => (ns.clone(), "get", "pods/log".to_owned()),
-        Fact::Ceph { ns, .. } | Fact::Socket { ns, .. } => (ns.clone(), "create", "pods/exec".to_owned()),
+        Fact::Ceph { ns, .. } | Fact::OkToStop { ns, .. } | Fact::Socket { ns, .. } => {
+            (ns.clone(), "create", "pods/exec".to_owned())
+        }
     })
 }
 

@@ -53,7 +53,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 /// What is wrong with the leaders, and what shows it.
-pub(super) fn faults(pods: &[Pod]) -> Vec<(String, String)> {
+pub(crate) fn faults(pods: &[Pod]) -> Vec<(String, String)> {
     LEADERS.iter().filter_map(|(what, label)| fault(what, label, pods)).collect()
 }
 

@@ -35,6 +35,7 @@ check! {
     /// kube-ovn #4845, #4730, #5836; #1575 (why not without ovn-central).
     "OVN007" "stale-after-reboot" Ovn,
     needs: [Discovery, DaemonSets, PodTables, Objects, Logs, RebootEvents, CsiPods],
+    fix: restart_ovs,
     explained_by: [(node::node_not_ready, Node), (ovn::ovn_central_down, Cluster)],
 }
 
@@ -126,6 +127,7 @@ fn finding(ns: &str, suspect: &Suspect<'_>, line: &Evidence, multus: &[&DaemonSe
     );
     let cni_object = ObjectRef::pod(cni);
     let unready = Evidence::field(&cni_object, "status.conditions[Ready]", "False").at(cni.unready_since());
+    let remedy = remedy.auto();
     Finding::critical(ObjectRef::pod_row(ovs, ns, format!("ovs-ovn@{node}")), summary, remedy)
         .at([Place::node(node)])
         .since(Some(boot.at))

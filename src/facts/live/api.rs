@@ -5,12 +5,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use kube::Client;
 use kube::client::{AuthError, Body};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::facts::Why;
@@ -46,6 +47,16 @@ impl<'a> Get<'a> {
     pub fn new(path: &'a str, limit: Duration) -> Self {
         Self { path, accept: PLAIN, limit, at_most: 16 * MIB, tail: None, proxied: false }
     }
+}
+
+/// One request that carries something.
+pub(super) struct Post<'a> {
+    pub method: Method,
+    /// Path and query, encoded.
+    pub path: &'a str,
+    pub content: &'a str,
+    pub body: &'a Value,
+    pub limit: Duration,
 }
 
 /// Why a request brought nothing.
@@ -199,6 +210,17 @@ impl Api {
         }
     }
 
+    /// Sends once. Whether a request that got no answer was carried out is not known, so it is not sent again here.
+    pub async fn send(&self, send: &Post<'_>) -> Result<Vec<u8>, Failure> {
+        self.spent.requests.fetch_add(1, Ordering::Relaxed);
+        let request = Request::builder().method(send.method.clone()).uri(send.path);
+        let request = request.header(header::ACCEPT, PLAIN).header(header::CONTENT_TYPE, send.content);
+        let request = request.body(Body::from(send.body.to_string().into_bytes()));
+        let request = request.map_err(|error| Failure::Lost(error.into()))?;
+        let answer = self.answer(request, 16 * MIB, None);
+        tokio::time::timeout(send.limit, answer).await.unwrap_or(Err(Failure::Timeout))
+    }
+
     async fn ask_once(&self, ask: &Get<'_>) -> Result<Vec<u8>, Failure> {
         let _permit = self.requests.acquire().await.map_err(|error| Failure::Lost(error.into()))?;
         tokio::time::timeout(ask.limit, self.exchange(ask)).await.unwrap_or(Err(Failure::Timeout))
@@ -206,11 +228,14 @@ impl Api {
 
     async fn exchange(&self, ask: &Get<'_>) -> Result<Vec<u8>, Failure> {
         let request = Request::get(ask.path).header(header::ACCEPT, ask.accept).body(Body::empty());
-        let request = request.map_err(|error| Failure::Lost(error.into()))?;
+        self.answer(request.map_err(|error| Failure::Lost(error.into()))?, ask.at_most, ask.tail).await
+    }
+
+    async fn answer(&self, request: Request<Body>, at_most: usize, tail: Option<usize>) -> Result<Vec<u8>, Failure> {
         let response = self.client.send(request).await.map_err(|error| Failure::Lost(error.into()))?;
         self.note_time(response.headers());
         if response.status().is_success() {
-            return self.body(response.into_body(), ask.at_most, ask.tail).await;
+            return self.body(response.into_body(), at_most, tail).await;
         }
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
         let body = self.body(response.into_body(), MIB, None).await.unwrap_or_default();

@@ -24,6 +24,7 @@ const WAY: Duration = Duration::from_secs(3);
 const SILENT_AT_MOST: usize = 2;
 /// A pod may sit on a dead node; the next one gets a chance.
 const PODS_PER_RUNG: usize = 2;
+const NO_MGR: &str = "no active mgr answers this command";
 
 /// `$@` is the command. The keyring of a monitor holds the administrator's key beside its own.
 const IN_MON: &str =
@@ -167,13 +168,34 @@ impl Live {
             return Ok(status.clone());
         }
         if command.needs_mgr() && !mgr {
-            return Err(Why::Unreachable("no active mgr answers this command".into()));
+            return Err(Why::Unreachable(NO_MGR.into()));
         }
         let ran = self.limited(&cluster, way, command.words(), CONNECT, LIMIT).await?;
         if ran.rc == 13 && cluster.external && ran.stderr.contains("access denied") {
             return Err(Why::NotOffered("the user of this external cluster may not ask the mgr".into()));
         }
         ran.succeeded()
+    }
+
+    /// Whether these OSDs may stop together. "No" is an answer, too: Ceph gives it with a status of its own.
+    pub(super) async fn ok_to_stop(&self, ns: &str, osds: &[i64]) -> Result<Vec<u8>, Why> {
+        const BUSY: i32 = 16;
+        let ids: Vec<String> = osds.iter().map(i64::to_string).collect();
+        let words: Vec<&str> = ["osd", "ok-to-stop"].into_iter().chain(ids.iter().map(String::as_str)).collect();
+        let ran = self.run_ceph(ns, &words, true).await?;
+        if ran.rc == BUSY && ran.stdout.trim_ascii_start().starts_with(b"{") { Ok(ran.stdout) } else { ran.succeeded() }
+    }
+
+    /// Runs any command where the ladder's probe was answered.
+    pub(super) async fn run_ceph(&self, ns: &str, words: &[&str], needs_mgr: bool) -> Result<Ran, Why> {
+        let cluster = self.cluster(ns);
+        let ladder = self.ladder_of(ns);
+        let climb = ladder.get_or_init(|| self.climb(&cluster)).await;
+        match &climb.found {
+            None => Err(climb.why()),
+            Some((.., false)) if needs_mgr => Err(Why::Unreachable(NO_MGR.into())),
+            Some((way, ..)) => self.limited(&cluster, way, words, CONNECT, LIMIT).await,
+        }
     }
 
     /// The JSON answer of a daemon's admin socket, which needs neither quorum nor network nor key.

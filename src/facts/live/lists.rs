@@ -180,7 +180,7 @@ impl Live {
     }
 
     /// Where a kind is served. Only kinds that come and go, and may be served in another version, wait for discovery.
-    async fn path(&self, kind: Kind, ns: Option<&str>) -> String {
+    pub(super) async fn path(&self, kind: Kind, ns: Option<&str>) -> String {
         let discovered = if kind.is_custom() { self.discovered().await.ok() } else { None };
         let version = discovered.and_then(|discovered| discovered.version(kind)).unwrap_or(kind.version);
         let root = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };

@@ -1,0 +1,301 @@
+//! `fix`: from a finding to a plan, and with the user's word to a changed cluster.
+
+mod listing;
+mod past;
+mod under_way;
+
+use std::io::{self, IsTerminal};
+
+use futures::future::join_all;
+
+use self::under_way::{Going, apply};
+use super::opening::{Opened, open, or_interrupt, scope, target};
+use super::progress::Progress;
+use crate::checks;
+use crate::cli::{Cli, DryRun, Fix, FixAction, Format};
+use crate::diagnosis::{Diagnosis, Placed, Status, ask, diagnose};
+use crate::exit::{Exit, Failed};
+use crate::facts::live::Permission;
+use crate::facts::{Cluster, Source};
+use crate::fix::apply::{dry_run, permissions, refusals, unseen};
+use crate::fix::journal::{Begun, ClusterId, Journal};
+use crate::fix::preview::{self, PlanKind, Shown, ShownPermission, ShownStep};
+use crate::fix::runbook::{self, runbook};
+use crate::fix::script::script;
+use crate::fix::{Case, Plan, Proposal, Risk};
+use crate::lookup;
+use crate::report::ApiVersion;
+use crate::report::clean::{self, clean};
+use crate::say;
+use crate::screen::Screen;
+
+pub(super) fn run(cli: &Cli, flags: &Fix, screen: &Screen) -> Result<Exit, Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ended = runtime.block_on(async {
+        match &flags.action {
+            Some(FixAction::History) => past::history(cli, screen),
+            Some(FixAction::Undo { id, yes }) => past::undo(cli, screen, id, *yes).await,
+            Some(FixAction::Finish { id, yes }) => past::finish(cli, screen, id, *yes).await,
+            None => fix(cli, flags, screen).await,
+        }
+    });
+    runtime.shutdown_background();
+    ended
+}
+
+/// What every command about fixes works with: the cluster, what was found in it, and the journal.
+pub(super) struct Session<'s> {
+    pub cli: &'s Cli,
+    pub screen: &'s Screen,
+    pub opened: Opened,
+    pub diagnoses: Vec<Diagnosis>,
+    pub journal: Journal,
+}
+
+impl<'s> Session<'s> {
+    async fn open(cli: &'s Cli, screen: &'s Screen, with_checks: bool) -> Result<Self, Failed> {
+        let progress = Progress::start(screen);
+        let session = or_interrupt(async {
+            let opened = open(target(cli)?, cli.source.timeout).await?;
+            let mut scope = scope(&cli.source);
+            if let Some(namespace) = &opened.namespace {
+                scope.fallback_namespace.clone_from(namespace);
+            }
+            let checks = if with_checks { checks::ALL } else { &[] };
+            let tell = |round, facts| progress.round(round, facts);
+            let diagnoses = diagnose(opened.source(), checks, &scope, &tell).await;
+            Ok(Self { cli, screen, opened, diagnoses, journal: Journal::of_user()? })
+        });
+        let session = session.await;
+        progress.clear();
+        session
+    }
+
+    /// The source, with nothing remembered from the diagnosis.
+    fn fresh(&self) -> Box<dyn Source + '_> {
+        match self.opened.live() {
+            Some(live) => Box::new(live.fresh()),
+            None => Box::new(self.opened.source()),
+        }
+    }
+
+    async fn propose(&self, diagnosis: &Diagnosis, placed: &Placed) -> Result<Proposal, Failed> {
+        let (Some(fix), Some(cluster)) = (placed.check.fix, &diagnosis.cluster) else {
+            return Ok(Proposal::Guided(say!("this needs a person's judgement")));
+        };
+        let history = self.journal.history()?;
+        let flags_left = history.flags_left(&cluster_id(diagnosis));
+        let fresh = self.fresh();
+        let proposed = ask(fresh.as_ref(), cluster, self.cli.source.timeout, |facts| {
+            fix(&Case {
+                facts,
+                check: placed.check,
+                finding: &placed.finding,
+                findings: &diagnosis.findings,
+                flags_left: &flags_left,
+            })
+        });
+        match proposed.await {
+            Ok(Proposal::Plan(mut plan)) => {
+                let owners = preview::owners(&plan);
+                plan.warnings.extend(owners);
+                Ok(Proposal::Plan(plan))
+            }
+            Ok(guided) => Ok(guided),
+            Err(gap) => Ok(Proposal::Guided(say!("the plan needs what cannot be seen: {}", unseen(&gap)))),
+        }
+    }
+}
+
+pub(super) fn cluster_id(diagnosis: &Diagnosis) -> ClusterId {
+    let uid = diagnosis.object.as_ref().map(|object| object.metadata.uid.clone()).unwrap_or_default();
+    let (namespace, name) =
+        diagnosis.cluster.as_ref().map(|cluster| (cluster.ns.clone(), cluster.name.clone())).unwrap_or_default();
+    ClusterId { namespace, name, uid }
+}
+
+async fn fix(cli: &Cli, flags: &Fix, screen: &Screen) -> Result<Exit, Failed> {
+    let check = flags.check.as_deref().map(lookup::check).transpose().map_err(Failed::usage)?;
+    let session = Session::open(cli, screen, true).await?;
+    let Some(check) = check else { return listing::list(&session).await };
+    let mut wanted = Vec::new();
+    for diagnosis in &session.diagnoses {
+        let of_check = diagnosis.findings.iter().filter(|placed| placed.check == check);
+        let chosen = of_check.filter(|placed| flags.object.as_deref().is_none_or(|object| is_about(placed, object)));
+        wanted.extend(chosen.map(|placed| (diagnosis, placed)));
+    }
+    let Some((first, _)) = wanted.first() else { return nothing_found(&session, check.code, flags.object.as_deref()) };
+    if wanted.iter().any(|(diagnosis, _)| !std::ptr::eq(*diagnosis, *first)) {
+        let error = anyhow::anyhow!("several CephClusters have findings of {}: choose one with -n", check.code);
+        return Err(Failed::usage(error));
+    }
+    // One after the other: the second is planned when the first is well.
+    for (diagnosis, placed) in wanted {
+        let exit = one(&session, flags, diagnosis, placed).await?;
+        if exit != Exit::Healthy {
+            return Ok(exit);
+        }
+    }
+    Ok(Exit::Healthy)
+}
+
+/// `KIND/NAME`, where the name is that of an object, or what stands for it in the finding's id.
+fn is_about(placed: &Placed, object: &str) -> bool {
+    let Some((kind, name)) = object.split_once('/') else { return false };
+    placed.finding.objects.iter().any(|it| {
+        let named =
+            it.name == name || it.stable.as_deref() == Some(name) || format!("{}/{}", it.namespace, it.name) == name;
+        it.kind.eq_ignore_ascii_case(kind) && named
+    })
+}
+
+fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Result<Exit, Failed> {
+    let about = object.map(|object| format!(" about {object}")).unwrap_or_default();
+    let outcomes = session.diagnoses.iter().flat_map(|it| &it.outcomes).filter(|it| it.check.code == code);
+    for outcome in outcomes {
+        match outcome.status {
+            Status::Unknown => {
+                let error = anyhow::anyhow!("{code} could not look: {}", outcome.reason);
+                return Err(Failed::unseen(error));
+            }
+            Status::Found => {
+                let found = session.diagnoses.iter().flat_map(|it| &it.findings).filter(|it| it.check.code == code);
+                let ids: Vec<&str> = found.map(|placed| placed.id.as_str()).collect();
+                return Err(Failed::usage(anyhow::anyhow!("{code} finds nothing{about}; there is {}", ids.join(", "))));
+            }
+            Status::Passed | Status::NotApplicable => {}
+        }
+    }
+    session.screen.show(&format!("{code} finds nothing: there is nothing to fix\n"))?;
+    Ok(Exit::Healthy)
+}
+
+/// Plans, shows and, if the user wants it so, applies one fix.
+async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: &Placed) -> Result<Exit, Failed> {
+    let Some(cluster) = &diagnosis.cluster else { return Ok(Exit::FixNotApplied) };
+    let plan = match or_interrupt(session.propose(diagnosis, placed)).await? {
+        Proposal::Plan(plan) => plan,
+        Proposal::Guided(why) => {
+            let why = placed.check.fix.map(|_| why);
+            let runbook = runbook(&placed.id, &placed.finding, cluster, why);
+            super::print(session.screen, session.cli.output.output, &runbook, |it| {
+                runbook::human(it, session.screen.width)
+            })?;
+            return Ok(if flags.script || flags.dry_run.is_some() { Exit::Healthy } else { Exit::FixNotApplied });
+        }
+    };
+    if flags.script {
+        session.screen.write(&script(&placed.id, &plan, cluster))?;
+        return Ok(Exit::Healthy);
+    }
+    let shown = or_interrupt(shown(session, flags, cluster, placed, &plan)).await?;
+    let holds = shown.refusals.is_empty() && shown.permissions.iter().all(|it| it.allowed != Some(false));
+    let format = session.cli.output.output;
+    // A program that applies wants one document: how it ended.
+    if !(flags.yes && holds && format != Format::Human && flags.dry_run.is_none()) {
+        super::print(session.screen, format, &shown, |it| preview::human(it, session.screen.width))?;
+    }
+    let refused = |why: &str| {
+        session.screen.complain(&format!("nothing was changed: {why}"));
+        Ok(Exit::FixNotApplied)
+    };
+    if !holds {
+        return refused("see what does not hold now");
+    }
+    if flags.dry_run.is_some() {
+        let failed = shown.steps.iter().any(|step| step.dry_run.as_ref().is_some_and(|said| said != preview::ACCEPTED));
+        return Ok(if failed { Exit::FixNotApplied } else { Exit::Healthy });
+    }
+    let Some(live) = session.opened.live() else { return refused("this is a recorded cluster") };
+    if let Some(exit) = past::unfinished(session, diagnosis).await? {
+        return Ok(exit);
+    }
+    match confirmed(session, flags.yes, plan.risk, placed).await? {
+        true => {}
+        false => return refused("add --yes, or answer on a terminal"),
+    }
+    let below = diagnosis.findings.iter().position(|it| it.id == placed.id).map(|at| diagnosis.below(at));
+    let consequences = below.into_iter().flatten().map(|at| diagnosis.findings[at].id.clone()).collect();
+    let user = live.user().await.unwrap_or_else(|| "an unknown user".to_owned());
+    let begun = Begun {
+        finding: placed.id.clone(),
+        consequences,
+        context: session.opened.context.clone().unwrap_or_default(),
+        cluster: cluster_id(diagnosis),
+        user,
+        plan,
+        undoes: None,
+    };
+    apply(session, live, cluster, Going { begun: &begun, id: None, from: 0 }).await
+}
+
+/// The plan with what is seen of it now.
+async fn shown(
+    session: &Session<'_>,
+    flags: &Fix,
+    cluster: &Cluster,
+    placed: &Placed,
+    plan: &Plan,
+) -> Result<Shown, Failed> {
+    let mut steps: Vec<ShownStep> = plan.steps.iter().map(|step| ShownStep::new(step, cluster)).collect();
+    let first = plan.steps.iter().find(|step| step.act.writes());
+    let guards: Vec<_> = plan.guards.iter().chain(first.into_iter().flat_map(|step| &step.guards)).collect();
+    let fresh = session.fresh();
+    let refusals = refusals(fresh.as_ref(), cluster, &guards).await;
+    let needed = permissions(plan, cluster);
+    let mut allowed = vec![None; needed.len()];
+    if let Some(live) = session.opened.live() {
+        let asked = join_all(needed.iter().map(|permission| live.may(permission))).await;
+        allowed = asked.into_iter().map(|may| may.ok().map(|may| may.is_ok())).collect();
+        if flags.dry_run == Some(DryRun::Server) && refusals.is_empty() {
+            for (at, answer) in dry_run(live, plan).await {
+                steps[at].dry_run = Some(answer.err().unwrap_or_else(|| preview::ACCEPTED.to_owned()));
+            }
+        }
+    }
+    let rule =
+        |(permission, allowed): (&Permission, Option<bool>)| ShownPermission { rule: permission.to_string(), allowed };
+    Ok(Shown {
+        api_version: ApiVersion::V1,
+        kind: PlanKind::Plan,
+        finding: placed.id.clone(),
+        code: placed.check.code.to_owned(),
+        name: placed.check.name.to_owned(),
+        summary: clean(&placed.finding.summary.to_string(), clean::SENTENCE),
+        does: plan.does.clone(),
+        risk: plan.risk,
+        interrupts: plan.interrupts.clone(),
+        warnings: plan.warnings.clone(),
+        steps,
+        guards: plan.guards.iter().map(ToString::to_string).collect(),
+        permissions: needed.iter().zip(allowed).map(rule).collect(),
+        refusals,
+        next: plan.next.clone(),
+    })
+}
+
+/// Asks on a terminal; a script says so with `--yes`, which does not cover what cannot be taken back.
+async fn confirmed(session: &Session<'_>, yes: bool, risk: Risk, placed: &Placed) -> Result<bool, Failed> {
+    let terminal = io::stdin().is_terminal() && session.cli.output.output == Format::Human;
+    if yes && risk != Risk::Irreversible {
+        return Ok(true);
+    }
+    if !terminal {
+        return Ok(false);
+    }
+    let name = placed.finding.objects.first().map_or("yes", |object| object.name.as_str());
+    loop {
+        let question = match risk {
+            Risk::Irreversible => format!("This cannot be taken back. Type {name} to go on, anything else to stop: "),
+            Risk::Safe | Risk::Disruptive => "Apply? [y]es / [n]o / [e]xplain: ".to_owned(),
+        };
+        let answer = under_way::answer(session.screen, &question).await?;
+        match (risk, answer.as_str()) {
+            (Risk::Irreversible, answer) => return Ok(answer == name),
+            (_, "y" | "yes") => return Ok(true),
+            (_, "e" | "explain") => super::explain::run(placed.check.code, Format::Human, session.screen)?,
+            (_, "" | "n" | "no") => return Ok(false),
+            _ => {}
+        }
+    }
+}

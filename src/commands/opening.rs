@@ -1,0 +1,159 @@
+//! From the command line to an opened cluster, live or recorded.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::cli::{Cli, Source as SourceFlags};
+use crate::diagnosis::Scope;
+use crate::examples;
+use crate::exit::Failed;
+use crate::facts::bundle::Bundle;
+use crate::facts::live::{Live, Options, connect};
+use crate::facts::{Cost, Fact, Reading, Source, Why};
+use crate::lookup;
+use crate::report::SourceKind;
+
+/// What to diagnose.
+pub(super) enum Target {
+    Recorded(Box<dyn FnOnce() -> Result<Bundle, Failed> + Send>),
+    Live(Box<Options>),
+}
+
+/// An opened source and what is known of it.
+pub(super) struct Opened {
+    cluster: Reached,
+    pub kind: SourceKind,
+    pub context: Option<String>,
+    /// The namespace of the context.
+    pub namespace: Option<String>,
+}
+
+enum Reached {
+    Live(Box<Live>),
+    Recorded(Box<Bundle>),
+    Not(Unconnected),
+}
+
+impl Opened {
+    pub fn source(&self) -> &dyn Source {
+        match &self.cluster {
+            Reached::Live(live) => live.as_ref(),
+            Reached::Recorded(bundle) => bundle.as_ref(),
+            Reached::Not(unconnected) => unconnected,
+        }
+    }
+
+    /// The cluster itself, which can be changed; a recording cannot.
+    pub fn live(&self) -> Option<&Live> {
+        match &self.cluster {
+            Reached::Live(live) => Some(live),
+            Reached::Recorded(_) | Reached::Not(_) => None,
+        }
+    }
+}
+
+pub(super) fn target(cli: &Cli) -> Result<Target, Failed> {
+    if let Some(name) = &cli.choice.example {
+        let example = examples::find(name).ok_or_else(|| Failed::usage(no_example(name)))?;
+        let open = || Bundle::from_archive(example.name, example.archive).map_err(Failed::from);
+        return Ok(Target::Recorded(Box::new(open)));
+    }
+    if let Some(path) = cli.source.bundle.clone() {
+        let open = move || Bundle::open(&path).map_err(Failed::unseen);
+        return Ok(Target::Recorded(Box::new(open)));
+    }
+    Ok(Target::Live(Box::new(options(&cli.source))))
+}
+
+fn no_example(name: &str) -> anyhow::Error {
+    let near = lookup::near(name, examples::ALL.iter().map(|example| example.name));
+    anyhow::anyhow!("no example is called \"{name}\"{}; see `kubectl rookdoctor examples`", lookup::hint(&near))
+}
+
+fn options(flags: &SourceFlags) -> Options {
+    let connection = &flags.connection;
+    Options {
+        kubeconfig: connection.kubeconfig.clone(),
+        context: connection.context.clone(),
+        cluster: connection.cluster.clone(),
+        user: connection.user.clone(),
+        server: connection.server.clone(),
+        certificate_authority: connection.certificate_authority.clone(),
+        insecure_skip_tls_verify: connection.insecure_skip_tls_verify,
+        tls_server_name: connection.tls_server_name.clone(),
+        token: connection.token.clone(),
+        as_: connection.as_user.clone(),
+        as_group: connection.as_group.clone(),
+        namespace: flags.namespace.clone(),
+        request_timeout: connection.request_timeout.filter(|time| *time < crate::cli::NO_LIMIT),
+        timeout: Some(flags.timeout),
+    }
+}
+
+pub(super) fn scope(flags: &SourceFlags) -> Scope {
+    Scope {
+        namespace: flags.namespace.clone(),
+        operator_namespace: flags.operator_namespace.clone(),
+        cluster_name: flags.cluster_name.clone(),
+        timeout: flags.timeout,
+        ..Scope::default()
+    }
+}
+
+pub(super) async fn open(target: Target, at_most: Duration) -> Result<Opened, Failed> {
+    let options = match target {
+        Target::Recorded(open) => {
+            let cluster = Reached::Recorded(Box::new(open()?));
+            return Ok(Opened { cluster, kind: SourceKind::Bundle, context: None, namespace: None });
+        }
+        Target::Live(options) => options,
+    };
+    let unconnected = |why| Opened {
+        kind: SourceKind::Live,
+        context: options.context.clone(),
+        namespace: None,
+        cluster: Reached::Not(Unconnected(why)),
+    };
+    Ok(match tokio::time::timeout(at_most, connect(&options)).await {
+        Ok(Ok(live)) => Opened {
+            kind: SourceKind::Live,
+            context: Some(live.context().to_owned()),
+            namespace: Some(live.default_namespace().to_owned()),
+            cluster: Reached::Live(Box::new(live)),
+        },
+        Ok(Err(error)) => unconnected(Why::Unreachable(format!("{}: {error}; {}", error.stage(), error.next_step()))),
+        Err(_) => unconnected(Why::Timeout),
+    })
+}
+
+/// Ends at once when the user interrupts. For what only reads.
+pub(super) async fn or_interrupt<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    tokio::select! {
+        done = work => done,
+        Ok(()) = tokio::signal::ctrl_c() => Err(Failed::interrupted()),
+    }
+}
+
+/// A cluster to which there is no connection: every question has the same answer, and the report tells it.
+struct Unconnected(Why);
+
+impl Source for Unconnected {
+    fn fetch<'a>(&'a self, _fact: &'a Fact) -> BoxFuture<'a, Result<Reading, Why>> {
+        async { Err(self.0.clone()) }.boxed()
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+
+    fn server_version(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,137 @@
+//! What must hold: before a step (a guard), or at its end (a wait). One vocabulary for both, asked of fresh facts
+//! each time.
+
+pub mod ceph;
+pub mod kube;
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::checks::ceph::ceph_command;
+use crate::facts::{Cluster, Facts, Gap};
+
+/// Something that holds or does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "condition", rename_all = "camelCase")]
+pub enum Condition {
+    /// Nobody works on the cluster: no `*-maintenance` Deployment, no deletion, no cleanup policy, no monitor or OSD
+    /// that was scaled down.
+    NoMaintenance,
+    /// The monitors keep their quorum without these.
+    Quorum { without: Vec<String> },
+    /// This monitor is in quorum.
+    MonIn { mon: String },
+    /// Ceph says that these OSDs may stop together.
+    OkToStop { osds: Vec<i64> },
+    /// These OSDs are up; all, if none is named.
+    OsdsUp { osds: Vec<i64> },
+    /// Every PG is active and clean.
+    PgsClean,
+    /// A pod of this label (and on this node, if one is named) is well, and none of these old ones is left.
+    #[serde(rename_all = "camelCase")]
+    PodWell { ns: String, label: String, node: Option<String>, instead_of: Vec<String> },
+    /// A pod that is deleted comes back as it was: its DaemonSet does not wait for that to change it.
+    SameRevision { ns: String, pod: String },
+    /// ovn-central has one Ready leader for each of its databases and for northd.
+    OvnLeads,
+    /// The node has not booted in the last five minutes.
+    BootSettled { node: String },
+    /// A check has an answer and finds nothing; with an object, nothing about it.
+    Passes { code: String, object: Option<String> },
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    Yes,
+    /// What was seen instead.
+    No(String),
+}
+
+impl Held {
+    /// Holds, or what was seen instead.
+    pub fn when(holds: bool, seen: impl FnOnce() -> String) -> Self {
+        if holds { Self::Yes } else { Self::No(seen()) }
+    }
+}
+
+impl Condition {
+    pub fn judge(&self, facts: &Facts<'_>) -> Result<Held, Gap> {
+        match self {
+            Self::NoMaintenance => kube::no_maintenance(facts),
+            Self::Quorum { without } => ceph::quorum(facts, without),
+            Self::MonIn { mon } => ceph::mon_in(facts, mon),
+            Self::OkToStop { osds } => ceph::ok_to_stop(facts, osds),
+            Self::OsdsUp { osds } => ceph::osds_up(facts, osds),
+            Self::PgsClean => ceph::pgs_clean(facts),
+            Self::PodWell { ns, label, node, instead_of } => {
+                kube::pod_well(facts, ns, label, node.as_deref(), instead_of)
+            }
+            Self::SameRevision { ns, pod } => kube::same_revision(facts, ns, pod),
+            Self::OvnLeads => kube::ovn_leads(facts),
+            Self::BootSettled { node } => kube::boot_settled(facts, node),
+            Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
+        }
+    }
+
+    /// How a person asks the same, for scripts; none where only this tool can.
+    pub fn command(&self, cluster: &Cluster) -> Option<String> {
+        let ids = |osds: &[i64]| osds.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
+        let ceph = |words: &str| ceph_command(cluster, words);
+        let ns = &cluster.ns;
+        Some(match self {
+            Self::NoMaintenance => {
+                format!("! kubectl -n {ns} get deployments -o name | grep -e '-maintenance$'")
+            }
+            Self::Quorum { .. } => ceph("quorum_status --format json-pretty"),
+            Self::MonIn { mon } => format!("{} | grep -w '\"{mon}\"'", ceph("quorum_status --format json-pretty")),
+            Self::OkToStop { osds } => ceph(&format!("osd ok-to-stop {}", ids(osds))),
+            Self::OsdsUp { osds } if osds.is_empty() => format!("! {} | grep -w down", ceph("osd tree")),
+            Self::OsdsUp { osds } => osds
+                .iter()
+                .map(|osd| format!("{} | grep -w 'osd.{osd} up'", ceph("osd dump")))
+                .collect::<Vec<_>>()
+                .join(" && "),
+            Self::PgsClean => {
+                format!("{} | grep -v active+clean; test $? -eq 1", ceph("pg dump pgs_brief --format plain"))
+            }
+            Self::PodWell { ns, label, node, .. } => {
+                let node =
+                    node.as_ref().map(|node| format!(" --field-selector spec.nodeName={node}")).unwrap_or_default();
+                format!("kubectl -n {ns} wait pod -l '{label}'{node} --for=condition=Ready --timeout=10m")
+            }
+            Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),
+            Self::SameRevision { .. } | Self::OvnLeads | Self::BootSettled { .. } => return None,
+        })
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = |osds: &[i64]| osds.iter().map(|osd| format!("osd.{osd}")).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::NoMaintenance => write!(f, "no maintenance and no deletion is going on"),
+            Self::Quorum { without } if without.is_empty() => write!(f, "the monitors have quorum"),
+            Self::Quorum { without } => {
+                let mons: Vec<String> = without.iter().map(|mon| format!("mon.{mon}")).collect();
+                write!(f, "the monitors keep their quorum without {}", mons.join(", "))
+            }
+            Self::MonIn { mon } => write!(f, "mon.{mon} is in quorum"),
+            Self::OkToStop { osds } => write!(f, "Ceph says that {} may stop", ids(osds)),
+            Self::OsdsUp { osds } if osds.is_empty() => write!(f, "all OSDs are up"),
+            Self::OsdsUp { osds } => write!(f, "{} up", ids(osds)),
+            Self::PgsClean => write!(f, "all PGs are active and clean"),
+            Self::PodWell { ns, label, node: Some(node), .. } => {
+                write!(f, "the pod of {label} in {ns} on {node} is Ready")
+            }
+            Self::PodWell { ns, label, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
+            Self::SameRevision { ns, pod } => write!(f, "{ns}/{pod} would come back unchanged"),
+            Self::OvnLeads => write!(f, "ovn-central has its leaders"),
+            Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
+            Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),
+            Self::Passes { code, object: Some(object) } => write!(f, "{code} finds nothing about {object}"),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What Kubernetes, or a check, must say.
+
+use jiff::SignedDuration;
+
+use super::Held;
+use crate::check::Answered;
+use crate::checks::node::boots;
+use crate::checks::ovn::{self, ovn_central_down};
+use crate::facts::{Facts, Gap, Select, both};
+use crate::lookup;
+use crate::objects::kube::{DaemonSet, Deployment, Pod};
+
+pub(super) fn no_maintenance(facts: &Facts<'_>) -> Result<Held, Gap> {
+    let cluster = facts.cluster()?;
+    let daemons = Select::label("app in (rook-ceph-mon,rook-ceph-osd)");
+    let (object, daemons) = both(facts.ceph_cluster(), facts.list::<Deployment>(Some(&cluster.ns), daemons))?;
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Held::No(format!("the CephCluster {} is being deleted", cluster.name)));
+    }
+    if !object.spec.cleanup_policy.confirmation.is_empty() {
+        return Ok(Held::No("the CephCluster has a cleanup policy that destroys its data".into()));
+    }
+    let stands_in = daemons.iter().find(|it| it.metadata.name.ends_with("-maintenance"));
+    if let Some(stands_in) = stands_in {
+        return Ok(Held::No(format!("somebody works on a daemon: Deployment {} exists", stands_in.metadata.name)));
+    }
+    let stopped = daemons.iter().find(|it| it.spec.replicas == Some(0));
+    Ok(Held::when(stopped.is_none(), || {
+        let name = stopped.map_or("", |it| it.metadata.name.as_str());
+        format!("Deployment {name} was scaled to 0, which somebody has a reason for")
+    }))
+}
+
+pub(super) fn pod_well(
+    facts: &Facts<'_>,
+    ns: &str,
+    label: &str,
+    node: Option<&str>,
+    instead_of: &[String],
+) -> Result<Held, Gap> {
+    let rows = facts.pods_where(ns, label)?;
+    let here = rows.iter().filter(|row| node.is_none_or(|node| row.node == node));
+    let (old, new): (Vec<_>, Vec<_>) = here.partition(|row| instead_of.contains(&row.name));
+    if let Some(old) = old.first() {
+        return Ok(Held::No(format!("{} is still there ({})", old.name, old.status)));
+    }
+    Ok(Held::when(new.iter().any(|row| row.is_well()), || match new.first() {
+        Some(row) => format!("{} is {} {}/{}", row.name, row.status, row.ready.0, row.ready.1),
+        None => "there is no pod yet".to_owned(),
+    }))
+}
+
+pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {
+    let faults = ovn_central_down::faults(ovn::central(facts, ovn::namespace(facts)?)?);
+    Ok(Held::when(faults.is_empty(), || {
+        let faults: Vec<String> = faults.into_iter().map(|(what, shown)| format!("{what} ({shown})")).collect();
+        format!("ovn-central has {}", faults.join("; "))
+    }))
+}
+
+/// A DaemonSet that is told to wait for deletions, or that rolls out, makes another pod than the one that goes.
+pub(super) fn same_revision(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<Held, Gap> {
+    const REVISION: &str = "controller-revision-hash";
+    let Some(pod) = facts.object::<Pod>(ns, pod)? else { return Ok(Held::Yes) };
+    let Some(owner) = pod.metadata.controller().filter(|owner| owner.kind == "DaemonSet") else {
+        return Ok(Held::Yes);
+    };
+    let Some(set) = facts.object::<DaemonSet>(ns, &owner.name)? else {
+        return Ok(Held::No(format!("its DaemonSet {} is gone: no pod would come back", owner.name)));
+    };
+    let label = set.pod_labels();
+    let pods = facts.list::<Pod>(Some(ns), Select::label(label))?;
+    let revision = |pod: &Pod| pod.metadata.labels.get(REVISION).cloned().unwrap_or_default();
+    // The revision that its DaemonSet gives out now is the one of the youngest pod.
+    let newest = pods.iter().max_by_key(|pod| pod.metadata.creation_timestamp).map(revision);
+    if set.spec.update_strategy.kind == "OnDelete"
+        && set.status.updated_number_scheduled < set.status.desired_number_scheduled
+    {
+        return Ok(Held::No(format!(
+            "DaemonSet {} changes its pods when they are deleted (OnDelete), and {} of {} have not been changed yet",
+            owner.name,
+            set.status.desired_number_scheduled - set.status.updated_number_scheduled,
+            set.status.desired_number_scheduled
+        )));
+    }
+    let own = revision(pod);
+    Ok(Held::when(newest.is_none_or(|newest| newest == own), || {
+        format!(
+            "the pod is of an older revision of DaemonSet {} than others: deleting it would also change it",
+            owner.name
+        )
+    }))
+}
+
+pub(super) fn boot_settled(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
+    const SETTLED: SignedDuration = SignedDuration::from_mins(5);
+    let boots = boots(facts, |it| it == node)?;
+    match boots.seen.get(node) {
+        Some(boot) => {
+            let up = facts.now().duration_since(boot.at);
+            Ok(Held::when(up >= SETTLED, || format!("it booted {} s ago", up.as_secs())))
+        }
+        None => match boots.blind.into_iter().next() {
+            Some(unknown) => Err(Gap::Unknown(unknown)),
+            None => Ok(Held::Yes),
+        },
+    }
+}
+
+/// A check that cannot look has not passed.
+pub(super) fn passes(facts: &Facts<'_>, code: &str, object: Option<&str>) -> Result<Held, Gap> {
+    let Ok(check) = lookup::check(code) else { return Ok(Held::No(format!("this version has no check {code}"))) };
+    let (findings, blind) = match (check.run)(facts) {
+        Ok(Answered::NotApplicable(_)) | Err(Gap::NotInstalled(_) | Gap::NotOffered(_)) => return Ok(Held::Yes),
+        Ok(Answered::Judged { findings, blind }) => (findings, blind),
+        Err(gap) => return Err(gap),
+    };
+    let about = |object: &str| findings.iter().find(|it| it.objects.iter().any(|other| other.to_string() == object));
+    let found = object.map_or_else(|| findings.first(), about);
+    match (found, blind.into_iter().next()) {
+        (Some(finding), _) => Ok(Held::No(format!("{code}: {}", finding.summary))),
+        (None, Some(unknown)) => Err(Gap::Unknown(unknown)),
+        (None, None) => Ok(Held::Yes),
+    }
+}

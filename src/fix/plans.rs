@@ -1,0 +1,3 @@
+//! The fixes, one file each: a pure function from facts and a finding to a plan.
+
+pub mod restart_ovs;
