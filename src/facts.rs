@@ -173,6 +173,11 @@ impl<T> Settled<T> for Result<T, Gap> {
     }
 }
 
+/// What was read; what was not is a blind spot: `known(rows, &mut blind).unwrap_or_default()`.
+pub fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
+    fact.map_err(|unknown| blind.push(unknown)).ok()
+}
+
 /// A table as the API server prints it (`includeObject=None`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {

@@ -79,11 +79,6 @@ pub(crate) fn is_muted(health: &Health, code: &str) -> bool {
     health.checks.get(code).is_some_and(|check| check.muted)
 }
 
-/// What was read; what was not is a blind spot.
-pub(crate) fn known<T>(fact: Result<T, Unknown>, blind: &mut Vec<Unknown>) -> Option<T> {
-    fact.map_err(|unknown| blind.push(unknown)).ok()
-}
-
 /// Those of these codes that Ceph reports, muted ones too, in the order of the list.
 fn raised<'h>(health: &'h Health, codes: &[&'static str]) -> Vec<(&'static str, &'h HealthCheck)> {
     codes.iter().filter_map(|code| Some((*code, health.checks.get(*code)?))).collect()

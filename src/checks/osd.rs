@@ -61,6 +61,11 @@ pub(crate) fn by_osd(rows: &[PodRow]) -> BTreeMap<i64, OsdPods<'_>> {
     osds
 }
 
+/// Where each OSD runs, or ran.
+pub(crate) fn nodes_by_osd(rows: &[PodRow]) -> BTreeMap<i64, &str> {
+    by_osd(rows).into_iter().filter_map(|(id, osd)| Some((id, osd.node()?))).collect()
+}
+
 /// The Deployment that Rook makes for an OSD.
 pub(crate) fn deployment(ns: &str, osd: i64) -> ObjectRef {
     ObjectRef::new(kinds::DEPLOYMENT, ns, &format!("rook-ceph-osd-{osd}"))

@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use super::{Listing, Overview};
 use crate::checks::osd::prepare_log::{PrepareLog, Verdict, parse};
-use crate::checks::osd::{by_osd, device_skipped};
+use crate::checks::osd::{OsdPods, by_osd, device_skipped};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Row, Select, Settled, both};
+use crate::facts::{Facts, Gap, Row, Select, Settled, both, known};
 use crate::objects::ceph::OsdMetadata;
 use crate::objects::kube::ConfigMap;
 use crate::objects::rook::Storage;
@@ -57,26 +57,26 @@ fn run(facts: &Facts<'_>) -> Result<Listing, Gap> {
 
     let mut verdicts = Verdicts::default();
     let mut blind = logs.blind;
-    match metadata {
-        Ok(metadata) => metadata.iter().for_each(|osd| by_ceph(&mut verdicts, osd, osds)),
-        Err(unknown) => blind.push(unknown),
+    let pods = by_osd(osds);
+    for osd in known(metadata, &mut blind).into_iter().flatten() {
+        by_ceph(&mut verdicts, osd, pods.get(&osd.id));
     }
     for (pod, log) in &logs.seen {
         by_prepare_job(&mut verdicts, &pod.node, &parse(log));
     }
-    match maps {
-        Ok(maps) => maps.iter().for_each(|map| by_discovery(&mut verdicts, map)),
-        Err(unknown) => blind.push(unknown),
+    for map in known(maps, &mut blind).into_iter().flatten() {
+        by_discovery(&mut verdicts, map);
     }
     by_absence(&mut verdicts, &object.spec.storage, prepare);
     let row = |((node, device), (verdict, by)): (_, (_, &str))| vec![node, device, verdict, by.to_owned()];
     Ok(Listing { rows: verdicts.0.into_iter().map(row).collect(), blind })
 }
 
-fn by_ceph(verdicts: &mut Verdicts, osd: &OsdMetadata, pods: &[PodRow]) {
+/// Ceph may know the host by another name than Kubernetes does: the node of the pod is what all others speak of.
+fn by_ceph(verdicts: &mut Verdicts, osd: &OsdMetadata, pods: Option<&OsdPods<'_>>) {
     const BY: &str = "ceph osd metadata";
-    let pods = by_osd(pods);
-    let state = match pods.get(&osd.id) {
+    let node = pods.and_then(OsdPods::node).unwrap_or(&osd.hostname);
+    let state = match pods {
         Some(pods) if pods.is_well() => "",
         Some(_) => ", whose pod is not Ready",
         None => ", which has no pod",
@@ -85,7 +85,7 @@ fn by_ceph(verdicts: &mut Verdicts, osd: &OsdMetadata, pods: &[PodRow]) {
         [(&osd.bluestore_bdev_devices, ""), (&osd.bluefs_db_devices, " (DB)"), (&osd.bluefs_wal_devices, " (WAL)")]
     {
         for device in devices.split(',').filter(|device| !device.is_empty()) {
-            verdicts.tell(&osd.hostname, device, format!("used as osd.{}{role}{state}", osd.id), BY);
+            verdicts.tell(node, device, format!("used as osd.{}{role}{state}", osd.id), BY);
         }
     }
 }
@@ -162,7 +162,7 @@ mod tests {
         }))
         .unwrap();
         let mut verdicts = Verdicts::default();
-        by_ceph(&mut verdicts, &osd, &[]);
+        by_ceph(&mut verdicts, &osd, None);
         by_discovery(&mut verdicts, &map);
         let told: Vec<_> = verdicts.0.iter().map(|((_, device), (verdict, _))| format!("{device} {verdict}")).collect();
         assert_eq!(
@@ -174,5 +174,33 @@ mod tests {
                 "sdd holds ext4",
             ]
         );
+    }
+
+    #[test]
+    fn a_device_is_listed_once_whatever_ceph_calls_its_host() {
+        let osd: OsdMetadata =
+            serde_json::from_value(json!({"id": 3, "hostname": "w1.example.org", "bluestore_bdev_devices": "sdb"}))
+                .unwrap();
+        let pod = PodRow {
+            ns: String::new(),
+            name: "rook-ceph-osd-3-5d8f7c9b4-x2x7k".into(),
+            ready: (2, 2),
+            status: "Running".into(),
+            restarts: 0,
+            restarted: String::new(),
+            age: "2d".into(),
+            ip: "10.42.0.7".into(),
+            node: "w1".into(),
+        };
+        let pods = [pod];
+        let map: ConfigMap = serde_json::from_value(json!({
+            "metadata": {"labels": {"rook.io/node": "w1"}},
+            "data": {"devices": r#"[{"name":"sdb","empty":false,"filesystem":"ceph_bluestore"}]"#}
+        }))
+        .unwrap();
+        let mut verdicts = Verdicts::default();
+        by_ceph(&mut verdicts, &osd, by_osd(&pods).get(&3));
+        by_discovery(&mut verdicts, &map);
+        assert_eq!(verdicts.0.into_keys().collect::<Vec<_>>(), [("w1".to_owned(), "sdb".to_owned())]);
     }
 }

@@ -11,6 +11,7 @@ use rookdoctor::checks::{ALL, access, csi, ext, mon, net, node, osd, ovn};
 use rookdoctor::diagnosis::{Diagnosis, Outcome, Placed, Status};
 use rookdoctor::exit::Exit;
 use rookdoctor::facts::{Cluster, Cost, Fact, Unknown, Why, kinds};
+use rookdoctor::overview::{Listing, devices};
 use rookdoctor::report::human::{Look, ascii, render};
 use rookdoctor::report::json::schema;
 use rookdoctor::report::{Document, FailOn, Report, Run, SourceKind, Verdict};
@@ -341,6 +342,10 @@ fn hostile_text_does_not_pass_the_report() {
         let fact = Fact::Rows { kind: kinds::POD, ns: evil.into(), label: evil.into() };
         outcome.blind = vec![Unknown { fact, why: Why::Unreachable(evil.repeat(1000)) }];
     }
+    let row = vec![evil.to_owned(), evil.repeat(1000), String::new(), evil.to_owned()];
+    let fact = Fact::Rows { kind: kinds::POD, ns: evil.into(), label: evil.into() };
+    let blind = vec![Unknown { fact, why: Why::Malformed(evil.repeat(1000)) }];
+    diagnosis.overviews = vec![(&devices::OVERVIEW, Listing { rows: vec![row], blind })];
     let run = Run { context: Some(evil.into()), kubernetes_version: Some(evil.into()), ..a_run() };
     let report = Report::new(&diagnosis, &run);
     strings(&serde_json::to_value(&report).unwrap(), &mut |text| {

@@ -22,40 +22,49 @@ fn rows(diagnosis: &Diagnosis, name: &str) -> Vec<String> {
     table.unwrap().1.rows.iter().map(|row| row.join(" | ")).collect()
 }
 
+fn assert_has(rows: &[String], wanted: &[&str]) {
+    for row in wanted {
+        assert!(rows.iter().any(|line| line == row), "{row} is not in {rows:#?}");
+    }
+}
+
 #[test]
 fn every_device_has_a_verdict() {
     let rows = rows(&run(support::base("story6-osd-devices-skipped")), "devices");
     assert_eq!(rows.len(), 17);
-    for row in [
-        "flint-1 | sdb | used as osd.0 | prepare job",
-        "flint-1 | sdc | skipped: filesystem ext4 | prepare job",
-        "flint-2 | sdd | skipped: mounted at /var/lib/scratch | prepare job",
-        "flint-3 | sde | not asked for by the CephCluster | prepare job",
-    ] {
-        assert!(rows.iter().any(|line| line == row), "{row} is not in {rows:#?}");
-    }
+    assert_has(
+        &rows,
+        &[
+            "flint-1 | sdb | used as osd.0 | prepare job",
+            "flint-1 | sdc | skipped: filesystem ext4 | prepare job",
+            "flint-2 | sdd | skipped: mounted at /var/lib/scratch | prepare job",
+            "flint-3 | sde | not asked for by the CephCluster | prepare job",
+        ],
+    );
 }
 
 #[test]
 fn the_map_of_ports_has_both_sides_of_a_clash() {
     let rows = rows(&run(support::base("story2-csiaddons-9070-pending")), "host-ports");
-    for row in [
-        "9070 | rook-ceph | ds/csi-rbdplugin | csi-addons | 3: opal-1, opal-2, opal-3 | ",
-        "9070 | rook-ceph | deploy/csi-rbdplugin-provisioner | csi-addons |  | 2",
-    ] {
-        assert!(rows.iter().any(|line| line == row), "{row} is not in {rows:#?}");
-    }
+    assert_has(
+        &rows,
+        &[
+            "9070 | rook-ceph | ds/csi-rbdplugin | csi-addons | 3: opal-1, opal-2, opal-3 | ",
+            "9070 | rook-ceph | deploy/csi-rbdplugin-provisioner | csi-addons |  | 2",
+        ],
+    );
 }
 
 #[test]
 fn the_map_of_ports_has_the_daemons_of_a_host_network() {
     let rows = rows(&run(support::base("healthy-hostnet-120")), "host-ports");
-    for row in [
-        "3300 | storage | deploy/rook-ceph-mon-a | mon | 1: larch1 | ",
-        "9926 | storage | deploy/rook-ceph-exporter-* | ceph-exporter | 3: larch1, larch2, larch3 | ",
-    ] {
-        assert!(rows.iter().any(|line| line == row), "{row} is not in {rows:#?}");
-    }
+    assert_has(
+        &rows,
+        &[
+            "3300 | storage | deploy/rook-ceph-mon-a | mon | 1: larch1 | ",
+            "9926 | storage | deploy/rook-ceph-exporter-* | ceph-exporter | 3: larch1, larch2, larch3 | ",
+        ],
+    );
 }
 
 #[test]

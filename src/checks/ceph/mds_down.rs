@@ -3,10 +3,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::mds_trouble::{Trouble, by_pods, join_unnamed, laggy, raised};
-use super::{ceph_command, known, quoted, toned};
+use super::{ceph_command, quoted, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, both, kinds};
+use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, both, kinds, known};
 use crate::objects::ceph::{FsDump, HealthCheck};
 use crate::objects::rook::Filesystem;
 use crate::say;

@@ -2,7 +2,7 @@ use super::is_new;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Settled, Unknown, both};
+use crate::facts::{Facts, Gap, Settled, both, known};
 use crate::objects::ceph::Status;
 use crate::say;
 
@@ -40,9 +40,9 @@ check! {
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
     let (status, pods) = both(facts.ceph_status().settled(), facts.mgr_pods().settled())?;
-    let mut blind: Vec<Unknown> = Vec::new();
-    let status = status.map_err(|unknown| blind.push(unknown)).ok();
-    let rows = pods.map_err(|unknown| blind.push(unknown)).ok();
+    let mut blind = Vec::new();
+    let status = known(status, &mut blind);
+    let rows = known(pods, &mut blind);
     let inactive = status.is_some_and(|status| !status.mgrmap.available);
     let none_well = !cluster.external && rows.is_some_and(|rows| !rows.iter().any(PodRow::is_well));
     if !inactive && !none_well {

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use super::{ceph_command, places, pool_names, pools_of, raised, toned, tool_command};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
-use crate::facts::{Cluster, Facts, Gap, Settled, Unknown};
-use crate::objects::ceph::{Health, HealthCheck};
+use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, known};
+use crate::objects::ceph::{Health, HealthCheck, OsdTree};
 use crate::say;
 
 check! {
@@ -76,10 +76,9 @@ fn inconsistent(
         "find the disk with the bad copy first (the OSD whose shard the list gives errors for; its host's kernel log and SMART); only when one OSD alone has the bad copy, repair with ceph pg repair {}",
         groups.first().unwrap_or(&"and the group's id")
     ));
-    let remedy = groups.iter().take(3).fold(remedy, |remedy, group| {
-        let list = format!("rados list-inconsistent-obj {group} --format=json-pretty");
-        remedy.command(tool_command(cluster, &list))
-    });
+    let list = |group| format!("rados list-inconsistent-obj {group} --format=json-pretty");
+    let lists = groups.iter().take(3).map(|group| tool_command(cluster, &list(group)));
+    let remedy = lists.fold(remedy, Remedy::command);
     let codes = raised(health, &["PG_DAMAGED", "OSD_SCRUB_ERRORS"]);
     let (pools, names) = pools(facts, &codes, groups, blind)?;
     let summary = say!("copies of objects in {} differ or cannot be read: {}", names, told(&codes));
@@ -94,21 +93,15 @@ fn not_found(
 ) -> Result<Finding, Gap> {
     let cluster = facts.cluster()?;
     // The objects are most likely on OSDs that are down: that is where the damage is.
-    let down: Vec<Place> = match facts.osd_tree().settled()? {
-        Ok(tree) => tree.osds().filter(|osd| osd.is_down()).map(|osd| Place::daemon("osd", osd.id)).collect(),
-        Err(unknown) => {
-            blind.push(unknown);
-            Vec::new()
-        }
-    };
+    let tree = known(facts.osd_tree().settled()?, blind);
+    let down = tree.into_iter().flat_map(OsdTree::osds).filter(|osd| osd.is_down());
+    let down = down.map(|osd| Place::daemon("osd", osd.id));
     let remedy = Remedy::guided(say!(
         "bring back every OSD that may have the newest copy, those that are down or were taken out lately first; never mark objects as lost before all were tried"
     ))
     .command(ceph_command(cluster, "osd tree down"));
-    let remedy = groups
-        .iter()
-        .take(3)
-        .fold(remedy, |remedy, group| remedy.command(ceph_command(cluster, &format!("pg {group} list_unfound"))));
+    let lists = groups.iter().take(3).map(|group| ceph_command(cluster, &format!("pg {group} list_unfound")));
+    let remedy = lists.fold(remedy, Remedy::command);
     let codes = raised(health, &["OBJECT_UNFOUND", "PG_DAMAGED"]);
     let (pools, names) = pools(facts, &codes, groups, blind)?;
     let summary = say!("no OSD that is there has the newest copy of objects in {}: {}", names, told(&codes));
@@ -121,13 +114,7 @@ fn pools(
     groups: &BTreeSet<&str>,
     blind: &mut Vec<Unknown>,
 ) -> Result<(Vec<Place>, String), Gap> {
-    let pools = match facts.pools().settled()? {
-        Ok(pools) => pools.as_slice(),
-        Err(unknown) => {
-            blind.push(unknown);
-            &[]
-        }
-    };
+    let pools = known(facts.pools().settled()?, blind).map(Vec::as_slice).unwrap_or_default();
     let details = codes.iter().flat_map(|(_, code)| code.details());
     let named = pools_of(details.filter(|text| group(text).is_some_and(|group| groups.contains(group))), pools);
     Ok((places(&named), pool_names(&named)))

@@ -5,7 +5,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::node::maintenance::in_maintenance;
 use crate::checks::osd::crush_name;
-use crate::facts::{Facts, Gap, Settled, both};
+use crate::facts::{Facts, Gap, Settled, both, known};
 use crate::objects::ceph::Status;
 use crate::say;
 
@@ -45,10 +45,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed().blind(old_pg_states(facts, status)?));
     };
     let cluster = facts.cluster()?;
-    let (pools, blind) = match facts.pools().settled()? {
-        Ok(pools) => (pools_of(code.details(), pools), None),
-        Err(unknown) => (Default::default(), Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let pools = known(facts.pools().settled()?, &mut blind);
+    let pools = pools.map(|pools| pools_of(code.details(), pools)).unwrap_or_default();
     let which = pool_names(&pools);
     let recovers = status.pgmap.pgs_by_state.iter().any(|state| is_recovering(&state.state_name));
     let summary = if recovers {

@@ -1,7 +1,7 @@
 use super::{ceph_command, old_pg_states, places, pool_names, pools_of, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
-use crate::facts::{Facts, Gap, Settled, both};
+use crate::facts::{Facts, Gap, Settled, both, known};
 use crate::objects::ceph::{HealthCheck, Status};
 use crate::say;
 
@@ -41,10 +41,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed().blind(old_pg_states(facts, status)?));
     };
     let cluster = facts.cluster()?;
-    let (pools, blind) = match facts.pools().settled()? {
-        Ok(pools) => (pools_of(code.details(), pools), None),
-        Err(unknown) => (Default::default(), Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let pools = known(facts.pools().settled()?, &mut blind);
+    let pools = pools.map(|pools| pools_of(code.details(), pools)).unwrap_or_default();
     let severity = if only_peering(code) { Severity::Warning } else { Severity::Critical };
     let which = pool_names(&pools);
     let remedy = Remedy::guided(say!(

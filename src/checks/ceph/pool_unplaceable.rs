@@ -5,7 +5,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::osd::crush_name;
 use crate::facts::tables::NodeRow;
-use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::facts::{Cluster, Facts, Gap, Settled, both, known};
 use crate::objects::ceph::{CrushRule, Health, OsdTree, Pool, Step, Versions};
 use crate::say;
 
@@ -46,10 +46,8 @@ const TOO_FEW: &str = "TOO_FEW_OSDS";
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (health, versions) = both(facts.ceph_health(), facts.ceph_versions().settled())?;
     let (cluster, signs) = (facts.cluster()?, raised(health, SIGNS));
-    let (upgrades, blind) = match versions {
-        Ok(versions) => (are_mixed(versions), None),
-        Err(unknown) => (false, Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let upgrades = known(versions, &mut blind).is_some_and(are_mixed);
     if signs.is_empty() && !upgrades {
         return Ok(Answered::passed().blind(blind));
     }
@@ -63,11 +61,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed().blind(blind));
     }
     // The nodes only tell which other findings explain these.
-    let (nodes, unseen) = match nodes {
-        Ok(nodes) if !cluster.external => (nodes, None),
-        Ok(_elsewhere) => (&[][..], None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
+    let mut unseen = Vec::new();
+    let nodes = known(nodes, &mut unseen).filter(|_| !cluster.external).unwrap_or_default();
     let stops = upgrades || health.raised("PG_AVAILABILITY").is_some();
     // Whoever muted every sign knows.
     let is_muted = !signs.is_empty() && signs.iter().all(|(_, check)| check.muted);
@@ -87,9 +82,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     if all_fit {
         findings.extend(too_few(cluster, health));
+    } else {
+        blind.extend(unseen);
     }
-    let unseen = unseen.filter(|_| !all_fit);
-    Ok(Answered::judged(findings).blind(blind).blind(unseen))
+    Ok(Answered::judged(findings).blind(blind))
 }
 
 fn are_mixed(versions: &Versions) -> bool {

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::known;
-use crate::facts::{Facts, Gap, Select, Settled, Unknown, both};
+use crate::facts::{Facts, Gap, Select, Settled, Unknown, both, known};
 use crate::objects::kube::StorageClass;
 use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
 

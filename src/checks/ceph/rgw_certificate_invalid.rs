@@ -1,13 +1,12 @@
 use jiff::SignedDuration;
 
 use super::certificate::decode;
-use super::known;
 use super::serving::lettered;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, quote};
 use crate::checks::opr::{OPERATOR, older, operator_log};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Log, Select, Settled, Unknown, both};
+use crate::facts::{Facts, Gap, Log, Select, Settled, Unknown, both, known};
 use crate::objects::kube::Event;
 use crate::objects::rook::ObjectStore;
 use crate::say;

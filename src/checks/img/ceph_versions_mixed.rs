@@ -4,7 +4,7 @@ use super::{Other, is_rolling, others};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::ceph::is_muted;
-use crate::facts::{Facts, Gap, Settled, both, kinds};
+use crate::facts::{Facts, Gap, Settled, both, kinds, known};
 use crate::objects::ceph::{HealthCheck, Versions, version_number};
 use crate::say;
 
@@ -52,10 +52,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if old.is_none() && (!mixed || rolls) {
         return Ok(Answered::passed());
     }
-    let (rows, blind) = match facts.daemon_deployments().settled()? {
-        Ok(rows) => (rows, None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let rows = known(facts.daemon_deployments().settled()?, &mut blind).unwrap_or_default();
     let muted = is_muted(health, "DAEMON_OLD_VERSION");
     let severity = match old {
         _ if muted || rolls => Severity::Info,

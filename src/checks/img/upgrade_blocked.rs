@@ -8,7 +8,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::ceph::ceph_command;
 use crate::checks::opr::{OPERATOR, ago, older, operator_log, operator_object};
-use crate::facts::{Cluster, Facts, Gap, Log, LogLine, Settled, both};
+use crate::facts::{Cluster, Facts, Gap, Log, LogLine, Settled, both, known};
 use crate::objects::ceph::Status;
 use crate::objects::kube::{Condition, Event, condition};
 use crate::objects::rook::CephCluster;
@@ -66,10 +66,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::NotApplicable("an external cluster is upgraded elsewhere"));
     }
     let (object, events) = both(facts.ceph_cluster(), facts.cluster_events().settled())?;
-    let (events, blind) = match events {
-        Ok(events) => (events, None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let events = known(events, &mut blind).unwrap_or_default();
     let finding = match refused(facts, object, events)? {
         Some(finding) => Some(finding),
         None => held(facts, object)?,

@@ -5,7 +5,7 @@ use super::whereabouts::{Book, books};
 use super::{StorageNetwork, daemon_rows, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
-use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::facts::{Cluster, Facts, Gap, Settled, both, known};
 use crate::objects::multus::NetworkAttachment;
 use crate::say;
 
@@ -44,13 +44,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (failures, attachments) = both(failures(facts), attachments(facts))?;
     let mut blind = failures.blind.clone();
     let networks = if attachments.is_empty() { Vec::new() } else { storage_networks(facts)? };
-    let books = match books(facts, &networks).settled()? {
-        Ok(books) => books,
-        Err(unknown) => {
-            blind.push(unknown);
-            Vec::new()
-        }
-    };
+    let books = known(books(facts, &networks).settled()?, &mut blind).unwrap_or_default();
     // whereabouts has one pool for all nodes, so their failures are one fault.
     let mut faults: BTreeMap<String, (Option<&NetworkAttachment>, Vec<Failure<'_>>)> = BTreeMap::new();
     for failure in failures.blamed_on(Blame::RangeExhausted) {

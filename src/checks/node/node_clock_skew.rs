@@ -4,7 +4,7 @@ use super::clocks::{Wrong, is_off, offsets, raised, said_of, wrong_mons};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Settled, Unknown, both, kinds};
+use crate::facts::{Facts, Gap, Settled, Unknown, both, kinds, known};
 use crate::objects::ceph::{Health, TimeSync};
 use crate::say;
 
@@ -71,13 +71,10 @@ fn of_ceph<'s>(facts: &Facts<'s>) -> Result<Told<'s>, Gap> {
         Err(Gap::NotOffered(_)) => return Ok(Told::default()),
         Err(gap) => return Err(gap),
     };
-    let mut told = Told { sync: sync.as_ref().ok().copied(), health: health.as_ref().ok().copied(), ..Told::default() };
-    told.blind.extend(sync.err().into_iter().chain(health.err()));
-    match mons {
-        Ok(mons) => told.mons = mons,
-        Err(unknown) => told.blind.push(unknown),
-    }
-    Ok(told)
+    let mut blind = Vec::new();
+    let (sync, health) = (known(sync, &mut blind), known(health, &mut blind));
+    let mons = known(mons, &mut blind).unwrap_or_default();
+    Ok(Told { sync, health, mons, blind })
 }
 
 /// By the monitors' own comparison, and what Ceph's health says beyond it.

@@ -6,7 +6,7 @@ use super::{Boot, boots};
 use crate::check;
 use crate::check::{Answered, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::NodeRow;
-use crate::facts::{Facts, Gap, Settled, Why, both};
+use crate::facts::{Facts, Gap, Settled, Why, both, known};
 use crate::say;
 
 check! {
@@ -47,13 +47,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let recent = |boot: &Boot| facts.now().duration_since(boot.at).as_secs() <= DAY;
     let seen: BTreeMap<String, Boot> = boots.seen.into_iter().filter(|(_, boot)| recent(boot)).collect();
     let mut blind = boots.blind;
-    let all_booted = match nodes {
-        Ok(nodes) => is_cold_start(nodes, &seen, facts.now()),
-        Err(unknown) => {
-            blind.push(unknown);
-            false
-        }
-    };
+    let all_booted = known(nodes, &mut blind).is_some_and(|nodes| is_cold_start(nodes, &seen, facts.now()));
     // The monitors of an external cluster are on other machines.
     if all_booted && !facts.cluster()?.external && !has_quorum(facts)? {
         return Ok(Answered::judged(vec![cold_start(&seen)]).blind(blind));

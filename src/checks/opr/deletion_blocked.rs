@@ -3,7 +3,7 @@ use jiff::SignedDuration;
 use super::{ago, older};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
-use crate::facts::{Facts, Gap, Settled, both};
+use crate::facts::{Facts, Gap, Settled, both, known};
 use crate::objects::kube::{Event, Meta, condition};
 use crate::objects::rook::{BlockPool, CephCluster, Filesystem, ObjectStore};
 use crate::say;
@@ -50,10 +50,8 @@ const BLOCKED: &str = "will not be deleted until all dependents are removed";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (cluster, events) = both(facts.ceph_cluster(), facts.cluster_events().settled())?;
-    let (events, unknown) = match events {
-        Ok(events) => (events, None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let events = known(events, &mut blind).unwrap_or_default();
     let said = events.iter().filter(|event| event.message.contains(BLOCKED));
     let said = said.filter(|event| !older(facts, event.last_seen(), REPEATED));
     let said: Vec<&Event> = said.filter(|event| event.involved_object.kind != "CephCluster").collect();
@@ -67,7 +65,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             findings.push(finding(facts, object, meta, dependents(&event.message), Evidence::event(event)));
         }
     }
-    Ok(Answered::judged(findings).blind(others.blind).blind(unknown))
+    Ok(Answered::judged(findings).blind(others.blind).blind(blind))
 }
 
 /// What the event is about, as it is now.

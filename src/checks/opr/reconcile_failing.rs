@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::older;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
-use crate::facts::{Facts, Gap, Select, Settled};
+use crate::facts::{Facts, Gap, Select, Settled, known};
 use crate::objects::kube::{Event, condition};
 use crate::objects::rook::CephCluster;
 use crate::say;
@@ -73,10 +73,8 @@ const MEANINGS: &[(&str, &str)] = &[
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.ceph_cluster()?;
-    let (events, blind) = match facts.cluster_events().settled()? {
-        Ok(events) => (events, None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let events = known(facts.cluster_events().settled()?, &mut blind).unwrap_or_default();
     let ns = facts.cluster()?.ns.as_str();
     let failing = still_failing(facts, events, |_| true)?;
     let mut findings: Vec<Finding> = failing.iter().map(|event| finding(event, ns)).collect();

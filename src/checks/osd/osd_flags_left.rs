@@ -3,7 +3,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::ceph::{ceph_command, is_muted, quoted};
 use crate::facts::tables::NodeRow;
-use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::facts::{Cluster, Facts, Gap, Settled, both, known};
 use crate::objects::ceph::{Health, OsdDump, OsdTree};
 use crate::objects::kube::ConfigMap;
 use crate::say;
@@ -48,10 +48,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     let cluster = facts.cluster()?;
     // Whether a node is cordoned only softens a finding: flags are told without knowing it.
-    let (nodes, blind) = match nodes {
-        Ok(nodes) => (nodes, None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let nodes = known(nodes, &mut blind).unwrap_or_default();
     let muted = is_muted(health, "OSDMAP_FLAGS");
     let flags = raised(health);
     let mut whole = softened(whole_cluster(cluster, &flags, nodes), muted);

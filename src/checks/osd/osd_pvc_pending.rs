@@ -7,7 +7,7 @@ use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::node::unschedulable;
 use crate::checks::opr::older;
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Settled, both};
+use crate::facts::{Facts, Gap, Settled, both, known};
 use crate::objects::kube::{Claim, Event, Pod, StorageClass};
 use crate::objects::rook::Storage;
 use crate::say;
@@ -69,10 +69,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (classes, prepare) = both(facts.storage_classes(), facts.prepare_pods())?;
     let pods = facts.each(prepare.iter().filter(|row| row.is_pending()), |facts, row| facts.pod(&row.ns, &row.name))?;
     // Without events the class and the scheduler still tell.
-    let (events, blind) = match facts.cluster_events().settled()? {
-        Ok(events) => (events, None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
+    let mut blind = Vec::new();
+    let events = known(facts.cluster_events().settled()?, &mut blind).unwrap_or_default();
     let mut groups: BTreeMap<(&str, &str), Vec<Waiting<'_>>> = BTreeMap::new();
     for claim in waiting {
         let class = classes.iter().find(|class| class.metadata.name == claim.spec.storage_class_name);

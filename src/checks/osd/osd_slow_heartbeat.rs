@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{by_osd, names, networks};
+use super::{names, networks, nodes_by_osd};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::ceph::ceph_command;
-use crate::facts::{self, Facts, Gap, Settled};
+use crate::facts::{self, Facts, Gap, Settled, known};
 use crate::objects::ceph::HealthCheck;
 use crate::say;
 
@@ -58,11 +58,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if raised.is_empty() {
         return Ok(Answered::passed());
     }
-    let (rows, blind) = match pods {
-        Ok(rows) => (rows, None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
-    let nodes: BTreeMap<i64, &str> = by_osd(rows).into_iter().filter_map(|(id, osd)| Some((id, osd.node()?))).collect();
+    let mut blind = Vec::new();
+    let rows = known(pods, &mut blind).unwrap_or_default();
+    let nodes = nodes_by_osd(rows);
     let pairs: Vec<Pair<'_>> = raised.iter().flat_map(|(_, code)| code.details()).filter_map(pair).collect();
     let osds = suspects(&pairs);
     let node = common_node(&pairs, &nodes);

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{by_osd, deployment, names, networks};
+use super::{deployment, names, networks, nodes_by_osd};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::ceph::{ceph_command, daemons, osds_of, toned};
-use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::facts::{Cluster, Facts, Gap, Settled, both, known};
 use crate::objects::ceph::{Health, HealthCheck};
 use crate::say;
 
@@ -81,11 +81,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed());
     }
     // Where the OSDs run makes the suspicion narrower, and the finding stands without.
-    let (rows, blind) = match pods {
-        Ok(rows) => (rows, None),
-        Err(unknown) => (&[][..], Some(unknown)),
-    };
-    let nodes: BTreeMap<i64, &str> = by_osd(rows).into_iter().filter_map(|(id, osd)| Some((id, osd.node()?))).collect();
+    let mut blind = Vec::new();
+    let rows = known(pods, &mut blind).unwrap_or_default();
+    let nodes = nodes_by_osd(rows);
     let of = |codes: &[&str]| -> BTreeSet<i64> {
         raised.iter().filter(|(code, _)| codes.contains(code)).flat_map(|(_, check)| osds_of(check)).collect()
     };

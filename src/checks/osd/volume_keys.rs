@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use crate::check::{Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::opr::older;
 use crate::facts::tables::VolumeRow;
-use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, kinds};
+use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, kinds, known};
 use crate::objects::kube::{Claim, Event, Pod};
 use crate::say;
 
@@ -29,13 +29,7 @@ pub(super) fn look<'s>(
     if stuck.is_empty() {
         return Ok(None);
     }
-    let rows = match facts.volumes().settled()? {
-        Ok(rows) => rows,
-        Err(unknown) => {
-            blind.push(unknown);
-            &[]
-        }
-    };
+    let rows = known(facts.volumes().settled()?, blind).unwrap_or_default();
     Ok(finding(facts.cluster()?, &stuck, rows))
 }
 
