@@ -48,7 +48,7 @@ impl Server {
         let (ns, pod_name) = (target.ns.clone().unwrap_or_default(), target.name.clone());
         let previous = asked.get("previous") == "true";
         let fact = Fact::Log { ns: ns.clone(), pod: pod_name.clone(), container: container.clone(), previous };
-        match self.bundle.fetch(&fact).await.map(|reading| reading.answer) {
+        match self.state().bundle.fetch(&fact).await.map(|reading| reading.answer) {
             Ok(Known::Text(text)) => {
                 let text = String::from_utf8_lossy(&text);
                 let lines: Vec<&str> = text.lines().collect();
@@ -71,7 +71,8 @@ impl Server {
 
     /// The command of an exec request, if it can be started.
     pub(super) async fn command(&self, target: &Target<'_>, asked: &Asked) -> Result<Command, Answer> {
-        let listing = self.listing(target.resource, target.ns.clone()).await;
+        let state = self.state();
+        let listing = state.listing(target.resource, target.ns.clone()).await;
         let pods = listing.as_ref().as_ref().map_err(|why| super::lists::unknown(why, target))?;
         let pod = pods.iter().find(|pod| pod["metadata"]["name"] == target.name.as_str());
         let pod = pod.ok_or_else(|| not_found(target))?;
@@ -83,7 +84,7 @@ impl Server {
         let command = Command { ns: target.ns.clone().unwrap_or_default(), pod: target.name.clone(), container, words };
         // Where the recording was refused its Ceph commands, exec itself is.
         let status = Fact::Ceph { ns: command.cluster().to_owned(), command: CephCommand::Status };
-        match self.bundle.fetch(&status).await {
+        match state.bundle.fetch(&status).await {
             Err(why @ Why::Forbidden(_)) => Err(super::lists::unknown(&why, target)),
             _ => Ok(command),
         }
@@ -151,7 +152,7 @@ impl Server {
         }
         // The manifest may say that it did not end, without a file of its own.
         let command = CephCommand::ALL.iter().find(|command| command.words() == words)?;
-        match self.bundle.fetch(&Fact::Ceph { ns: ns.to_owned(), command: *command }).await {
+        match self.state().bundle.fetch(&Fact::Ceph { ns: ns.to_owned(), command: *command }).await {
             Err(Why::Timeout) => Some(self.hung(b"timed out\n".to_vec(), 1)),
             Err(Why::Failed { rc, stderr }) => Some(Ran { rc, stderr: stderr.into_bytes(), ..Ran::default() }),
             _ => None,
@@ -180,7 +181,7 @@ impl Server {
     }
 
     fn bytes(&self, path: &str) -> Option<Vec<u8>> {
-        self.tree.file(path).and_then(|file| file.bytes().ok()).map(|bytes| bytes.into_owned())
+        self.state().tree.file(path).and_then(|file| file.bytes().ok()).map(|bytes| bytes.into_owned())
     }
 }
 
