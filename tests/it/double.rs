@@ -1,6 +1,8 @@
 //! A stand-in for an API server: it serves any recorded cluster over HTTP, as a real server answers, lets itself be
 //! written to, and breaks on demand. Free of the other test modules, because the benchmark uses it too.
 
+#[path = "double/ceph.rs"]
+mod ceph;
 #[path = "double/controllers.rs"]
 mod controllers;
 #[path = "double/exec.rs"]
@@ -10,7 +12,7 @@ mod lists;
 #[path = "double/resources.rs"]
 mod resources;
 #[path = "double/state.rs"]
-mod state;
+pub mod state;
 #[path = "double/watch.rs"]
 mod watch;
 #[path = "double/writes.rs"]

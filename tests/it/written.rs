@@ -313,6 +313,112 @@ fn a_watch_tells_what_changes() {
     assert!(watch("&resourceVersion=99999999999999").is_empty());
 }
 
+/// Runs a command in the operator's pod; what it writes to stdout, or its exit status and stderr.
+fn ceph(double: &Double, command: &str) -> Result<String, (i32, String)> {
+    let operator = pods(double, "rook-ceph-operator").remove(0);
+    let ran = kubectl(double, &format!("exec -n rook-ceph {operator} -- ceph {command}"));
+    match ran.status.code() {
+        Some(0) => Ok(String::from_utf8(ran.stdout).unwrap()),
+        code => Err((code.unwrap(), String::from_utf8(ran.stderr).unwrap())),
+    }
+}
+
+fn ceph_json(double: &Double, command: &str) -> Value {
+    serde_json::from_str(&ceph(double, &format!("{command} --format json")).unwrap()).unwrap()
+}
+
+#[test]
+fn flags_of_ceph_can_be_set_and_unset() {
+    let double = serve();
+    let (dump, text) = (ceph_json(&double, "osd dump"), ceph(&double, "status").unwrap());
+    ceph(&double, "osd set noout").unwrap();
+    ceph(&double, "osd set-group noup,nodown osd.0 birch-w2").unwrap();
+    let set = ceph_json(&double, "osd dump");
+    assert!(set["flags"].as_str().unwrap().starts_with("noout,"), "{}", set["flags"]);
+    assert_eq!(set["osds"][0]["state"], json!(["exists", "nodown", "noup", "up"]));
+    assert_eq!(set["crush_node_flags"]["birch-w2"], json!(["nodown", "noup"]));
+    let health = ceph_json(&double, "health detail");
+    assert_eq!(health["checks"]["OSDMAP_FLAGS"]["summary"]["message"], "noout flag(s) set");
+    let details =
+        json!([{"message": "osd.0 has flags nodown,noup"}, {"message": "host birch-w2 has flags nodown,noup"}]);
+    assert_eq!(health["checks"]["OSD_FLAGS"]["detail"], details);
+    assert_eq!(ceph_json(&double, "status")["health"]["status"], "HEALTH_WARN");
+    assert!(ceph(&double, "status").unwrap().contains("health: HEALTH_WARN\n            noout flag(s) set\n"));
+    assert!(matches!(ceph(&double, "osd set nosuch"), Err((22, why)) if why.contains("EINVAL")));
+
+    double
+        .on("CEPH osd unset noout", |changed| changed.edit("", "nodes", "birch-w1", |node| node["seen"] = true.into()));
+    ceph(&double, "osd unset noout").unwrap();
+    ceph(&double, "osd unset-group noup,nodown osd.0 birch-w2").unwrap();
+    let unset = ceph_json(&double, "osd dump");
+    for same in ["flags", "flags_set", "flags_num", "osds", "crush_node_flags"] {
+        assert_eq!(unset[same], dump[same], "{same}");
+    }
+    assert_eq!(ceph(&double, "status").unwrap(), text);
+    assert_eq!(ceph_json(&double, "health detail")["status"], "HEALTH_OK");
+    assert_eq!(double.object("", "nodes", "birch-w1").unwrap()["seen"], true);
+    let writes = [
+        "osd set noout",
+        "osd set-group noup,nodown osd.0 birch-w2",
+        "osd unset noout",
+        "osd unset-group noup,nodown osd.0 birch-w2",
+    ];
+    assert_eq!(double.writes(), writes.map(|command| format!("CEPH {command}")));
+}
+
+#[test]
+fn commands_of_ceph_change_its_health() {
+    let double = Double::serve(support::base("story4-clock-and-pool-app"), Faults::none());
+    let codes = |double: &Double| -> Vec<String> {
+        ceph_json(double, "health detail")["checks"].as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(codes(&double), ["MON_CLOCK_SKEW", "POOL_APP_NOT_ENABLED"]);
+    assert!(matches!(ceph(&double, "osd pool application enable nosuch rbd"), Err((2, _))));
+    assert!(matches!(ceph(&double, "osd pool application enable replicapool rgw"), Err((1, _))));
+    ceph(&double, "osd pool application enable kube rbd").unwrap();
+    assert_eq!(codes(&double), ["MON_CLOCK_SKEW"]);
+    let pools = ceph_json(&double, "osd pool ls detail");
+    let kube = pools.as_array().unwrap().iter().find(|pool| pool["pool_name"] == "kube").unwrap();
+    assert_eq!(kube["application_metadata"], json!({"rbd": {}}));
+    ceph(&double, "mgr fail").unwrap();
+    let dump = ceph_json(&double, "mgr dump");
+    assert_eq!((&dump["active_name"], &dump["standbys"][0]["name"]), (&json!("b"), &json!("a")));
+    assert_eq!(ceph_json(&double, "mgr stat")["active_name"], "b");
+    let ok = ceph_json(&double, "osd ok-to-stop 3");
+    assert_eq!((&ok["ok_to_stop"], &ok["osds"]), (&json!(true), &json!([3])));
+    assert_eq!(double.writes(), ["CEPH osd pool application enable kube rbd", "CEPH mgr fail"]);
+}
+
+#[test]
+fn a_crash_that_is_archived_is_no_longer_recent() {
+    let mut tree = support::base(BASE);
+    let at = "ceph/namespaces/rook-ceph/must_gather_commands_json_output";
+    let crash =
+        |minute: u32| json!({"crash_id": format!("2024-07-09T07:{minute}:00.000000Z_1f"), "entity_name": "osd.1"});
+    let line = |minute: u32| json!({"message": format!("osd.1 crashed on host birch-w1 at 2024-07-09T07:{minute}:00.000000Z")});
+    let check = json!({"severity": "HEALTH_WARN", "muted": false, "detail": [line(10), line(20)],
+        "summary": {"message": "2 daemons have recently crashed", "count": 2}});
+    let health = json!({"status": "HEALTH_WARN", "checks": {"RECENT_CRASH": check}, "mutes": []});
+    for (name, answer) in [("crash_ls", json!([crash(10), crash(20)])), ("health_detail", health)] {
+        tree.write(&format!("{at}/ceph_{name}_--format_json-pretty"), answer.to_string().into_bytes());
+    }
+    let status = json!({"pgmap": {"num_pgs": 2, "pgs_by_state": [{"state_name": "active+undersized", "count": 2}]},
+        "mgrmap": {"available": true}, "health": {"status": "HEALTH_WARN", "checks": {}}});
+    tree.write(&format!("{at}/ceph_status_--format_json-pretty"), status.to_string().into_bytes());
+    let double = Double::serve(tree, Faults::none());
+    let recent = || ceph_json(&double, "health detail")["checks"]["RECENT_CRASH"]["summary"]["count"].clone();
+    assert!(matches!(ceph(&double, "crash archive nosuch"), Err((22, _))));
+    ceph(&double, "crash archive 2024-07-09T07:10:00.000000Z_1f").unwrap();
+    assert_eq!(recent(), 1);
+    assert!(ceph_json(&double, "crash ls")[0]["archived"].is_string());
+    ceph(&double, "crash archive-all").unwrap();
+    assert_eq!(recent(), Value::Null);
+    assert!(matches!(ceph(&double, "osd ok-to-stop 1 --format json"), Err((16, why)) if why.contains("EBUSY")));
+    let lost = Double::serve(support::base("story4c-quorum-lost"), Faults::none());
+    assert!(matches!(ceph(&lost, "osd set noout"), Err((1, why)) if why.contains("timed out")));
+    assert!(lost.writes().is_empty());
+}
+
 /// A client that is killed while a write is held up has written nothing; an answer that is lost was a write.
 #[test]
 fn reads_go_on_while_a_write_is_held_up() {

@@ -29,15 +29,15 @@ impl Command {
 
 /// What a command leaves behind.
 #[derive(Debug, Default)]
-struct Ran {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-    rc: i32,
-    after: Duration,
+pub(super) struct Ran {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub rc: i32,
+    pub after: Duration,
 }
 
 /// The exit status of `timeout` when it had to end its command.
-const KILLED_BY_TIMEOUT: i32 = 124;
+pub(super) const KILLED_BY_TIMEOUT: i32 = 124;
 
 impl Server {
     pub(super) async fn log(&self, target: &Target<'_>, pod: &Value, asked: &Asked) -> Answer {
@@ -128,11 +128,16 @@ impl Server {
         }
         let ns = command.cluster();
         let is_json = words.iter().any(|word| word.starts_with("json") || word.starts_with("--format=json"));
+        let sure = words.iter().any(|word| word == "--yes-i-really-mean-it");
         let words: Vec<&str> = words.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
-        self.ceph(ns, &words, is_json, limited).await
+        match self.ceph(ns, &words, is_json, limited).await {
+            None => self.ceph_change(ns, &words, sure, limited).await,
+            ran => ran,
+        }
     }
 
-    async fn ceph(&self, ns: &str, words: &[&str], is_json: bool, limited: bool) -> Option<Ran> {
+    /// What was recorded of a command, in the form that it is asked for.
+    pub(super) async fn ceph(&self, ns: &str, words: &[&str], is_json: bool, limited: bool) -> Option<Ran> {
         let name = file_name(&format!("ceph {}", words.join(" ")));
         let forms = ["_--format_json-pretty", "_--format_json"].map(|form| format!("{name}{form}"));
         let answers = if is_json {
@@ -176,7 +181,7 @@ impl Server {
         }
     }
 
-    fn hung(&self, stderr: Vec<u8>, rc: i32) -> Ran {
+    pub(super) fn hung(&self, stderr: Vec<u8>, rc: i32) -> Ran {
         Ran { stdout: Vec::new(), stderr, rc, after: self.hang }
     }
 
@@ -226,6 +231,6 @@ fn exit_status(rc: i32) -> Value {
 }
 
 /// A command line as the name of its file.
-fn file_name(line: &str) -> String {
+pub(super) fn file_name(line: &str) -> String {
     line.replace([' ', '/'], "_")
 }
