@@ -1,14 +1,23 @@
-//! A stand-in for an API server: it serves any recorded cluster over HTTP, as a real server answers, and breaks
-//! on demand. Free of the other test modules, because the benchmark uses it too.
+//! A stand-in for an API server: it serves any recorded cluster over HTTP, as a real server answers, lets itself be
+//! written to, and breaks on demand. Free of the other test modules, because the benchmark uses it too.
 
+#[path = "double/ceph.rs"]
+mod ceph;
+#[path = "double/controllers.rs"]
+mod controllers;
 #[path = "double/exec.rs"]
 mod exec;
 #[path = "double/lists.rs"]
 mod lists;
 #[path = "double/resources.rs"]
 mod resources;
+#[path = "double/state.rs"]
+pub mod state;
+#[path = "double/watch.rs"]
+mod watch;
+#[path = "double/writes.rs"]
+mod writes;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,15 +28,18 @@ use axum::extract::{FromRequestParts, Query, Request, WebSocketUpgrade};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use rookdoctor::facts::Source;
 use rookdoctor::facts::archive::Tree;
-use rookdoctor::facts::bundle::Bundle;
-use rookdoctor::facts::{Source, Why};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::watch::Sender;
 
 use self::resources::{Resource, Target};
+use self::state::State;
+use self::writes::Hook;
 
 /// A running server. It stops when it is dropped.
 pub struct Double {
@@ -65,6 +77,8 @@ pub struct Fault {
     path: String,
     /// A part of the query.
     query: String,
+    /// Empty for any.
+    method: String,
     times: usize,
     act: Act,
 }
@@ -86,7 +100,12 @@ pub enum Act {
 impl Fault {
     /// Hits every request below this path.
     pub fn at(path: &str, act: Act) -> Self {
-        Self { path: path.to_owned(), query: String::new(), times: usize::MAX, act }
+        Self { path: path.to_owned(), query: String::new(), method: String::new(), times: usize::MAX, act }
+    }
+
+    /// Hits only requests of this method, such as `DELETE`.
+    pub fn method(self, method: &str) -> Self {
+        Self { method: method.to_owned(), ..self }
     }
 
     /// Hits only so many requests.
@@ -99,11 +118,21 @@ impl Fault {
         Self { query: text.to_owned(), ..self }
     }
 
-    fn hits(&self, path: &str, query: &str) -> bool {
-        let mut segments = path.split('/');
-        let within = self.path.split('/').all(|wanted| segments.next().is_some_and(|s| wanted == "*" || wanted == s));
-        self.times > 0 && within && query.contains(&self.query)
+    fn hits(&self, method: &str, path: &str, query: &str) -> bool {
+        let of_method = self.method.is_empty() || self.method == method;
+        self.times > 0 && of_method && matches(&self.path, path) && query.contains(&self.query)
     }
+}
+
+/// Whether a request begins with these segments or words; `*` at the end of one stands for any rest of it.
+fn matches(pattern: &str, request: &str) -> bool {
+    let mut segments = request.split(['/', ' ']);
+    pattern.split(['/', ' ']).all(|wanted| {
+        segments.next().is_some_and(|segment| match wanted.strip_suffix('*') {
+            Some(prefix) => segment.starts_with(prefix),
+            None => segment == wanted,
+        })
+    })
 }
 
 impl Double {
@@ -158,33 +187,45 @@ fn write_kubeconfig(path: &Path, url: &str) {
 /// The name that refusals give to the user.
 const USER: &str = "double";
 
-/// A list as it lies in the bundle, or why there is none.
-type Listing = Arc<Result<Vec<Value>, Why>>;
-
 struct Server {
-    tree: Tree,
-    bundle: Bundle,
+    /// The cluster after each change; the last is what it is now.
+    states: Mutex<Vec<Arc<State>>>,
+    /// Tells watches how many states there are.
+    changes: Sender<usize>,
+    now: Mutex<Timestamp>,
     resources: Vec<Resource>,
-    /// Lists that were asked for, by resource and namespace.
-    listings: Mutex<BTreeMap<(String, Option<String>), Listing>>,
     faults: Mutex<Vec<Fault>>,
+    hooks: Mutex<Vec<Hook>>,
+    denied: Mutex<Vec<(String, String)>>,
     hang: Duration,
     page: usize,
     requests: Mutex<Vec<String>>,
-    date: HeaderValue,
+    writes: Mutex<Vec<String>>,
 }
 
 /// A request, taken apart.
+#[derive(Clone)]
 struct Asked {
+    method: Method,
     path: String,
     query: Vec<(String, String)>,
     accept: String,
+    content_type: String,
+    body: Vec<u8>,
 }
 
 impl Asked {
     /// The parameter of this name, or nothing.
     fn get(&self, name: &str) -> &str {
         self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// The body, which is null if it is empty.
+    fn json(&self) -> Result<Value, Answer> {
+        if self.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&self.body).map_err(|error| Answer::bad_request(&error.to_string()))
     }
 }
 
@@ -224,6 +265,11 @@ impl Answer {
         Self { status: code, ..Self::json(&body) }
     }
 
+    fn no_method() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Self::failure(405, "MethodNotAllowed", message, json!({}))
+    }
+
     fn bad_request(message: &str) -> Self {
         Self::failure(400, "BadRequest", message, Value::Null)
     }
@@ -231,63 +277,85 @@ impl Answer {
 
 impl Server {
     async fn new(tree: Tree, faults: Faults) -> Self {
-        let bundle = Bundle::from_tree(tree.clone()).unwrap();
-        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&bundle.now()).unwrap();
+        let state = State::new(tree, lists::RESOURCE_VERSION);
         Self {
-            resources: resources::served(&tree, &bundle).await,
-            tree,
-            bundle,
-            listings: Mutex::default(),
+            resources: resources::served(&state.tree, &state.bundle).await,
+            now: Mutex::new(state.bundle.now()),
+            states: Mutex::new(vec![Arc::new(state)]),
+            changes: Sender::new(1),
             faults: Mutex::new(faults.faults),
+            hooks: Mutex::default(),
+            denied: Mutex::default(),
             hang: faults.hang,
             page: faults.page,
             requests: Mutex::default(),
-            date: HeaderValue::from_str(&date).unwrap(),
+            writes: Mutex::default(),
         }
     }
 
+    fn state(&self) -> Arc<State> {
+        Arc::clone(self.states.lock().unwrap().last().unwrap())
+    }
+
+    fn now(&self) -> Timestamp {
+        *self.now.lock().unwrap()
+    }
+
     async fn respond(self: Arc<Self>, request: Request) -> Response {
-        let mut parts = request.into_parts().0;
+        let (mut parts, body) = request.into_parts();
         self.requests.lock().unwrap().push(format!("{} {}", parts.method, parts.uri));
-        let act = self.act(parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let act = self.act(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default());
         if let Some(Act::Slow(time)) = act {
             tokio::time::sleep(time).await;
         }
+        let header =
+            |name| parts.headers.get(name).map_or("", |value: &HeaderValue| value.to_str().unwrap()).to_owned();
         let asked = Asked {
+            method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             query: Query::try_from_uri(&parts.uri).unwrap_or_default().0,
-            accept: parts.headers.get(header::ACCEPT).map_or("", |accept| accept.to_str().unwrap()).to_owned(),
+            accept: header(header::ACCEPT),
+            content_type: header(header::CONTENT_TYPE),
+            body: axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default().into(),
         };
         let mut response = self.reply(&mut parts, &asked, act.as_ref()).await;
-        response.headers_mut().insert(header::DATE, self.date.clone());
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&self.now()).unwrap();
+        response.headers_mut().insert(header::DATE, HeaderValue::from_str(&date).unwrap());
         response
     }
 
     /// What is to go wrong now; it is then used up once.
-    fn act(&self, path: &str, query: &str) -> Option<Act> {
+    fn act(&self, method: &Method, path: &str, query: &str) -> Option<Act> {
         let mut faults = self.faults.lock().unwrap();
-        let fault = faults.iter_mut().find(|fault| fault.hits(path, query))?;
+        let fault = faults.iter_mut().find(|fault| fault.hits(method.as_str(), path, query))?;
         fault.times -= 1;
         Some(fault.act.clone())
     }
 
+    /// Whether a request would be forbidden, as far as its path tells.
+    fn refuses(&self, method: &str, path: &str) -> bool {
+        let faults = self.faults.lock().unwrap();
+        faults.iter().any(|fault| matches!(fault.act, Act::Refuse(403)) && fault.hits(method, path, &fault.query))
+    }
+
     async fn reply(self: &Arc<Self>, parts: &mut Parts, asked: &Asked, act: Option<&Act>) -> Response {
-        let target = self.target(&asked.path);
+        let target = self.target(asked);
         let answer = match (act, &target) {
             (Some(Act::Refuse(code)), _) => refusal(*code, target.as_ref()),
             (Some(Act::Busy(after)), _) => {
                 let seconds = [(header::RETRY_AFTER, after.to_string())];
                 return (seconds, send(refusal(429, None), None)).into_response();
             }
+            (_, Some(target)) if self.is_denied(target.verb, &target.resource.plural, target.part) => forbidden(target),
+            (_, Some(target)) if !target.resource.verbs().contains(&target.verb) => Answer::no_method(),
             (_, Some(target)) if target.part == "exec" => match self.command(target, asked).await {
                 Ok(command) => return self.upgrade(parts, command).await,
                 Err(answer) => answer,
             },
-            _ if parts.method != Method::GET => {
-                let message = "the server does not allow this method on the requested resource";
-                Answer::failure(405, "MethodNotAllowed", message, json!({}))
-            }
+            (_, Some(target)) if target.verb == "watch" => return self.watch(target, asked.clone()).await,
+            (_, Some(target)) if asked.method != Method::GET => self.written(target, asked).await,
             (_, Some(target)) => self.object_or_list(target, asked).await,
+            (_, None) if asked.method != Method::GET => Answer::no_path(),
             (_, None) => self.discovery(asked),
         };
         send(answer, act)
@@ -339,12 +407,7 @@ fn refusal(code: u16, target: Option<&Target<'_>>) -> Answer {
 }
 
 fn forbidden(target: &Target<'_>) -> Answer {
-    let Target { resource, ns, name, part } = target;
-    let verb = match (*part, name.as_str()) {
-        ("exec", _) => "create",
-        (_, "") => "list",
-        _ => "get",
-    };
+    let Target { resource, ns, name, part, verb } = target;
     let object = if name.is_empty() { String::new() } else { format!(" {name:?}") };
     let part = if part.is_empty() { String::new() } else { format!("/{part}") };
     let scope = ns.as_ref().map_or("at the cluster scope".to_owned(), |ns| format!("in the namespace {ns:?}"));
@@ -360,6 +423,20 @@ fn forbidden(target: &Target<'_>) -> Answer {
 fn not_found(target: &Target<'_>) -> Answer {
     let message = format!("{} {:?} not found", target.resource.name(), target.name);
     Answer::failure(404, "NotFound", &message, details(target))
+}
+
+fn already_exists(target: &Target<'_>, name: &str) -> Answer {
+    let target = Target { name: name.to_owned(), ns: target.ns.clone(), ..*target };
+    let message = format!("{} {name:?} already exists", target.resource.name());
+    Answer::failure(409, "AlreadyExists", &message, details(&target))
+}
+
+/// A write that comes too late. Not all of a server's code names the object alike.
+fn conflict(target: &Target<'_>, named: &str, kind: &str, why: &str) -> Answer {
+    let message = format!("Operation cannot be fulfilled on {named} {:?}: {why}", target.name);
+    let mut details = details(target);
+    details["kind"] = kind.into();
+    Answer::failure(409, "Conflict", &message, details)
 }
 
 fn details(target: &Target<'_>) -> Value {

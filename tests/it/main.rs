@@ -14,3 +14,4 @@ mod properties;
 mod registry;
 mod scenarios;
 mod support;
+mod written;

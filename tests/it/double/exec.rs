@@ -29,15 +29,15 @@ impl Command {
 
 /// What a command leaves behind.
 #[derive(Debug, Default)]
-struct Ran {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-    rc: i32,
-    after: Duration,
+pub(super) struct Ran {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub rc: i32,
+    pub after: Duration,
 }
 
 /// The exit status of `timeout` when it had to end its command.
-const KILLED_BY_TIMEOUT: i32 = 124;
+pub(super) const KILLED_BY_TIMEOUT: i32 = 124;
 
 impl Server {
     pub(super) async fn log(&self, target: &Target<'_>, pod: &Value, asked: &Asked) -> Answer {
@@ -48,7 +48,7 @@ impl Server {
         let (ns, pod_name) = (target.ns.clone().unwrap_or_default(), target.name.clone());
         let previous = asked.get("previous") == "true";
         let fact = Fact::Log { ns: ns.clone(), pod: pod_name.clone(), container: container.clone(), previous };
-        match self.bundle.fetch(&fact).await.map(|reading| reading.answer) {
+        match self.state().bundle.fetch(&fact).await.map(|reading| reading.answer) {
             Ok(Known::Text(text)) => {
                 let text = String::from_utf8_lossy(&text);
                 let lines: Vec<&str> = text.lines().collect();
@@ -71,7 +71,8 @@ impl Server {
 
     /// The command of an exec request, if it can be started.
     pub(super) async fn command(&self, target: &Target<'_>, asked: &Asked) -> Result<Command, Answer> {
-        let listing = self.listing(target.resource, target.ns.clone()).await;
+        let state = self.state();
+        let listing = state.listing(target.resource, target.ns.clone()).await;
         let pods = listing.as_ref().as_ref().map_err(|why| super::lists::unknown(why, target))?;
         let pod = pods.iter().find(|pod| pod["metadata"]["name"] == target.name.as_str());
         let pod = pod.ok_or_else(|| not_found(target))?;
@@ -83,7 +84,7 @@ impl Server {
         let command = Command { ns: target.ns.clone().unwrap_or_default(), pod: target.name.clone(), container, words };
         // Where the recording was refused its Ceph commands, exec itself is.
         let status = Fact::Ceph { ns: command.cluster().to_owned(), command: CephCommand::Status };
-        match self.bundle.fetch(&status).await {
+        match state.bundle.fetch(&status).await {
             Err(why @ Why::Forbidden(_)) => Err(super::lists::unknown(&why, target)),
             _ => Ok(command),
         }
@@ -127,11 +128,16 @@ impl Server {
         }
         let ns = command.cluster();
         let is_json = words.iter().any(|word| word.starts_with("json") || word.starts_with("--format=json"));
+        let sure = words.iter().any(|word| word == "--yes-i-really-mean-it");
         let words: Vec<&str> = words.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
-        self.ceph(ns, &words, is_json, limited).await
+        match self.ceph(ns, &words, is_json, limited).await {
+            None => self.ceph_change(ns, &words, sure, limited).await,
+            ran => ran,
+        }
     }
 
-    async fn ceph(&self, ns: &str, words: &[&str], is_json: bool, limited: bool) -> Option<Ran> {
+    /// What was recorded of a command, in the form that it is asked for.
+    pub(super) async fn ceph(&self, ns: &str, words: &[&str], is_json: bool, limited: bool) -> Option<Ran> {
         let name = file_name(&format!("ceph {}", words.join(" ")));
         let forms = ["_--format_json-pretty", "_--format_json"].map(|form| format!("{name}{form}"));
         let answers = if is_json {
@@ -151,7 +157,7 @@ impl Server {
         }
         // The manifest may say that it did not end, without a file of its own.
         let command = CephCommand::ALL.iter().find(|command| command.words() == words)?;
-        match self.bundle.fetch(&Fact::Ceph { ns: ns.to_owned(), command: *command }).await {
+        match self.state().bundle.fetch(&Fact::Ceph { ns: ns.to_owned(), command: *command }).await {
             Err(Why::Timeout) => Some(self.hung(b"timed out\n".to_vec(), 1)),
             Err(Why::Failed { rc, stderr }) => Some(Ran { rc, stderr: stderr.into_bytes(), ..Ran::default() }),
             _ => None,
@@ -175,12 +181,12 @@ impl Server {
         }
     }
 
-    fn hung(&self, stderr: Vec<u8>, rc: i32) -> Ran {
+    pub(super) fn hung(&self, stderr: Vec<u8>, rc: i32) -> Ran {
         Ran { stdout: Vec::new(), stderr, rc, after: self.hang }
     }
 
     fn bytes(&self, path: &str) -> Option<Vec<u8>> {
-        self.tree.file(path).and_then(|file| file.bytes().ok()).map(|bytes| bytes.into_owned())
+        self.state().tree.file(path).and_then(|file| file.bytes().ok()).map(|bytes| bytes.into_owned())
     }
 }
 
@@ -225,6 +231,6 @@ fn exit_status(rc: i32) -> Value {
 }
 
 /// A command line as the name of its file.
-fn file_name(line: &str) -> String {
+pub(super) fn file_name(line: &str) -> String {
     line.replace([' ', '/'], "_")
 }

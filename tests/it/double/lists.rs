@@ -1,15 +1,14 @@
 //! Objects and lists: selectors, pages, and the three forms of an answer.
 
-use std::sync::Arc;
-
-use rookdoctor::facts::{Answer as Known, Fact, Select, Source, Why, kinds, printed};
+use rookdoctor::facts::{Select, Why, kinds, printed};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::resources::{Resource, Target, place};
-use super::{Answer, Asked, Listing, Server, forbidden, not_found};
+use super::resources::{Resource, Target};
+use super::{Answer, Asked, Server, forbidden, not_found};
 
-const RESOURCE_VERSION: &str = "672";
+/// The version of the recording as a whole.
+pub(super) const RESOURCE_VERSION: u64 = 672;
 /// Columns that only `-o wide` shows.
 const WIDE: [&str; 17] = [
     "IP",
@@ -44,60 +43,33 @@ struct List<'o> {
 impl Server {
     /// The object that the path names, or a page of the list; for a pod's log, the log.
     pub(super) async fn object_or_list(&self, target: &Target<'_>, asked: &Asked) -> Answer {
-        let listing = self.listing(target.resource, target.ns.clone()).await;
+        let state = self.state();
+        let listing = state.listing(target.resource, target.ns.clone()).await;
         let objects = match listing.as_ref() {
             Ok(objects) => objects,
             Err(why) => return unknown(why, target),
         };
         if target.name.is_empty() {
-            return self.list(target, asked, objects);
+            return self.list(target, asked, objects, state.version);
         }
         let object = objects.iter().find(|object| object["metadata"]["name"] == target.name.as_str());
         match (object, target.part) {
             (None, _) => not_found(target),
             (Some(pod), "log") => self.log(target, pod, asked).await,
-            (Some(object), _) if asked.accept.contains("as=Table") => {
-                self.table(target.resource, &[object], asked, json!({}))
-            }
-            (Some(object), _) if asked.accept.contains("as=PartialObjectMetadata") => {
-                Answer::json(&metadata_of(object))
-            }
-            (Some(object), _) => Answer::json(object),
+            (Some(object), _) => Answer::json(&self.form(target.resource, object, asked)),
         }
     }
 
-    /// Every object of a resource, in one namespace or in all, in the order of the server.
-    pub(super) async fn listing(&self, resource: &Resource, ns: Option<String>) -> Listing {
-        let key = (resource.name(), ns.clone());
-        if let Some(listing) = self.listings.lock().unwrap().get(&key) {
-            return Arc::clone(listing);
+    /// An object as the client wants to see it.
+    pub(super) fn form(&self, resource: &Resource, object: &Value, asked: &Asked) -> Value {
+        match &asked.accept {
+            accept if accept.contains("as=Table") => self.table(resource, &[object], asked, json!({})),
+            accept if accept.contains("as=PartialObjectMetadata") => metadata_of(object),
+            _ => object.clone(),
         }
-        let listing: Listing = Arc::new(match resource.known {
-            Some(kind) => {
-                let fact = Fact::List { kind, ns, select: Select::all() };
-                self.bundle.fetch(&fact).await.map(|reading| match reading.answer {
-                    Known::Objects(objects) => objects,
-                    other => panic!("not objects: {other:?}"),
-                })
-            }
-            None => Ok(self.others(resource, ns.as_deref())),
-        });
-        self.listings.lock().unwrap().insert(key, Arc::clone(&listing));
-        listing
     }
 
-    /// Objects of a kind that the program never reads.
-    fn others(&self, resource: &Resource, ns: Option<&str>) -> Vec<Value> {
-        let is_it = |path: &str| {
-            place(path).is_some_and(|(of, group, plural)| {
-                group == resource.group && plural == resource.plural && (ns.is_none() || ns == of)
-            })
-        };
-        let files = self.tree.below("").filter(|(path, _)| is_it(path));
-        files.flat_map(|(_, file)| file.objects().unwrap_or_default().to_vec()).collect()
-    }
-
-    fn list(&self, target: &Target<'_>, asked: &Asked, objects: &[Value]) -> Answer {
+    fn list(&self, target: &Target<'_>, asked: &Asked, objects: &[Value], version: u64) -> Answer {
         let resource = target.resource;
         let select =
             Select { label: asked.get("labelSelector").to_owned(), field: asked.get("fieldSelector").to_owned() };
@@ -116,7 +88,7 @@ impl Server {
             0 => chosen.len(),
             limit => chosen.len().min(from + limit.min(self.page)),
         };
-        let mut metadata = json!({"resourceVersion": RESOURCE_VERSION});
+        let mut metadata = json!({"resourceVersion": version.to_string()});
         if to < chosen.len() {
             metadata["continue"] = format!("from-{to}").into();
             // A server that filters does not know how many are left.
@@ -126,7 +98,7 @@ impl Server {
         }
         let page = &chosen[from..to];
         if asked.accept.contains("as=Table") {
-            return self.table(resource, page, asked, metadata);
+            return Answer::json(&self.table(resource, page, asked, metadata));
         }
         if asked.accept.contains("as=PartialObjectMetadataList") {
             let items: Vec<Value> = page.iter().map(|object| metadata_of(object)).collect();
@@ -141,8 +113,8 @@ impl Server {
         })
     }
 
-    fn table(&self, resource: &Resource, objects: &[&Value], asked: &Asked, metadata: Value) -> Answer {
-        let known = resource.known.and_then(|kind| printed::table(kind, objects, self.bundle.now()).ok());
+    fn table(&self, resource: &Resource, objects: &[&Value], asked: &Asked, metadata: Value) -> Value {
+        let known = resource.known.and_then(|kind| printed::table(kind, objects, self.now()).ok());
         let (columns, cells) = match known {
             Some(table) => (table.columns, table.cells),
             None => self.plain_table(resource, objects),
@@ -161,8 +133,8 @@ impl Server {
                 json!({"cells": cells, "object": object})
             })
             .collect();
-        Answer::json(&json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-            "columnDefinitions": columns, "rows": rows}))
+        json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            "columnDefinitions": columns, "rows": rows})
     }
 
     /// The columns that a CRD names, or only name and age.
@@ -173,7 +145,7 @@ impl Server {
             columns.push("Age".to_owned());
         }
         // The printer of a lease knows no more than name, holder and age.
-        let ages = printed::table(kinds::LEASE, objects, self.bundle.now()).unwrap().cells;
+        let ages = printed::table(kinds::LEASE, objects, self.now()).unwrap().cells;
         let cells = objects.iter().zip(ages).map(|(object, lease)| {
             let mut cells = vec![lease[0].clone()];
             cells.extend(resource.columns.iter().map(|[_, kind, path]| match kind.as_str() {

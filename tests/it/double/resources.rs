@@ -27,8 +27,10 @@ pub(super) struct Target<'s> {
     pub ns: Option<String>,
     /// Empty for a list.
     pub name: String,
-    /// `log`, `exec`, or nothing.
+    /// `log`, `exec`, `eviction`, or nothing.
     pub part: &'static str,
+    /// What is to be done with it; empty if nobody can do that.
+    pub verb: &'static str,
 }
 
 const SHORT_NAMES: [(&str, &str); 13] = [
@@ -45,6 +47,11 @@ const SHORT_NAMES: [(&str, &str); 13] = [
     ("replicasets", "rs"),
     ("statefulsets", "sts"),
     ("storageclasses", "sc"),
+];
+/// What is only asked and never kept: group, plural and kind.
+const REVIEWS: [(&str, &str, &str); 2] = [
+    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+    ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
 ];
 const IN_ALL: [&str; 7] = ["pods", "services", "deployments", "daemonsets", "replicasets", "statefulsets", "jobs"];
 
@@ -68,6 +75,7 @@ pub(super) async fn served(tree: &Tree, bundle: &Bundle) -> Vec<Resource> {
             }
         }
     }
+    resources.extend(REVIEWS.map(Resource::review));
     resources
 }
 
@@ -123,6 +131,40 @@ impl Resource {
         })
     }
 
+    fn review((group, plural, kind): (&str, &str, &str)) -> Self {
+        Self {
+            group: group.to_owned(),
+            version: "v1".to_owned(),
+            plural: plural.to_owned(),
+            kind: kind.to_owned(),
+            namespaced: false,
+            short_names: Vec::new(),
+            columns: Vec::new(),
+            known: None,
+        }
+    }
+
+    fn is_review(&self) -> bool {
+        REVIEWS.iter().any(|(group, plural, _)| *group == self.group && *plural == self.plural)
+    }
+
+    /// Whether the server itself knows the kind, without a CRD.
+    pub fn is_builtin(&self) -> bool {
+        match self.known {
+            Some(kind) => !kind.is_custom(),
+            None => !self.group.contains('.') || self.group.ends_with(".k8s.io"),
+        }
+    }
+
+    /// `Pod`, or `CephCluster.ceph.rook.io`.
+    pub fn kind_name(&self) -> String {
+        if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+    }
+
+    pub fn verbs(&self) -> &'static [&'static str] {
+        if self.is_review() { &["create"] } else { &["create", "delete", "get", "list", "patch", "update", "watch"] }
+    }
+
     /// `pods`, or `cephclusters.ceph.rook.io`.
     pub fn name(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
@@ -135,7 +177,11 @@ impl Resource {
     /// What is served below an object: its name, kind and verbs.
     fn parts(&self) -> &'static [(&'static str, &'static str, &'static [&'static str])] {
         if self.group.is_empty() && self.plural == "pods" {
-            &[("exec", "PodExecOptions", &["create", "get"]), ("log", "Pod", &["get"])]
+            &[
+                ("eviction", "Eviction", &["create"]),
+                ("exec", "PodExecOptions", &["create", "get"]),
+                ("log", "Pod", &["get"]),
+            ]
         } else {
             &[]
         }
@@ -143,10 +189,15 @@ impl Resource {
 
     fn legacy(&self) -> Vec<Value> {
         let whole = json!({"name": self.plural, "singularName": self.kind.to_lowercase(),
-            "namespaced": self.namespaced, "kind": self.kind, "verbs": ["get", "list"]});
+            "namespaced": self.namespaced, "kind": self.kind, "verbs": self.verbs()});
         let parts = self.parts().iter().map(|(part, kind, verbs)| {
-            json!({"name": format!("{}/{part}", self.plural), "singularName": "", "namespaced": true, "kind": kind,
-                "verbs": verbs})
+            let mut part = json!({"name": format!("{}/{part}", self.plural), "singularName": "", "namespaced": true,
+                "kind": kind, "verbs": verbs});
+            if *kind == "Eviction" {
+                part["group"] = "policy".into();
+                part["version"] = "v1".into();
+            }
+            part
         });
         std::iter::once(self.with_names(whole)).chain(parts).collect()
     }
@@ -161,7 +212,7 @@ impl Resource {
             .map(|(part, of, verbs)| json!({"subresource": part, "responseKind": kind(of), "verbs": verbs}))
             .collect();
         let mut whole = json!({"resource": self.plural, "responseKind": kind(&self.kind),
-            "singularResource": self.kind.to_lowercase(), "verbs": ["get", "list"],
+            "singularResource": self.kind.to_lowercase(), "verbs": self.verbs(),
             "scope": if self.namespaced { "Namespaced" } else { "Cluster" }});
         if !parts.is_empty() {
             whole["subresources"] = parts.into();
@@ -203,8 +254,8 @@ pub(super) fn place(path: &str) -> Option<(Option<&str>, &str, &str)> {
 
 impl Server {
     /// The list, the object or the part of one that a path names.
-    pub(super) fn target(&self, path: &str) -> Option<Target<'_>> {
-        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    pub(super) fn target(&self, asked: &Asked) -> Option<Target<'_>> {
+        let segments: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
         let (group, version, rest) = match segments[..] {
             ["api", version, ref rest @ ..] => ("", version, rest),
             ["apis", group, version, ref rest @ ..] => (group, version, rest),
@@ -215,6 +266,7 @@ impl Server {
             ["namespaces", ns, plural, name] => (Some(ns), plural, name, ""),
             ["namespaces", ns, "pods", name, "log"] => (Some(ns), "pods", name, "log"),
             ["namespaces", ns, "pods", name, "exec"] => (Some(ns), "pods", name, "exec"),
+            ["namespaces", ns, "pods", name, "eviction"] => (Some(ns), "pods", name, "eviction"),
             [plural] => (None, plural, "", ""),
             [plural, name] => (None, plural, name, ""),
             _ => return None,
@@ -226,7 +278,18 @@ impl Server {
         if (ns.is_some() && !resource.namespaced) || (ns.is_none() && resource.namespaced && !name.is_empty()) {
             return None;
         }
-        Some(Target { resource, ns: ns.map(str::to_owned), name: name.to_owned(), part })
+        let verb = match (asked.method.as_str(), part, name) {
+            (_, "exec", _) | ("POST", "eviction", _) | ("POST", "", "") => "create",
+            ("POST", ..) | ("PUT" | "PATCH", _, "") => "",
+            ("PUT", ..) => "update",
+            ("PATCH", ..) => "patch",
+            ("DELETE", _, "") => "deletecollection",
+            ("DELETE", ..) => "delete",
+            (_, _, "") if asked.get("watch") == "true" || asked.get("watch") == "1" => "watch",
+            (_, _, "") => "list",
+            _ => "get",
+        };
+        Some(Target { resource, ns: ns.map(str::to_owned), name: name.to_owned(), part, verb })
     }
 
     /// The version and the lists of what is served, in one answer or in the older form.
@@ -235,7 +298,7 @@ impl Server {
         let aggregated = aggregated_version(&asked.accept);
         match segments[..] {
             ["version"] => {
-                let version = self.bundle.server_version().unwrap_or_else(|| "v1.32.0".to_owned());
+                let version = self.state().bundle.server_version().unwrap_or_else(|| "v1.32.0".to_owned());
                 Answer::json(&json!({"major": "1", "minor": "", "gitVersion": version, "platform": "linux/amd64"}))
             }
             ["api"] | ["apis"] if aggregated.is_some() => {
