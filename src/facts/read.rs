@@ -195,9 +195,12 @@ pub(super) fn parse(fact: &Fact, answer: Answer) -> Result<Parsed, String> {
         (Fact::Discovery, Answer::Kinds(kinds)) => Ok(Box::new(kinds)),
         (Fact::Rows { kind, ns, .. }, Answer::Rows(table)) => rows(*kind, ns, &table),
         (Fact::List { kind, .. } | Fact::Object { kind, .. }, Answer::Objects(objects)) => (kind.parse)(objects),
-        (Fact::Whole { .. }, Answer::Objects(objects)) => Ok(Box::new(objects)),
+        (Fact::Whole { kind, .. }, Answer::Objects(objects)) => {
+            objects.iter().try_for_each(|object| kinds::check_names(*kind, object))?;
+            Ok(Box::new(objects))
+        }
         (Fact::Log { .. }, Answer::Text(text)) => Ok(Box::new(Log::parse(&text))),
-        (Fact::OkToStop { .. }, Answer::Text(text)) => json::<ceph::OkToStop>(&text),
+        (Fact::OkToStop { .. }, Answer::Text(text)) => view::<ceph::OkToStop>(value(&text)?),
         (Fact::Ceph { command, .. }, Answer::Text(text)) => command.parse(&text),
         (Fact::Socket { .. }, Answer::Text(text)) => view::<ceph::MonStatus>(value(&text)?),
         (_, answer) => Err(format!("the source answered with {answer:.40?}")),
