@@ -143,7 +143,7 @@ impl Bed {
         child.wait().unwrap();
         self.double.hold_after(None);
         // What keeps others away from a fix that is under way ends with its time.
-        self.double.advance(Duration::from_secs(120));
+        self.double.advance(Duration::from_secs(300));
         killed
     }
 
