@@ -450,4 +450,6 @@ pub struct OkToStop {
     pub ok_to_stop: bool,
     pub num_not_ok_pgs: u64,
     pub bad_become_inactive: Vec<String>,
+    /// What Ceph said beside a no.
+    pub reason: String,
 }

@@ -12,13 +12,14 @@ mod lists;
 #[path = "double/resources.rs"]
 mod resources;
 #[path = "double/state.rs"]
-pub mod state;
+mod state;
 #[path = "double/watch.rs"]
 mod watch;
 #[path = "double/writes.rs"]
 mod writes;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch::Sender;
 
 use self::resources::{Resource, Target};
+pub use self::state::Changed;
 use self::state::State;
 use self::writes::Hook;
 
@@ -201,6 +203,8 @@ struct Server {
     page: usize,
     requests: Mutex<Vec<String>>,
     writes: Mutex<Vec<String>>,
+    hold: Mutex<Option<usize>>,
+    held: AtomicBool,
 }
 
 /// A request, taken apart.
@@ -290,6 +294,8 @@ impl Server {
             page: faults.page,
             requests: Mutex::default(),
             writes: Mutex::default(),
+            hold: Mutex::default(),
+            held: AtomicBool::new(false),
         }
     }
 

@@ -8,6 +8,7 @@ mod cli;
 mod cost;
 mod double;
 mod engine;
+mod fixes;
 mod live;
 mod overviews;
 mod properties;

@@ -121,6 +121,11 @@ impl Scenario {
         folders.into_iter().map(Self::load).collect()
     }
 
+    /// The scenario of this name.
+    pub fn named(name: &str) -> Self {
+        Self::load(root().join(name))
+    }
+
     fn load(folder: PathBuf) -> Self {
         let text = std::fs::read_to_string(folder.join("scenario.yaml")).unwrap();
         let mut scenario: Self =

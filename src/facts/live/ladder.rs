@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::Live;
 use super::exec::{Container, Ran};
 use crate::facts::tables::{self, PodRow};
-use crate::facts::{CephCommand, Cluster, Why, kinds};
+use crate::facts::{CephCommand, Cluster, Why, kinds, redact};
 
 /// Monitors that do not answer within this time have no quorum, or no network.
 const PROBE_CONNECT: u32 = 5;
@@ -183,7 +183,14 @@ impl Live {
         let ids: Vec<String> = osds.iter().map(i64::to_string).collect();
         let words: Vec<&str> = ["osd", "ok-to-stop"].into_iter().chain(ids.iter().map(String::as_str)).collect();
         let ran = self.run_ceph(ns, &words, true).await?;
-        if ran.rc == BUSY && ran.stdout.trim_ascii_start().starts_with(b"{") { Ok(ran.stdout) } else { ran.succeeded() }
+        match ran.rc {
+            BUSY if ran.stdout.trim_ascii_start().starts_with(b"{") => Ok(ran.stdout),
+            BUSY => {
+                let no = serde_json::json!({"ok_to_stop": false, "reason": redact::keys(&ran.stderr)});
+                Ok(no.to_string().into_bytes())
+            }
+            _ => ran.succeeded(),
+        }
     }
 
     /// Runs any command where the ladder's probe was answered.

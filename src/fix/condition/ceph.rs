@@ -48,6 +48,7 @@ pub(super) fn mon_in(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
 pub(super) fn ok_to_stop(facts: &Facts<'_>, osds: &[i64]) -> Result<Held, Gap> {
     let answer = facts.ok_to_stop(osds)?;
     Ok(Held::when(answer.ok_to_stop, || match answer.bad_become_inactive.len() {
+        0 if !answer.reason.is_empty() => answer.reason.clone(),
         0 => format!("Ceph says no ({} PGs are not ok)", answer.num_not_ok_pgs),
         bad => format!("{bad} PGs would become inactive ({}, …)", answer.bad_become_inactive[0]),
     }))

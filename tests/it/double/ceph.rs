@@ -61,6 +61,7 @@ impl Server {
             return Some(ok_to_stop(&status["pgmap"], osds));
         }
         let said = format!("CEPH {}", words.join(" "));
+        self.pass().await;
         Some(match self.perform(&said, false, |changed| change(changed, ns, words, sure)) {
             Ok(said) => Ran { stderr: said.into_bytes(), ..Ran::default() },
             Err((rc, why)) => Ran { stderr: why.into_bytes(), rc, ..Ran::default() },

@@ -1,5 +1,7 @@
 //! Requests that change the cluster, and reviews of who may.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
 use super::controllers::{array, is_true};
@@ -31,6 +33,19 @@ impl Double {
         self.server.writes.lock().unwrap().clone()
     }
 
+    /// Performs only so many writes from now on: whoever asks for one more waits for ever, so that a test can end it
+    /// there. None lets all writes through again.
+    pub fn hold_after(&self, more: Option<usize>) {
+        let writes = self.server.writes.lock().unwrap().len();
+        *self.server.hold.lock().unwrap() = more.map(|more| writes + more);
+        self.server.held.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a write is being held.
+    pub fn holds(&self) -> bool {
+        self.server.held.load(Ordering::Relaxed)
+    }
+
     /// An object as it is now; `ns` is empty for one without a namespace.
     pub fn object(&self, ns: &str, plural: &str, name: &str) -> Option<Value> {
         Changed::new(&self.server.state(), &self.server.resources, self.server.now()).object(ns, plural, name)
@@ -43,6 +58,16 @@ impl Double {
 }
 
 impl Server {
+    /// Ends here for a write that the test does not let through.
+    pub(super) async fn pass(&self) {
+        let end = *self.hold.lock().unwrap();
+        let full = end.is_some_and(|end| self.writes.lock().unwrap().len() >= end);
+        if full {
+            self.held.store(true, Ordering::Relaxed);
+            std::future::pending().await
+        }
+    }
+
     /// Performs a write and what hangs on it, and makes the outcome the cluster's state; if it is refused or only
     /// tried, nothing has happened.
     pub(super) fn perform<T, E>(
@@ -93,6 +118,9 @@ impl Server {
         let dry_run = asked.get("dryRun") == "All" || array(&body["dryRun"]).any(|stage| stage == "All");
         let spot =
             Spot { resource: target.resource, ns: target.ns.clone().unwrap_or_default(), name: target.name.clone() };
+        if !dry_run {
+            self.pass().await;
+        }
         let answer = self.perform(&said, dry_run, |changed| match (asked.method.as_str(), target.part) {
             ("POST", "eviction") => evict(changed, target, &spot, &body),
             ("POST", _) => create(changed, target, spot, body),
