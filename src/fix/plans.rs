@@ -3,5 +3,6 @@
 pub mod archive_crashes;
 pub mod enable_application;
 pub mod fail_over_mgr;
+pub mod restart_operator;
 pub mod restart_ovs;
 pub mod update_toolbox;
