@@ -3,6 +3,7 @@
 pub mod archive_crashes;
 pub mod enable_application;
 pub mod fail_over_mgr;
+pub mod reconcile_again;
 pub mod restart_operator;
 pub mod restart_ovs;
 pub mod update_toolbox;
