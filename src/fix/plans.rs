@@ -6,4 +6,5 @@ pub mod fail_over_mgr;
 pub mod reconcile_again;
 pub mod restart_operator;
 pub mod restart_ovs;
+pub mod unset_flags;
 pub mod update_toolbox;
