@@ -1,6 +1,7 @@
 //! The fixes, one file each: a pure function from facts and a finding to a plan.
 
 pub mod archive_crashes;
+pub mod delete_webhook;
 pub mod enable_application;
 pub mod fail_over_mgr;
 pub mod reconcile_again;
