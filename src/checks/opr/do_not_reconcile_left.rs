@@ -109,12 +109,12 @@ pub(crate) fn runs_newer<'d>(deployment: &'d Deployment, cluster: &CephCluster) 
     (release(runs)? > release(&cluster.status.version.version)?).then_some(runs)
 }
 
-/// Why the operator would change more than a person should be spared to look at; none if it may go on.
+/// What an operator that reconciles again will change beside what is at hand; none if nothing waits.
 pub(crate) fn waits(cluster: &CephCluster) -> Option<Text> {
     let (wanted, found) = (&cluster.spec.ceph_version.image, &cluster.status.version.image);
     if wanted != found {
         return Some(say!(
-            "the CephCluster asks for {} and has {}: the operator would begin to change the version",
+            "the CephCluster asks for {} and has {}: the operator will go on to change the version",
             wanted,
             found
         ));
@@ -123,11 +123,11 @@ pub(crate) fn waits(cluster: &CephCluster) -> Option<Text> {
     match observed {
         Some(observed) if observed >= wanted => None,
         Some(observed) => Some(say!(
-            "its spec is at generation {} and the operator last took {}: all changes in between would take effect at once",
+            "the CephCluster is at generation {} and the operator last took {}: all changes in between will take effect at once",
             wanted,
             observed
         )),
-        None => Some(say!("which generation of its spec the operator last took is not known")),
+        None => Some(say!("which generation of the CephCluster the operator last took is not known: changes may wait")),
     }
 }
 

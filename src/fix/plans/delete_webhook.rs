@@ -42,6 +42,7 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
     ))
     .warning(say!("if its policies matter, install its backend again instead: namespace {}", ns))
     .warning(say!("the object is kept in the journal of this tool, and taking the fix back makes it anew"))
+    .warning(say!("if the webhook covers Leases, this tool cannot take its own, and says so: then save the configuration and delete it by hand, with the commands of the finding"))
     .guard(Condition::NamespaceGone { namespace: ns.to_owned() });
     for (configuration, object) in whole.seen {
         let Some(object) = object else { continue };

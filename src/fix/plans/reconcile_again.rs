@@ -6,8 +6,8 @@
 use serde_json::Value;
 
 use crate::check::Text;
-use crate::checks::opr::DO_NOT_RECONCILE;
 use crate::checks::opr::do_not_reconcile_left::{image_of, runs_newer, waits};
+use crate::checks::opr::{DO_NOT_RECONCILE, operator};
 use crate::facts::{Facts, Gap, both, kinds};
 use crate::fix::{Act, Case, Condition, Object, Plan, Proposal, Risk, Step};
 use crate::objects::kube::Deployment;
@@ -62,12 +62,14 @@ fn of_a_daemon(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Proposal, Gap>
     if let Some(why) = refusal(deployment, stands_in, cluster) {
         return Ok(Proposal::Guided(why));
     }
+    let rook = operator(facts)?.and_then(Deployment::image_tag);
     let app = deployment.metadata.labels.get("app").map_or("", String::as_str);
     let id = deployment.metadata.labels.get("ceph_daemon_id").map_or("", String::as_str);
     let mut plan = Plan::new(say!("let the operator look after {} again", name), Risk::Disruptive)
         .interrupts(say!("the operator may start the daemon anew, to bring it to what the CephCluster asks for; it asks Ceph before"))
         .warning(say!("it does so when it next reconciles, which may be soon or with its next start: until then nothing restarts"))
         .warning(say!("its image and version are those of the CephCluster; resources, placement and arguments that were set by hand are put back"));
+    plan.warnings.extend(made_by_another(deployment, rook));
     match app {
         "rook-ceph-osd" => {
             let Ok(osd) = id.parse() else {
@@ -90,6 +92,13 @@ fn of_a_daemon(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Proposal, Gap>
         ))
         .next(say!("if the operator stops at this daemon, its log says why: kubectl -n {} logs deploy/rook-ceph-operator --tail=40", facts.cluster()?.operator_ns));
     Ok(Proposal::Plan(plan))
+}
+
+/// A daemon that another release of Rook set up differs, as a rule, from what this one makes.
+fn made_by_another(deployment: &Deployment, rook: Option<&str>) -> Option<Text> {
+    let made_by = deployment.metadata.labels.get("rook-version")?;
+    let rook = rook.filter(|rook| rook != made_by)?;
+    Some(say!("Rook {} set it up, and the operator is {}: it will start the daemon anew, as a rule", made_by, rook))
 }
 
 /// Why a person must look first.
@@ -155,6 +164,14 @@ mod tests {
         let stands_in = deployment(&json!({"metadata": {"name": "rook-ceph-osd-1-maintenance"}}));
         let why = refusal(&deployment(&json!({})), Some(&stands_in), &cluster).unwrap();
         assert!(why.to_string().contains("rook-ceph-osd-1-maintenance"));
+    }
+
+    #[test]
+    fn a_daemon_of_another_release_is_started_anew() {
+        let made_by = |version: &str| deployment(&json!({"metadata": {"labels": {"rook-version": version}}}));
+        assert_eq!(made_by_another(&made_by("v1.18.4"), Some("v1.18.4")), None);
+        assert!(made_by_another(&made_by("v1.17.9"), Some("v1.18.4")).is_some());
+        assert_eq!(made_by_another(&made_by("v1.17.9"), None), None);
     }
 
     #[test]

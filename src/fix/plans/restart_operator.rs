@@ -5,6 +5,7 @@
 //! new operator may take are told before.
 
 use crate::check::Text;
+use crate::checks::opr::do_not_reconcile_left::waits;
 use crate::checks::opr::{OPERATOR, operator_pod};
 use crate::facts::{Facts, Gap, Settled, both};
 use crate::fix::restart::{take_away, wait_for_successor};
@@ -37,6 +38,7 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
     if clusters.len() > 1 {
         plan = plan.warning(say!("there are {} CephClusters: it may look after others, too", clusters.len()));
     }
+    plan.warnings.extend(waits(cluster));
     plan.warnings.extend(disks);
     Ok(Proposal::Plan(plan))
 }
