@@ -187,7 +187,7 @@ fn rook_replaces_an_osd(cluster: &mut Changed<'_>) {
 fn the_namespace_is_back(cluster: &mut Changed<'_>) {
     let namespace =
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: kyverno, uid: 00000000-0000-4000-8000-00000000ac09}\n";
-    cluster.write("cluster-scoped-resources/core/namespaces/kyverno.yaml", namespace);
+    cluster.write("namespaces/kyverno/kyverno.yaml", namespace);
 }
 
 fn the_pool_gets_another_application(cluster: &mut Changed<'_>) {
@@ -296,7 +296,7 @@ fn a_webhook_stays_while_its_backend_may_come_back() {
     let dead = || tree("ACC006-webhook-dead");
     let mut back = dead();
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kyverno", "uid": "ac09"}});
-    back.write("cluster-scoped-resources/core/namespaces/kyverno.yaml", namespace.to_string().into_bytes());
+    back.write("namespaces/kyverno/kyverno.yaml", namespace.to_string().into_bytes());
     guided(back, "ACC006", "the namespace kyverno of its Service exists");
     let path = "cluster-scoped-resources/admissionregistration.k8s.io/validatingwebhookconfigurations.yaml";
     let shared = with_object(dead(), path, "kyverno-resource-validating-webhook-cfg", |object| {
