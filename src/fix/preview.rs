@@ -155,7 +155,10 @@ fn step(page: &mut Page, at: usize, shown: &ShownStep) {
             &clean(&guard.to_string(), clean::SENTENCE),
         );
     }
-    for command in shown.commands.iter().filter(|command| command.len() <= clean::COMMAND) {
+    // What takes a shell more than one command to ask is for scripts.
+    let told =
+        |command: &&String| command.len() <= clean::COMMAND && (shown.step.act.writes() || !command.contains('|'));
+    for command in shown.commands.iter().filter(told) {
         page.line("       ", Ink::Command, &clean(command, clean::COMMAND));
     }
     for line in shown.diff.iter().flat_map(|diff| diff.lines()).skip(2) {

@@ -6,8 +6,8 @@ use rookdoctor::fix::{Plan, Risk, Step};
 use rookdoctor::say;
 use serde_json::{Value, json};
 
-use super::{Bed, Case, heal, tree};
-use crate::double::{Changed, Double};
+use super::{Bed, Case, Changed, heal, tree};
+use crate::double::Double;
 
 pub const CASES: &[Case] = &[
     Case { name: "CEPH002", on: "story4-clock-and-pool-app", fix: "CEPH002", heals: by_itself, changes: &[] },
