@@ -5,6 +5,7 @@
 
 mod core;
 mod heal;
+mod opr;
 mod ovn;
 
 use std::path::Path;
@@ -34,7 +35,7 @@ pub struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [ovn::CASES].into_iter().flatten()
+    [ovn::CASES, opr::CASES].into_iter().flatten()
 }
 
 /// A served cluster, and a home for the journal.
