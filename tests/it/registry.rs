@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rookdoctor::check::Check;
+use rookdoctor::check::{Check, FixKind};
 use rookdoctor::checks;
 use rookdoctor::diagnosis::Status;
 use rookdoctor::facts::Row;
@@ -258,4 +258,20 @@ fn every_item_of_rooks_troubleshooting_has_a_check() {
         let docs = codes.first().and_then(check).map_or("", |check| check.docs);
         assert!(!docs.is_empty() && docs.contains(word), "{item}, {what}: {codes:?} does not say {word}");
     }
+}
+
+/// What a finding offers is there: a fix where it says `auto`, commands where a person acts.
+#[test]
+fn findings_offer_what_there_is() {
+    let mut wrong = BTreeSet::new();
+    for placed in DIAGNOSES.iter().flat_map(|(_, diagnosis)| &diagnosis.findings) {
+        let (check, remedy) = (placed.check, &placed.finding.remedy);
+        if remedy.fix == FixKind::Auto && check.fix.is_none() {
+            wrong.insert(format!("{} says auto and has no fix", check.code));
+        }
+        if remedy.fix != FixKind::Advice && remedy.commands.is_empty() {
+            wrong.insert(format!("{} gives no command: {}", check.code, remedy.summary.template));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
 }
