@@ -1,8 +1,9 @@
 //! What Ceph must say.
 
 use super::Held;
-use crate::facts::{Facts, Gap, both};
+use crate::facts::{Facts, Gap, Select, View, both};
 use crate::objects::ceph::QuorumStatus;
+use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
 
 /// A cluster without any data may lose its quorum: nothing is stored, and often it never had one.
 pub(super) fn quorum(facts: &Facts<'_>, without: &[String]) -> Result<Held, Gap> {
@@ -26,8 +27,12 @@ fn names(status: &QuorumStatus) -> impl Iterator<Item = &str> {
     status.quorum_names.iter().map(String::as_str)
 }
 
-/// No OSD is deployed and no volume of Ceph's exists: nothing can be lost.
+/// No OSD is deployed, no pool was made and no volume of Ceph's exists: nothing can be lost.
 pub(crate) fn holds_nothing(facts: &Facts<'_>) -> Result<bool, Gap> {
+    Ok(nothing_held(facts)? == Held::Yes)
+}
+
+pub(super) fn nothing_held(facts: &Facts<'_>) -> Result<Held, Gap> {
     let (osds, (volumes, classes)) =
         both(facts.deployments_where("app=rook-ceph-osd"), both(facts.volumes(), facts.storage_classes()))?;
     let of_ceph = |class: &str| {
@@ -35,7 +40,50 @@ pub(crate) fn holds_nothing(facts: &Facts<'_>) -> Result<bool, Gap> {
         // A volume whose class is gone may be anybody's.
         class.is_none_or(|class| class.provisioner.contains("ceph"))
     };
-    Ok(osds.is_empty() && !volumes.iter().any(|volume| of_ceph(&volume.storage_class)))
+    if let Some(osd) = osds.first() {
+        return Ok(Held::No(format!("Deployments of OSDs exist, {} among them", osd.name)));
+    }
+    if let Some(volume) = volumes.iter().find(|volume| of_ceph(&volume.storage_class)) {
+        return Ok(Held::No(format!("PersistentVolume {} exists", volume.name)));
+    }
+    let (pools, (filesystems, stores)) = both(
+        made(facts, |pool: &BlockPool| (&pool.status.phase, &pool.metadata.name)),
+        both(
+            made(facts, |filesystem: &Filesystem| (&filesystem.status.phase, &filesystem.metadata.name)),
+            made(facts, |store: &ObjectStore| (&store.status.phase, &store.metadata.name)),
+        ),
+    )?;
+    Ok(match pools.or(filesystems).or(stores) {
+        Some(made) => Held::No(format!("{made} was made")),
+        None => Held::Yes,
+    })
+}
+
+/// The first object of this kind that Rook made in Ceph, with its pools.
+fn made<T: View>(facts: &Facts<'_>, of: impl Fn(&T) -> (&String, &String)) -> Result<Option<String>, Gap> {
+    let ns = facts.cluster()?.ns.as_str();
+    let all: &[T] = match facts.list(Some(ns), Select::all()) {
+        Err(Gap::NotInstalled(_)) => &[],
+        all => all?,
+    };
+    let mut ready = all.iter().map(of).filter(|(phase, _)| *phase == "Ready");
+    Ok(ready.next().map(|(_, name)| format!("{} {name}", T::KIND.kind)))
+}
+
+/// What the mgr answers, such as whether OSDs may stop, hangs without one.
+pub(super) fn mgr_serves(facts: &Facts<'_>) -> Result<Held, Gap> {
+    let status = facts.ceph_status()?;
+    Ok(Held::when(status.mgrmap.available, || "no mgr is active".to_owned()))
+}
+
+pub(super) fn filesystem_serves(facts: &Facts<'_>, name: &str) -> Result<Held, Gap> {
+    let dump = facts.fs_dump()?;
+    let Some(filesystem) = dump.filesystems.iter().find(|it| it.mdsmap.fs_name == name) else {
+        return Ok(Held::No(format!("Ceph knows no filesystem {name}")));
+    };
+    let map = &filesystem.mdsmap;
+    let active = map.info.values().filter(|mds| mds.state == "up:active").count();
+    Ok(Held::when(active >= map.max_mds as usize, || format!("{active} of {} ranks are active", map.max_mds)))
 }
 
 pub(super) fn mon_in(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
