@@ -33,8 +33,14 @@ pub(crate) fn holds_nothing(facts: &Facts<'_>) -> Result<bool, Gap> {
 }
 
 pub(super) fn nothing_held(facts: &Facts<'_>) -> Result<Held, Gap> {
-    let (osds, (volumes, classes)) =
-        both(facts.deployments_where("app=rook-ceph-osd"), both(facts.volumes(), facts.storage_classes()))?;
+    let stores = both(
+        made(facts, |filesystem: &Filesystem| (&filesystem.status.phase, &filesystem.metadata.name)),
+        made(facts, |store: &ObjectStore| (&store.status.phase, &store.metadata.name)),
+    );
+    let pools = both(made(facts, |pool: &BlockPool| (&pool.status.phase, &pool.metadata.name)), stores);
+    let volumes = both(facts.volumes(), facts.storage_classes());
+    let osds = facts.deployments_where("app=rook-ceph-osd");
+    let ((osds, (volumes, classes)), (pool, (filesystem, store))) = both(both(osds, volumes), pools)?;
     let of_ceph = |class: &str| {
         let class = classes.iter().find(|it| it.metadata.name == class);
         // A volume whose class is gone may be anybody's.
@@ -46,14 +52,7 @@ pub(super) fn nothing_held(facts: &Facts<'_>) -> Result<Held, Gap> {
     if let Some(volume) = volumes.iter().find(|volume| of_ceph(&volume.storage_class)) {
         return Ok(Held::No(format!("PersistentVolume {} exists", volume.name)));
     }
-    let (pools, (filesystems, stores)) = both(
-        made(facts, |pool: &BlockPool| (&pool.status.phase, &pool.metadata.name)),
-        both(
-            made(facts, |filesystem: &Filesystem| (&filesystem.status.phase, &filesystem.metadata.name)),
-            made(facts, |store: &ObjectStore| (&store.status.phase, &store.metadata.name)),
-        ),
-    )?;
-    Ok(match pools.or(filesystems).or(stores) {
+    Ok(match pool.or(filesystem).or(store) {
         Some(made) => Held::No(format!("{made} was made")),
         None => Held::Yes,
     })

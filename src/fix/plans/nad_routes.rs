@@ -38,7 +38,8 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
         return Ok(Proposal::Guided(say!("the CephCluster does not use this network any more: diagnose again")));
     };
     let (ns, name) = (&network.selection.ns, &network.selection.name);
-    let (mend, whole) = both(mend(facts, network), facts.whole(kinds::NETWORK_ATTACHMENT, ns, name))?;
+    let change = both(mend(facts, network), facts.whole(kinds::NETWORK_ATTACHMENT, ns, name));
+    let ((mend, whole), (pods, operator)) = both(change, both(carriers(facts, network), operator(facts)))?;
     let Some(whole) = whole else { return Ok(Proposal::Guided(say!("{} is gone: diagnose again", network.object()))) };
     let config = match mend.why_by_hand() {
         Some(why) => return Ok(Proposal::Guided(why)),
@@ -47,13 +48,12 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
     let mut after = whole.clone();
     after["spec"]["config"] = Value::String(config);
     let patch = Act::Patch { object: Object::of(kinds::NETWORK_ATTACHMENT, whole), before: whole.clone(), after };
-    let (pods, operator) = both(carriers(facts, network), operator(facts))?;
     let nodes: BTreeSet<&str> = pods.iter().map(|pod| pod.spec.node_name.as_str()).collect();
-    let multus = facts.each(nodes, |facts, node| multus_on(facts, node))?;
+    let multus = facts.each(nodes, |facts, node| multus_on(facts, node));
+    let (multus, restarts) = both(multus, in_order(facts, &pods))?;
     if let Some(unknown) = multus.blind.into_iter().next() {
         return Err(Gap::Unknown(unknown));
     }
-    let restarts = in_order(facts, &pods)?;
     let full = network.selection.full_name();
     let mut plan = Plan::new(
         say!("take the default route out of {}, and make the {} pods that carry it anew", full, pods.len()),
@@ -62,11 +62,10 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
     .interrupts(say!(
         "each of these pods for the time of its restart, one after the other; the cluster holds no data yet"
     ))
-    .guard(Condition::HoldsNothing)
     .guard(not_shared(&network.object()));
     plan.guards.extend(multus.seen.into_iter().filter_map(|(_, multus)| multus));
     let plan = plan
-        .step(Step::new(say!("take the default route out of the configuration of {}", network.object()), patch))
+        .step(Step::new(say!("take the default route out of the configuration of {}", network.object()), patch).guard(Condition::HoldsNothing))
         .steps(restarts.monitors)
         .steps(operator)
         .steps(restarts.rest)
