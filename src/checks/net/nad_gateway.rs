@@ -56,7 +56,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
                 both(nad_default_route::severity(facts), both(mend(facts, network), daemon_rows(facts).settled()))?;
             let (severity, (mend, rows)) = found;
             // Without the pods the remedy names none of them.
-            let rows = rows.map_or_else(|_unread| Vec::new(), |rows| rows);
+            let rows = rows.unwrap_or_else(|_unread| Vec::new());
             findings.push(default_gateway(cluster, network, severity, &mend, &rows));
         }
         findings.extend(
