@@ -47,6 +47,8 @@ pub enum Condition {
     /// So many pods of this label are well, and none of these old ones is left.
     #[serde(rename_all = "camelCase")]
     PodsWell { ns: String, label: String, count: usize, instead_of: Vec<String> },
+    /// This monitor is in quorum, by an election that it took part in after it started.
+    MonRejoined { mon: String },
     /// A mgr is active and answers.
     MgrServes,
     /// Each rank of this filesystem has an active MDS.
@@ -87,6 +89,7 @@ impl Condition {
             Self::HoldsNothing => ceph::nothing_held(facts),
             Self::TakesPods { node } => kube::takes_pods(facts, node),
             Self::PodsWell { ns, label, count, instead_of } => kube::pods_well(facts, ns, label, *count, instead_of),
+            Self::MonRejoined { mon } => ceph::mon_rejoined(facts, mon),
             Self::MgrServes => ceph::mgr_serves(facts),
             Self::FilesystemServes { name } => ceph::filesystem_serves(facts, name),
         }
@@ -102,7 +105,9 @@ impl Condition {
                 format!("! kubectl -n {ns} get deployments -o name | grep -e '-maintenance$'")
             }
             Self::Quorum { .. } => ceph("quorum_status --format json-pretty"),
-            Self::MonIn { mon } => format!("{} | grep -w '\"{mon}\"'", ceph("quorum_status --format json-pretty")),
+            Self::MonIn { mon } | Self::MonRejoined { mon } => {
+                format!("{} | grep -w '\"{mon}\"'", ceph("quorum_status --format json-pretty"))
+            }
             Self::OkToStop { osds } => ceph(&format!("osd ok-to-stop {}", ids(osds))),
             Self::OsdsUp { osds } if osds.is_empty() => format!("! {} | grep -w down", ceph("osd tree")),
             Self::OsdsUp { osds } => osds
@@ -165,6 +170,7 @@ impl fmt::Display for Condition {
             Self::TakesPods { node } => write!(f, "{node} is ready and takes pods"),
             Self::PodsWell { ns, label, count: 1, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
             Self::PodsWell { ns, label, count, .. } => write!(f, "{count} pods of {label} in {ns} are Ready"),
+            Self::MonRejoined { mon } => write!(f, "mon.{mon} is in quorum again"),
             Self::MgrServes => write!(f, "a mgr is active"),
             Self::FilesystemServes { name } => write!(f, "each rank of the filesystem {name} has an active MDS"),
         }

@@ -69,7 +69,8 @@ pub fn in_order(facts: &Facts<'_>, pods: &[&Pod]) -> Result<Restarts, Gap> {
     let known = ["rook-ceph-mon", "rook-ceph-mgr", "rook-ceph-mds", "rook-ceph-osd"];
     let others: Vec<&Pod> = pods.iter().copied().filter(|pod| !known.contains(&label(pod, "app"))).collect();
     let mgrs = both(mgrs(facts, of(known[1])), mdss(facts, of(known[2])));
-    let last = both(others_of(facts, others), osds(facts, of(known[3])));
+    let first = of(known[1]).is_empty();
+    let last = both(others_of(facts, others), osds(facts, of(known[3]), first));
     let (monitors, ((mgrs, mdss), (others, osds))) = both(monitors(facts, of(known[0])), both(mgrs, last))?;
     Ok(Restarts { monitors, rest: [mgrs, mdss, others, osds].concat() })
 }
@@ -106,7 +107,7 @@ fn monitors(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
     let at_the_end = nothing.is_ok_and(|nothing| nothing) && !quorum.is_ok_and(|status| are_in(&status.quorum_names));
     let joined = |pod: &Pod| {
         let mon = daemon(pod).to_owned();
-        Step::wait(say!("wait until mon.{} is in quorum", mon), Condition::MonIn { mon }, READY_WITHIN)
+        Step::wait(say!("wait until mon.{} is in quorum again", mon), Condition::MonRejoined { mon }, READY_WITHIN)
     };
     let mut steps = Vec::new();
     for pod in &pods {
@@ -194,7 +195,8 @@ fn of_app(pod: &Pod) -> String {
     keys.map(|key| format!("{key}={}", label(pod, key))).collect::<Vec<_>>().join(",")
 }
 
-fn osds(facts: &Facts<'_>, pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
+/// Whether an OSD may stop, a mgr says; one that has just taken over needs a moment for it.
+fn osds(facts: &Facts<'_>, pods: Vec<&Pod>, mgr_is_settled: bool) -> Result<Vec<Step>, Gap> {
     let mut nodes: BTreeMap<&str, BTreeMap<i64, &Pod>> = BTreeMap::new();
     for pod in pods {
         let Ok(id) = daemon(pod).parse() else { continue };
@@ -208,7 +210,7 @@ fn osds(facts: &Facts<'_>, pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
         }
         for (id, pod) in pods {
             let may_stop = Condition::OkToStop { osds: vec![id] };
-            if !steps.is_empty() {
+            if !steps.is_empty() || !mgr_is_settled {
                 // The PGs of the one before peer for a moment.
                 steps.push(Step::wait(say!("wait until osd.{} may stop", id), may_stop.clone(), CLEAN_WITHIN));
             }

@@ -7,6 +7,7 @@ use crate::fix::plans::nad_routes::{Mend, list as list_of, mend, patch_command};
 use crate::fix::restart::by_hand;
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NETWORK_STATUS, NetworkAttachment, Plugin, Route, interfaces};
+use crate::report::clean;
 use crate::say;
 
 check! {
@@ -148,10 +149,10 @@ pub(crate) fn remedy(
     rows: &[&PodRow],
 ) -> Remedy {
     let (ns, name) = (&network.selection.ns, &network.selection.name);
-    let change = match &mend.config {
-        Some(config) => patch_command(network, config),
-        None => format!("kubectl -n {ns} edit net-attach-def {name}"),
-    };
+    // What is too long to be shown is of no use to who reads it.
+    let patch = mend.config.as_ref().map(|config| patch_command(network, config));
+    let change = patch.filter(|patch| patch.len() <= clean::COMMAND);
+    let change = change.unwrap_or_else(|| format!("kubectl -n {ns} edit net-attach-def {name}"));
     let mut remedy = Remedy::guided(summary)
         .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
         .command(change);

@@ -1,8 +1,11 @@
 //! What Ceph must say.
 
+use jiff::SignedDuration;
+
 use super::Held;
 use crate::facts::{Facts, Gap, Select, View, both};
 use crate::objects::ceph::QuorumStatus;
+use crate::objects::kube::Pod;
 use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
 
 /// A cluster without any data may lose its quorum: nothing is stored, and often it never had one.
@@ -91,6 +94,26 @@ pub(super) fn mon_in(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
         format!("in quorum are {}", names(status).collect::<Vec<_>>().join(", "))
     }))
 }
+
+/// That a monitor went is noticed only after some seconds: until then the others still count it, though it has not
+/// come back yet.
+pub(super) fn mon_rejoined(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
+    let ns = facts.cluster()?.ns.as_str();
+    let pods = facts.list::<Pod>(Some(ns), Select::label(format!("app=rook-ceph-mon,ceph_daemon_id={mon}")));
+    let (held, (status, pods)) = both(mon_in(facts, mon), both(facts.quorum_status(), pods))?;
+    let statuses = pods.iter().flat_map(|pod| &pod.status.container_statuses).filter(|status| status.name == "mon");
+    let started = statuses.filter_map(|status| status.state.running.as_ref()?.started_at).max();
+    let elected = status.quorum_age.map(|age| facts.now() - SignedDuration::from_secs(age));
+    Ok(match (held, started, elected) {
+        (Held::Yes, Some(started), Some(elected)) => Held::when(elected + CLOCKS_DIFFER >= started, || {
+            "the quorum is older than its container: the others have not noticed that it went".to_owned()
+        }),
+        (held, ..) => held,
+    })
+}
+
+/// The start of a container and the age of a quorum are told by different clocks.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) fn ok_to_stop(facts: &Facts<'_>, osds: &[i64]) -> Result<Held, Gap> {
     let answer = facts.ok_to_stop(osds)?;

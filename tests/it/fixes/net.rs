@@ -1,13 +1,16 @@
 //! Multus and the networks of the daemons.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rookdoctor::check::FixKind;
 use rookdoctor::diagnosis::ask;
 use rookdoctor::facts::Select;
 use rookdoctor::facts::archive::Tree;
-use rookdoctor::fix::Step;
+use rookdoctor::fix::apply::refusals;
 use rookdoctor::fix::restart::in_order;
+use rookdoctor::fix::{Condition, Step};
 use rookdoctor::objects::kube::Pod;
 use serde_json::{Value, json};
 
@@ -61,6 +64,7 @@ fn the_operator_goes_on(double: &Double) {
     double.on(&format!("DELETE {PODS}/rook-ceph-mon-c-*"), |cluster| {
         cluster.restore(&support::base("story1b-nad-host-local-duplicates"), "ceph/");
         cluster.erase("rookdoctor/ceph");
+        elect(cluster);
     });
     double.on(&format!("DELETE {PODS}/rook-ceph-operator-*"), |cluster| {
         let networks = cluster.tree().file(NETWORKS).unwrap().bytes().unwrap().into_owned();
@@ -71,10 +75,16 @@ fn the_operator_goes_on(double: &Double) {
     });
 }
 
+/// A monitor that comes back calls an election.
+fn elect(cluster: &mut Changed<'_>) {
+    cluster.edit_ceph("rook-ceph", "quorum_status", |said| said["quorum_age"] = 1.into());
+}
+
 /// Multus is in charge now.
 fn new_pods_get_their_networks(double: &Double) {
     for write in [format!("POST {PODS}/rook-ceph-*/eviction"), format!("DELETE {PODS}/rook-ceph-*")] {
         double.on(&write, |cluster| {
+            elect(cluster);
             for (name, annotations) in annotated(cluster) {
                 let Some(Value::Array(wanted)) = parsed(&annotations["k8s.v1.cni.cncf.io/networks"]) else { continue };
                 let status: Vec<Value> =
@@ -92,13 +102,17 @@ fn parsed(text: &Value) -> Option<Value> {
     serde_json::from_str(text.as_str()?).ok()
 }
 
-/// Pods of the cluster that lack an interface.
+/// Pods that were made a moment ago and lack an interface.
 fn annotated(cluster: &Changed<'_>) -> Vec<(String, Value)> {
     let file = cluster.tree().file("namespaces/rook-ceph/core/pods.yaml").unwrap();
+    let now = cluster.now();
     let lacks = |pod: &&Value| {
+        let is_new = pod["metadata"]["creationTimestamp"] == now.as_str();
         let annotations = &pod["metadata"]["annotations"];
         let count = |key: &str| parsed(&annotations[key]).and_then(|list| Some(list.as_array()?.len()));
-        count("k8s.v1.cni.cncf.io/network-status") == Some(1) && count("k8s.v1.cni.cncf.io/networks").is_some()
+        is_new
+            && count("k8s.v1.cni.cncf.io/network-status") == Some(1)
+            && count("k8s.v1.cni.cncf.io/networks").is_some()
     };
     let of =
         |pod: &Value| (pod["metadata"]["name"].as_str().unwrap().to_owned(), pod["metadata"]["annotations"].clone());
@@ -345,6 +359,56 @@ fn a_gateway_out_of_its_subnet_is_its_owner_s_to_mend() {
     refuses(tree, "NET008", "which gateway is the right one, the network's owner must say");
 }
 
+/// What the restarts of a whole cluster wait for, told from what is not so.
+#[test]
+fn what_restarts_wait_for_is_seen() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut tree = super::tree("healthy-multus-kubeovn");
+    let crash = || "app=rook-ceph-crashcollector".to_owned();
+    let pods_well = |count, instead_of: &[&str]| Condition::PodsWell {
+        ns: "rook-ceph".into(),
+        label: crash(),
+        count,
+        instead_of: instead_of.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let old = "rook-ceph-crashcollector-elm-01-grrsd77v2z-x8bhr";
+    let serves = |name: &str| Condition::FilesystemServes { name: name.to_owned() };
+    let back = |mon: &str| Condition::MonRejoined { mon: mon.to_owned() };
+    let node = |node: &str| Condition::TakesPods { node: node.to_owned() };
+    let judge = |tree: &Tree, condition: &Condition| {
+        let source = support::bundle(tree.clone());
+        let cluster = support::run(&source).cluster.unwrap();
+        runtime.block_on(refusals(&source, &cluster, &[condition])).join("; ")
+    };
+    for condition in [Condition::MgrServes, serves("files"), back("a"), node("elm-01"), pods_well(3, &["gone"])] {
+        assert_eq!(judge(&tree, &condition), "", "{condition}");
+    }
+    answer(&mut tree, "status", |said| said["mgrmap"]["available"] = false.into());
+    answer(&mut tree, "fs dump", |said| {
+        for mds in said["filesystems"][0]["mdsmap"]["info"].as_object_mut().unwrap().values_mut() {
+            mds["state"] = "up:replay".into();
+        }
+    });
+    edit_in(&mut tree, PODS_FILE, "rook-ceph-mon-a-", |pod| {
+        for status in pod["status"]["containerStatuses"].as_array_mut().unwrap() {
+            status["state"] = json!({"running": {"startedAt": "2026-02-17T13:20:00Z"}});
+        }
+    });
+    for (condition, seen) in [
+        (Condition::MgrServes, "no mgr is active"),
+        (Condition::HoldsNothing, "Deployments of OSDs exist, rook-ceph-osd-0 among them"),
+        (serves("files"), "0 of 1 ranks are active"),
+        (serves("other"), "Ceph knows no filesystem other"),
+        (back("a"), "the quorum is older than its container"),
+        (back("x"), "in quorum are a, b, c"),
+        (node("elm-99"), "there is no such node"),
+        (pods_well(4, &[]), "3 of 4 are well"),
+        (pods_well(3, &[old]), "is still there (Running)"),
+    ] {
+        assert!(judge(&tree, &condition).contains(seen), "{condition}: {}", judge(&tree, &condition));
+    }
+}
+
 /// What is said of the remedy and what the fix does are one.
 #[test]
 fn a_remedy_is_auto_where_the_fix_has_a_plan() {
@@ -360,6 +424,36 @@ fn a_remedy_is_auto_where_the_fix_has_a_plan() {
         let found = diagnosis.findings.iter().find(|placed| placed.check.code == code).unwrap();
         assert_eq!(found.finding.remedy.fix == FixKind::Auto, auto, "{name}");
     }
+}
+
+#[test]
+fn pods_without_their_networks_restart_in_the_safe_order() {
+    let mut tree = super::tree("NET016-osd-without-its-network");
+    for name in ["rook-ceph-mgr-a-", "rook-ceph-mon-b-", "rook-ceph-mds-files-a-"] {
+        edit_in(&mut tree, PODS_FILE, name, |pod| {
+            pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"] = r#"[{"name": "kube-ovn"}]"#.into();
+            not_ready(pod);
+        });
+    }
+    let bed = Bed::serve(tree);
+    new_pods_get_their_networks(&bed.double);
+    let ran = bed.run("fix NET016 --yes");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let made = bed.changes_made();
+    let order = ["rook-ceph-mon-b-", "rook-ceph-mgr-a-", "rook-ceph-mds-files-a-", "rook-ceph-osd-1-"];
+    assert!(made.len() == 4 && made.iter().zip(order).all(|(made, name)| made.contains(name)), "{made:?}");
+}
+
+/// The others count a monitor until they notice that it went.
+#[test]
+fn the_next_monitor_waits_until_this_one_was_elected_again() {
+    let bed = Bed::of("NET016-monitor-without-its-network");
+    let mut fix = bed.command("fix NET016 --yes").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(fix.stderr.take().unwrap());
+    let waits = said.lines().map_while(Result::ok).any(|line| line.contains("older than its container"));
+    fix.kill().unwrap();
+    fix.wait().unwrap();
+    assert!(waits);
 }
 
 /// All pods of a cluster, in the order in which they would restart.
