@@ -245,7 +245,7 @@ pub fn by_hand(cluster: &Cluster, rows: &[&PodRow], being_made: bool) -> Vec<Str
             let id = if kind == "rgw" { String::new() } else { format!(",ceph_daemon_id={id}") };
             commands.extend([delete(&row.name), wait(&format!("app=rook-ceph-{kind}{id}"))]);
         }
-        if kind == "mon" && being_made {
+        if kind == "mon" && being_made && !commands.is_empty() {
             commands.push(format!("kubectl -n {} rollout restart deployment rook-ceph-operator", cluster.operator_ns));
         }
     }

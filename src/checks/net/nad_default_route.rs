@@ -160,7 +160,10 @@ pub(crate) fn remedy(
         remedy = remedy.command("kubectl rookdoctor explain NET012");
     }
     let being_made = !rows.iter().any(|row| row.name.starts_with("rook-ceph-osd-"));
-    let remedy = by_hand(cluster, rows, being_made).into_iter().fold(remedy, Remedy::command);
+    // Only OSDs are put on the cluster network.
+    let carries = |row: &&&PodRow| network.role == "public" || row.name.starts_with("rook-ceph-osd-");
+    let rows: Vec<&PodRow> = rows.iter().filter(carries).copied().collect();
+    let remedy = by_hand(cluster, &rows, being_made).into_iter().fold(remedy, Remedy::command);
     if mend.why_by_hand().is_none() { remedy.auto() } else { remedy }
 }
 

@@ -41,9 +41,12 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
     let change = both(mend(facts, network), facts.whole(kinds::NETWORK_ATTACHMENT, ns, name));
     let ((mend, whole), (pods, operator)) = both(change, both(carriers(facts, network), operator(facts)))?;
     let Some(whole) = whole else { return Ok(Proposal::Guided(say!("{} is gone: diagnose again", network.object()))) };
-    let config = match mend.why_by_hand() {
-        Some(why) => return Ok(Proposal::Guided(why)),
-        None => mend.config.unwrap_or_default(),
+    if let Some(why) = mend.why_by_hand() {
+        return Ok(Proposal::Guided(why));
+    }
+    let config = whole["spec"]["config"].as_str().and_then(|config| mended(config, &mend.instead));
+    let Some(config) = config else {
+        return Ok(Proposal::Guided(say!("{} is being changed: diagnose again", network.object())));
     };
     let mut after = whole.clone();
     after["spec"]["config"] = Value::String(config);
@@ -55,19 +58,20 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
         return Err(Gap::Unknown(unknown));
     }
     let full = network.selection.full_name();
-    let mut plan = Plan::new(
-        say!("take the default route out of {}, and make the {} pods that carry it anew", full, pods.len()),
-        Risk::Disruptive,
-    )
-    .interrupts(say!(
-        "each of these pods for the time of its restart, one after the other; the cluster holds no data yet"
-    ))
-    .guard(not_shared(&network.object()));
+    let mut plan = if pods.is_empty() {
+        Plan::new(say!("take the default route out of {}, which no pod carries yet", full), Risk::Safe)
+    } else {
+        let does = say!("take the default route out of {}, and make the {} pods that carry it anew", full, pods.len());
+        Plan::new(does, Risk::Disruptive).interrupts(say!(
+            "each of these pods for the time of its restart, one after the other; the cluster holds no data yet"
+        ))
+    };
+    plan = plan.guard(not_shared(&network.object()));
     plan.guards.extend(multus.seen.into_iter().filter_map(|(_, multus)| multus));
     let plan = plan
         .step(Step::new(say!("take the default route out of the configuration of {}", network.object()), patch).guard(Condition::HoldsNothing))
         .steps(restarts.monitors)
-        .steps(operator)
+        .steps(operator.into_iter().filter(|_| !pods.is_empty()))
         .steps(restarts.rest)
         .next(say!("in a monitor's pod no default route may lead over net1: ip route"))
         .next(say!("then the operator goes on by itself; its log says what it waits for: kubectl -n {} logs deploy/rook-ceph-operator", facts.cluster()?.operator_ns))
@@ -127,7 +131,7 @@ pub(crate) fn mend(facts: &Facts<'_>, network: &StorageNetwork<'_>) -> Result<Me
     };
     if !instead.is_empty() {
         reasons.push(say!(
-            "{} lies outside of the network and may reach its daemons by that route: the commands put routes there in its place, which may be left out if every host that mounts volumes has an address in {}",
+            "what is outside of the network ({}) may reach its daemons by that route: the commands put routes there in its place, which may be left out if every host that mounts volumes has an address in {}",
             list(&instead),
             list(&subnets(nad))
         ));

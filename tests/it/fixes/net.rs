@@ -322,7 +322,7 @@ fn hosts_outside_of_the_network_keep_a_way() {
     let commands = ran.json()["steps"].to_string();
     assert!(commands.contains("192.168.70.0/24") && commands.contains("10.12.0.1"), "{commands}");
     assert!(!commands.contains("0.0.0.0/0"), "{commands}");
-    refuses(outside.clone(), "NET007", "192.168.70.0/24 lies outside of the network");
+    refuses(outside.clone(), "NET007", "what is outside of the network (192.168.70.0/24) may reach its daemons");
     // Nobody mounts from the hosts' network, but the CephCluster has a range elsewhere.
     let mut given = outside;
     edit_in(&mut given, "namespaces/rook-ceph/apps/daemonsets.yaml", "csi-", |set| {
@@ -332,7 +332,7 @@ fn hosts_outside_of_the_network_keep_a_way() {
     edit_in(&mut given, "namespaces/rook-ceph/ceph.rook.io/cephclusters.yaml", "rook-ceph", |cluster| {
         cluster["spec"]["network"]["addressRanges"] = json!({"public": ["10.12.0.0/24", "10.13.0.0/24"]});
     });
-    refuses(given, "NET007", "10.13.0.0/24 lies outside of the network");
+    refuses(given, "NET007", "what is outside of the network (10.13.0.0/24) may reach its daemons");
 }
 
 #[test]
