@@ -14,8 +14,8 @@ use rookdoctor::fix::{Condition, Step};
 use rookdoctor::objects::kube::Pod;
 use serde_json::{Value, json};
 
-use super::{Bed, Case};
-use crate::double::{Changed, Double};
+use super::{Bed, Case, Changed};
+use crate::double::Double;
 use crate::support;
 
 pub const CASES: &[Case] = &[
