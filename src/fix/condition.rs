@@ -34,6 +34,10 @@ pub enum Condition {
     PodWell { ns: String, label: String, node: Option<String>, instead_of: Vec<String> },
     /// A pod that is deleted comes back as it was: its DaemonSet does not wait for that to change it.
     SameRevision { ns: String, pod: String },
+    /// The kubelet of the node answers: a pod that is deleted there goes, and its successor starts.
+    NodeReady { node: String },
+    /// This pod is not Ready still, or gone: the fault has not passed by itself.
+    StillDown { ns: String, pod: String },
     /// ovn-central has one Ready leader for each of its databases and for northd.
     OvnLeads,
     /// The node has not booted in the last five minutes.
@@ -70,6 +74,8 @@ impl Condition {
                 kube::pod_well(facts, ns, label, node.as_deref(), instead_of)
             }
             Self::SameRevision { ns, pod } => kube::same_revision(facts, ns, pod),
+            Self::NodeReady { node } => kube::node_ready(facts, node),
+            Self::StillDown { ns, pod } => kube::still_down(facts, ns, pod),
             Self::OvnLeads => kube::ovn_leads(facts),
             Self::BootSettled { node } => kube::boot_settled(facts, node),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
@@ -102,6 +108,10 @@ impl Condition {
                     node.as_ref().map(|node| format!(" --field-selector spec.nodeName={node}")).unwrap_or_default();
                 format!("kubectl -n {ns} wait pod -l '{label}'{node} --for=condition=Ready --timeout=10m")
             }
+            Self::NodeReady { node } => format!("kubectl wait node/{node} --for=condition=Ready --timeout=0s"),
+            Self::StillDown { ns, pod } => {
+                format!("! kubectl -n {ns} wait pod/{pod} --for=condition=Ready --timeout=0s")
+            }
             Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),
             Self::SameRevision { .. } | Self::OvnLeads | Self::BootSettled { .. } => return None,
         })
@@ -128,6 +138,8 @@ impl fmt::Display for Condition {
             }
             Self::PodWell { ns, label, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
             Self::SameRevision { ns, pod } => write!(f, "{ns}/{pod} would come back unchanged"),
+            Self::NodeReady { node } => write!(f, "{node} is Ready"),
+            Self::StillDown { ns, pod } => write!(f, "{ns}/{pod} is still not Ready"),
             Self::OvnLeads => write!(f, "ovn-central has its leaders"),
             Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
             Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),

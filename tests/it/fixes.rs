@@ -5,6 +5,7 @@
 
 mod heal;
 mod ovn;
+mod pods;
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ pub struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [ovn::CASES].into_iter().flatten()
+    [ovn::CASES, pods::CASES].into_iter().flatten()
 }
 
 /// A served cluster, and a home for the journal.

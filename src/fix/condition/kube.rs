@@ -6,6 +6,7 @@ use super::Held;
 use crate::check::Answered;
 use crate::checks::node::boots;
 use crate::checks::ovn::{self, ovn_central_down};
+use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
 use crate::lookup;
 use crate::objects::kube::{DaemonSet, Deployment, Pod};
@@ -48,6 +49,19 @@ pub(super) fn pod_well(
         Some(row) => format!("{} is {} {}/{}", row.name, row.status, row.ready.0, row.ready.1),
         None => "there is no pod yet".to_owned(),
     }))
+}
+
+pub(super) fn node_ready(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
+    let row = facts.nodes()?.iter().find(|row| row.name == node);
+    Ok(Held::when(row.is_some_and(NodeRow::is_ready), || match row {
+        Some(row) => format!("it is {}", row.status),
+        None => "there is no such node".to_owned(),
+    }))
+}
+
+pub(super) fn still_down(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<Held, Gap> {
+    let ready = facts.object::<Pod>(ns, pod)?.is_some_and(Pod::is_ready);
+    Ok(Held::when(!ready, || "it has become Ready by itself".to_owned()))
 }
 
 pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {
