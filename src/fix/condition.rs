@@ -38,6 +38,11 @@ pub enum Condition {
     NodeReady { node: String },
     /// This pod is not Ready still, or gone: the fault has not passed by itself.
     StillDown { ns: String, pod: String },
+    /// So many pods of this label are well.
+    #[serde(rename_all = "camelCase")]
+    PodsWell { ns: String, label: String, at_least: usize },
+    /// Nobody renews the Lease: whoever should lead does not.
+    LeaseStale { ns: String, name: String },
     /// ovn-central has one Ready leader for each of its databases and for northd.
     OvnLeads,
     /// The node has not booted in the last five minutes.
@@ -76,6 +81,8 @@ impl Condition {
             Self::SameRevision { ns, pod } => kube::same_revision(facts, ns, pod),
             Self::NodeReady { node } => kube::node_ready(facts, node),
             Self::StillDown { ns, pod } => kube::still_down(facts, ns, pod),
+            Self::PodsWell { ns, label, at_least } => kube::pods_well(facts, ns, label, *at_least),
+            Self::LeaseStale { ns, name } => kube::lease_stale(facts, ns, name),
             Self::OvnLeads => kube::ovn_leads(facts),
             Self::BootSettled { node } => kube::boot_settled(facts, node),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
@@ -112,8 +119,16 @@ impl Condition {
             Self::StillDown { ns, pod } => {
                 format!("! kubectl -n {ns} wait pod/{pod} --for=condition=Ready --timeout=0s")
             }
+            Self::PodsWell { ns, label, at_least } => {
+                let ready = r#"{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
+                format!(
+                    "test $(kubectl -n {ns} get pods -l '{label}' -o jsonpath='{ready}' | grep -c True) -ge {at_least}"
+                )
+            }
             Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),
-            Self::SameRevision { .. } | Self::OvnLeads | Self::BootSettled { .. } => return None,
+            Self::SameRevision { .. } | Self::LeaseStale { .. } | Self::OvnLeads | Self::BootSettled { .. } => {
+                return None;
+            }
         })
     }
 }
@@ -140,6 +155,8 @@ impl fmt::Display for Condition {
             Self::SameRevision { ns, pod } => write!(f, "{ns}/{pod} would come back unchanged"),
             Self::NodeReady { node } => write!(f, "{node} is Ready"),
             Self::StillDown { ns, pod } => write!(f, "{ns}/{pod} is still not Ready"),
+            Self::PodsWell { ns, label, at_least } => write!(f, "{at_least} pods of {label} in {ns} are Ready"),
+            Self::LeaseStale { ns, name } => write!(f, "nobody renews the Lease {ns}/{name}"),
             Self::OvnLeads => write!(f, "ovn-central has its leaders"),
             Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
             Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::multus_init_crash::init_crash;
 use super::sandbox::{Blame, Failure, failures, is_settled};
-use super::{NODE_BY_NODE, down, fails_anew, is_out_of_memory, multus_pods, node_by_node, status_evidence, trouble};
+use super::{down, fails_anew, is_out_of_memory, multus_pods, status_evidence, trouble};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::node::memory_limit_too_small::more_memory;

@@ -147,17 +147,21 @@ fn oom(killed: &[Killed<'_>]) -> Option<Finding> {
     Some(finding)
 }
 
-/// Gives a container of a DaemonSet twice the limit that was too small, and no less than what the issues of
-/// Multus found to do; node by node.
+/// Gives a container of a DaemonSet more memory, node by node.
 pub(crate) fn more_memory(pod: &Pod, name: &str) -> Remedy {
+    let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
+    let remedy = Remedy::guided(say!("give {} more memory; {}", name, NODE_BY_NODE));
+    node_by_node(remedy, &pod.metadata.namespace, owner, set_memory(pod, "daemonset", owner, name))
+}
+
+/// The command that gives a container twice the limit that was too small, and no less than what the issues of
+/// Multus found to do.
+pub(crate) fn set_memory(pod: &Pod, kind: &str, owner: &str, name: &str) -> String {
     const LEAST: u64 = 256;
     let container = pod.spec.containers.iter().find(|container| container.name == name);
     let limit = container.and_then(|it| bytes(&text(it.resources.limits.get("memory")?)));
     let limit = limit.map_or(LEAST, |limit| (2.0 * limit / MIB) as u64).max(LEAST);
-    let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
-    let ns = &pod.metadata.namespace;
-    let change = format!("kubectl -n {ns} set resources daemonset {owner} -c {name} --limits=memory={limit}Mi");
-    node_by_node(Remedy::guided(say!("give {} more memory; {}", name, NODE_BY_NODE)), ns, owner, change)
+    format!("kubectl -n {} set resources {kind} {owner} -c {name} --limits=memory={limit}Mi", pod.metadata.namespace)
 }
 
 fn too_small(cluster: &CephCluster) -> impl Iterator<Item = Finding> {

@@ -5,11 +5,12 @@ use jiff::SignedDuration;
 use super::Held;
 use crate::check::Answered;
 use crate::checks::node::boots;
+use crate::checks::ovn::kube_ovn_controller_unhealthy::LEADERLESS;
 use crate::checks::ovn::{self, ovn_central_down};
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
 use crate::lookup;
-use crate::objects::kube::{DaemonSet, Deployment, Pod};
+use crate::objects::kube::{DaemonSet, Deployment, Lease, Pod};
 
 pub(super) fn no_maintenance(facts: &Facts<'_>) -> Result<Held, Gap> {
     let cluster = facts.cluster()?;
@@ -62,6 +63,21 @@ pub(super) fn node_ready(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
 pub(super) fn still_down(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<Held, Gap> {
     let ready = facts.object::<Pod>(ns, pod)?.is_some_and(Pod::is_ready);
     Ok(Held::when(!ready, || "it has become Ready by itself".to_owned()))
+}
+
+pub(super) fn pods_well(facts: &Facts<'_>, ns: &str, label: &str, at_least: usize) -> Result<Held, Gap> {
+    let well = facts.pods_where(ns, label)?.iter().filter(|row| row.is_well()).count();
+    Ok(Held::when(well >= at_least, || format!("{well} are")))
+}
+
+pub(super) fn lease_stale(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Held, Gap> {
+    let lease = facts.object::<Lease>(ns, name)?;
+    let renewed = lease.and_then(|lease| lease.spec.renew_time);
+    let age = renewed.map(|renewed| facts.now().duration_since(renewed));
+    Ok(Held::when(age.is_none_or(|age| age >= LEADERLESS), || {
+        let holder = lease.map_or("", |lease| lease.spec.holder_identity.as_str());
+        format!("{holder} did so {} s ago", age.unwrap_or_default().as_secs())
+    }))
 }
 
 pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {

@@ -10,11 +10,39 @@ pub const CASES: &[Case] = &[
     Case { name: "NET003", on: "NET003-socket-gone", fix: "NET003", heals: multus_serves_again, changes: &[] },
     Case { name: "NET003_thin", on: "NET003-thin", fix: "NET003", heals: |_| {}, changes: &[] },
     Case { name: "NET004", on: "NET004-multus-unauthorized", fix: "NET004", heals: multus_serves_again, changes: &[] },
+    Case { name: "OVN002", on: "OVN002-crash-loop", fix: "OVN002", heals: ovs_serves_again, changes: &[] },
+    Case { name: "OVN003", on: "OVN003-crash-loop", fix: "OVN003", heals: |_| {}, changes: &[] },
+    Case { name: "OVN003_socket", on: "OVN003-socket-gone", fix: "OVN003", heals: cni_serves_again, changes: &[] },
+    Case { name: "OVN004", on: "OVN004-replica-down", fix: "OVN004", heals: |_| {}, changes: &[] },
+    Case { name: "OVN004_lease", on: "OVN004-nobody-leads", fix: "OVN004", heals: a_new_one_leads, changes: &[] },
 ];
 
 /// With a new Multus pod what hung on the node starts.
 fn multus_serves_again(double: &Double) {
-    double.on("DELETE /api/v1/namespaces/kube-system/pods/kube-multus-ds-*", |cluster| heal::node(cluster, "elm-02"));
+    double.on("DELETE /api/v1/namespaces/kube-system/pods/kube-multus-ds-*", elm_02_comes_back);
+}
+
+fn ovs_serves_again(double: &Double) {
+    double.on("DELETE /api/v1/namespaces/kube-system/pods/ovs-ovn-*", elm_02_comes_back);
+}
+
+fn cni_serves_again(double: &Double) {
+    double.on("DELETE /api/v1/namespaces/kube-system/pods/kube-ovn-cni-*", elm_02_comes_back);
+}
+
+fn a_new_one_leads(double: &Double) {
+    double.on("DELETE /api/v1/namespaces/kube-system/pods/kube-ovn-controller-*", somebody_leads);
+}
+
+fn elm_02_comes_back(cluster: &mut Changed<'_>) {
+    heal::node(cluster, "elm-02");
+}
+
+fn somebody_leads(cluster: &mut Changed<'_>) {
+    let now = cluster.now().replace('Z', ".000000Z");
+    cluster.edit("kube-system", "leases.coordination.k8s.io", "kube-ovn-controller", |lease| {
+        lease["spec"]["renewTime"] = now.into();
+    });
 }
 
 /// Something that keeps a fix from being applied, though it was planned and confirmed.
@@ -57,7 +85,120 @@ const GUARDED: &[Guarded] = &[
         meanwhile: |cluster| is_of_an_older_revision(cluster, "kube-multus-ds-x2mrj"),
         says: "is of an older revision of DaemonSet kube-multus-ds",
     },
+    Guarded {
+        on: "OVN002-crash-loop",
+        fix: "OVN002",
+        meanwhile: no_one_leads_ovn,
+        says: "ovn-central has its leaders: no, ovn-central has no Ready leader for its northbound database",
+    },
+    Guarded {
+        on: "OVN002-crash-loop",
+        fix: "OVN002",
+        meanwhile: |cluster| node_is_lost(cluster, "elm-02"),
+        says: "elm-02 is Ready: no, it is NotReady",
+    },
+    Guarded {
+        on: "OVN002-crash-loop",
+        fix: "OVN002",
+        meanwhile: |cluster| waits_for_deletions(cluster, "ovs-ovn"),
+        says: "changes its pods when they are deleted (OnDelete)",
+    },
+    Guarded {
+        on: "OVN002-crash-loop",
+        fix: "OVN002",
+        meanwhile: |cluster| heal::pods(cluster, is_of("ovs-ovn")),
+        says: "it has become Ready by itself",
+    },
+    Guarded {
+        on: "OVN002-crash-loop",
+        fix: "OVN002",
+        meanwhile: |cluster| boots(cluster, "2026-02-17T13:18:00Z"),
+        says: "elm-02 has been up for five minutes: no, it booted",
+    },
+    Guarded {
+        on: "OVN002-crash-loop",
+        fix: "OVN002",
+        meanwhile: |cluster| boots(cluster, "2026-02-17T13:04:00Z"),
+        says: "OVN007: since the boot of elm-02 its OVS has no path to the gateway",
+    },
+    Guarded {
+        on: "OVN003-crash-loop",
+        fix: "OVN003",
+        meanwhile: no_one_leads_ovn,
+        says: "no Ready leader for its southbound database",
+    },
+    Guarded {
+        on: "OVN003-socket-gone",
+        fix: "OVN003",
+        meanwhile: |cluster| cluster.edit("kube-system", "pods", "ovs-ovn-zjstm", ends),
+        says: "the pod of app=ovs in kube-system on elm-02 is Ready: no, ovs-ovn-zjstm is",
+    },
+    Guarded {
+        on: "OVN003-socket-gone",
+        fix: "OVN003",
+        meanwhile: |cluster| waits_for_deletions(cluster, "kube-ovn-cni"),
+        says: "changes its pods when they are deleted (OnDelete)",
+    },
+    Guarded {
+        on: "OVN003-crash-loop",
+        fix: "OVN003",
+        meanwhile: |cluster| heal::pods(cluster, is_of("kube-ovn-cni")),
+        says: "it has become Ready by itself",
+    },
+    Guarded {
+        on: "OVN004-replica-down",
+        fix: "OVN004",
+        meanwhile: no_one_leads_ovn,
+        says: "no Ready leader for its northd",
+    },
+    Guarded {
+        on: "OVN004-replica-down",
+        fix: "OVN004",
+        meanwhile: |cluster| heal::pods(cluster, |pod| pod["metadata"]["labels"]["app"] == "kube-ovn-controller"),
+        says: "it has become Ready by itself",
+    },
+    Guarded {
+        on: "OVN004-replica-down",
+        fix: "OVN004",
+        meanwhile: |cluster| node_is_lost(cluster, "elm-m2"),
+        says: "elm-m2 is Ready: no, it is NotReady",
+    },
+    Guarded {
+        on: "OVN004-nobody-leads",
+        fix: "OVN004",
+        meanwhile: somebody_leads,
+        says: "nobody renews the Lease kube-system/kube-ovn-controller: no, kube-ovn-controller-rgmjx2vhs-m6prt did so",
+    },
 ];
+
+fn no_one_leads_ovn(cluster: &mut Changed<'_>) {
+    let pods = pods_of(cluster, "kube-system");
+    for name in pods.iter().filter(|name| name.starts_with("ovn-central-")) {
+        cluster.edit("kube-system", "pods", name, ends);
+    }
+}
+
+fn pods_of(cluster: &Changed<'_>, ns: &str) -> Vec<String> {
+    let (_, file) = cluster.tree().entry(&format!("namespaces/{ns}/core/pods.yaml")).unwrap();
+    let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    file.objects().unwrap().iter().map(name).collect()
+}
+
+/// Is not Ready from now on.
+fn ends(pod: &mut Value) {
+    set_ready(pod, "False");
+    pod["status"]["containerStatuses"][0]["ready"] = false.into();
+}
+
+/// The kubelet says that the node booted.
+fn boots(cluster: &mut Changed<'_>, at: &str) {
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "elm-02.boot", "namespace": "default"},
+        "involvedObject": {"kind": "Node", "name": "elm-02"}, "type": "Warning", "reason": "Rebooted",
+        "message": "Node elm-02 has been rebooted, boot id: 5f0e7a1c-2b7e-4a52-9d5a-0a4a1f0f9c11",
+        "source": {"component": "kubelet", "host": "elm-02"}, "count": 1,
+        "firstTimestamp": at, "lastTimestamp": at});
+    cluster.write("namespaces/default/core/events.yaml", json!({"kind": "List", "items": [event]}).to_string());
+}
 
 fn somebody_scales_an_osd_down(cluster: &mut Changed<'_>) {
     cluster.edit("rook-ceph", "deployments.apps", "rook-ceph-osd-0", |osd| osd["spec"]["replicas"] = 0.into());
@@ -111,6 +252,10 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("NET003-out-of-memory", "NET003", "no further than to the first node whose new pod is not Ready"),
     ("story5b-multus-text-file-busy", "NET002", "its cause is not in the pod, or not known"),
     ("story5b-multus-text-file-busy", "NET002", "-- rm /host/opt/cni/bin/multus-shim"),
+    ("OVN003-waits-for-ovs", "OVN003", "its log names OVS or the gateway"),
+    ("story5-kubeovn-after-reboot", "OVN003", "it follows from OVN007/Pod/kube-system/ovs-ovn@ash-w2: mend that first"),
+    ("OVN002-out-of-memory", "OVN002", r#"-p '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}'"#),
+    ("OVN002-out-of-memory", "OVN002", "stop at the first node that is not Ready"),
     ("story5-kubeovn-after-reboot", "NET002", "it follows from OVN007/Pod/kube-system/ovs-ovn@ash-w2: mend that first"),
 ];
 
