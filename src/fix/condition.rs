@@ -3,6 +3,7 @@
 
 pub mod ceph;
 pub mod kube;
+mod mounts;
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::ceph::ceph_command;
+use crate::checks::csi::list_processes;
 use crate::facts::{Cluster, Facts, Gap};
 
 /// Something that holds or does not.
@@ -43,6 +45,8 @@ pub enum Condition {
     PodsWell { ns: String, label: String, at_least: usize },
     /// Nobody renews the Lease: whoever should lead does not.
     LeaseStale { ns: String, name: String },
+    /// No mount of this driver on this node would end with the pod of its node plugin there.
+    MountsOutlive { ns: String, pod: String, node: String, driver: String },
     /// ovn-central has one Ready leader for each of its databases and for northd.
     OvnLeads,
     /// The node has not booted in the last five minutes.
@@ -83,6 +87,7 @@ impl Condition {
             Self::StillDown { ns, pod } => kube::still_down(facts, ns, pod),
             Self::PodsWell { ns, label, at_least } => kube::pods_well(facts, ns, label, *at_least),
             Self::LeaseStale { ns, name } => kube::lease_stale(facts, ns, name),
+            Self::MountsOutlive { ns, pod, node, driver } => mounts::outlive(facts, ns, pod, node, driver),
             Self::OvnLeads => kube::ovn_leads(facts),
             Self::BootSettled { node } => kube::boot_settled(facts, node),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
@@ -125,13 +130,17 @@ impl Condition {
             }
             Self::NodeReady { node } => format!("kubectl wait node/{node} --for=condition=Ready --timeout=0s"),
             Self::StillDown { ns, pod } => {
-                format!("! kubectl -n {ns} wait pod/{pod} --for=condition=Ready --timeout=0s")
+                let ready = r#"{.status.conditions[?(@.type=="Ready")].status}"#;
+                format!("kubectl -n {ns} get pod {pod} -o jsonpath='{ready}' | grep -qv True")
             }
             Self::PodsWell { ns, label, at_least } => {
                 let ready = r#"{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
                 format!(
                     "test $(kubectl -n {ns} get pods -l '{label}' -o jsonpath='{ready}' | grep -c True) -ge {at_least}"
                 )
+            }
+            Self::MountsOutlive { ns, pod, driver, .. } => {
+                format!("{} | tr '\\n' ' ' | grep -vq -e ceph-fuse -e rbd-nbd", list_processes(ns, pod, driver))
             }
             Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),
             Self::SameRevision { .. } | Self::LeaseStale { .. } | Self::OvnLeads | Self::BootSettled { .. } => {
@@ -165,6 +174,12 @@ impl fmt::Display for Condition {
             Self::StillDown { ns, pod } => write!(f, "{ns}/{pod} is still not Ready"),
             Self::PodsWell { ns, label, at_least } => write!(f, "{at_least} pods of {label} in {ns} are Ready"),
             Self::LeaseStale { ns, name } => write!(f, "nobody renews the Lease {ns}/{name}"),
+            Self::MountsOutlive { node, driver, .. } => {
+                write!(
+                    f,
+                    "no mount of {driver} on {node} is made by ceph-fuse or rbd-nbd, which would end with the pod"
+                )
+            }
             Self::OvnLeads => write!(f, "ovn-central has its leaders"),
             Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
             Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),

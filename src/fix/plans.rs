@@ -2,4 +2,5 @@
 
 pub mod restart_kube_ovn;
 pub mod restart_multus;
+pub mod restart_node_plugin;
 pub mod restart_ovs;

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Bed, Case, heal};
-use crate::double::{Changed, Double};
+use crate::double::Double;
+use crate::double::state::Changed;
 
 pub const CASES: &[Case] = &[
     Case { name: "NET002", on: "NET002-another-reason", fix: "NET002", heals: |_| {}, changes: &[] },
@@ -15,6 +16,7 @@ pub const CASES: &[Case] = &[
     Case { name: "OVN003_socket", on: "OVN003-socket-gone", fix: "OVN003", heals: cni_serves_again, changes: &[] },
     Case { name: "OVN004", on: "OVN004-replica-down", fix: "OVN004", heals: |_| {}, changes: &[] },
     Case { name: "OVN004_lease", on: "OVN004-nobody-leads", fix: "OVN004", heals: a_new_one_leads, changes: &[] },
+    Case { name: "CSI006", on: "CSI006-forgotten-driver", fix: "CSI006", heals: driver_registers, changes: &[] },
 ];
 
 /// With a new Multus pod what hung on the node starts.
@@ -32,6 +34,17 @@ fn cni_serves_again(double: &Double) {
 
 fn a_new_one_leads(double: &Double) {
     double.on("DELETE /api/v1/namespaces/kube-system/pods/kube-ovn-controller-*", somebody_leads);
+}
+
+fn driver_registers(double: &Double) {
+    double.on("DELETE /api/v1/namespaces/rook-ceph/pods/csi-rbdplugin-*", |cluster| {
+        cluster.edit("", "csinodes.storage.k8s.io", "birch-w1", |node| {
+            let rbd = json!({"name": "rook-ceph.rbd.csi.ceph.com", "nodeID": "birch-w1"});
+            node["spec"]["drivers"].as_array_mut().unwrap().push(rbd);
+        });
+        heal::pods(cluster, |pod| pod["metadata"]["name"] == "ledger");
+        heal::events(cluster);
+    });
 }
 
 fn elm_02_comes_back(cluster: &mut Changed<'_>) {
@@ -169,19 +182,71 @@ const GUARDED: &[Guarded] = &[
         meanwhile: somebody_leads,
         says: "nobody renews the Lease kube-system/kube-ovn-controller: no, kube-ovn-controller-rgmjx2vhs-m6prt did so",
     },
+    Guarded {
+        on: "CSI006-forgotten-driver",
+        fix: "CSI006",
+        meanwhile: |cluster| volume_asks_for(cluster, "mounter", "rbd-nbd"),
+        says: "pvc-2db0ad94-eb0c-4384-a63d-c190a8a5a951 is mounted with rbd-nbd",
+    },
+    Guarded {
+        on: "CSI006-forgotten-driver",
+        fix: "CSI006",
+        meanwhile: |cluster| volume_asks_for(cluster, "tryOtherMounters", "true"),
+        says: "may be mounted with rbd-nbd (tryOtherMounters)",
+    },
+    Guarded {
+        on: "CSI006-forgotten-driver",
+        fix: "CSI006",
+        meanwhile: |cluster| cluster.remove("", "persistentvolumes", RBD_VOLUME),
+        says: "is attached there and cannot be found",
+    },
+    Guarded {
+        on: "CSI006-forgotten-driver",
+        fix: "CSI006",
+        meanwhile: |cluster| {
+            nothing_says_what_is_attached(cluster);
+            volume_asks_for(cluster, "mounter", "rbd-nbd");
+        },
+        says: "is mounted with rbd-nbd",
+    },
+    Guarded {
+        on: "CSI006-forgotten-driver",
+        fix: "CSI006",
+        meanwhile: |cluster| {
+            cluster.edit("rook-ceph", "pods", "csi-rbdplugin-rjmsv", |pod| pod["spec"]["hostNetwork"] = false.into());
+        },
+        says: "what the kernel mounted loses its network with the pod",
+    },
+    Guarded {
+        on: "CSI006-forgotten-driver",
+        fix: "CSI006",
+        meanwhile: |cluster| node_is_lost(cluster, "birch-w1"),
+        says: "birch-w1 is Ready: no, it is NotReady",
+    },
 ];
 
-fn no_one_leads_ovn(cluster: &mut Changed<'_>) {
-    let pods = pods_of(cluster, "kube-system");
-    for name in pods.iter().filter(|name| name.starts_with("ovn-central-")) {
-        cluster.edit("kube-system", "pods", name, ends);
+const RBD_VOLUME: &str = "pvc-2db0ad94-eb0c-4384-a63d-c190a8a5a951";
+
+fn volume_asks_for(cluster: &mut Changed<'_>, attribute: &str, value: &str) {
+    cluster.edit("", "persistentvolumes", RBD_VOLUME, |volume| {
+        volume["spec"]["csi"]["volumeAttributes"][attribute] = value.into();
+    });
+}
+
+fn nothing_says_what_is_attached(cluster: &mut Changed<'_>) {
+    cluster.edit("", "csidrivers.storage.k8s.io", "rook-ceph.rbd.csi.ceph.com", |driver| {
+        driver["spec"]["attachRequired"] = false.into();
+    });
+    let tree = cluster.tree().clone();
+    for (path, _) in tree.below("cluster-scoped-resources/storage.k8s.io/volumeattachments") {
+        cluster.erase(path);
     }
 }
 
-fn pods_of(cluster: &Changed<'_>, ns: &str) -> Vec<String> {
-    let (_, file) = cluster.tree().entry(&format!("namespaces/{ns}/core/pods.yaml")).unwrap();
-    let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    file.objects().unwrap().iter().map(name).collect()
+fn no_one_leads_ovn(cluster: &mut Changed<'_>) {
+    for name in heal::names(cluster, "kube-system", "ovn-central-") {
+        cluster.edit("kube-system", "pods", &name, ends);
+    }
 }
 
 /// Is not Ready from now on.
@@ -252,6 +317,11 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("NET003-out-of-memory", "NET003", "no further than to the first node whose new pod is not Ready"),
     ("story5b-multus-text-file-busy", "NET002", "its cause is not in the pod, or not known"),
     ("story5b-multus-text-file-busy", "NET002", "-- rm /host/opt/cni/bin/multus-shim"),
+    ("CSI006-nowhere-to-mount", "CSI006 --object CSINode/birch-cp1", "no pod of the node plugin"),
+    ("CSI006-nowhere-to-mount", "CSI006 --object CSINode/birch-w2", "drain birch-w2 first"),
+    ("CSI006-mounts-in-the-pod", "CSI006", "may end with the pod: PersistentVolume"),
+    ("CSI006-mounts-in-the-pod", "CSI006", "exec csi-rbdplugin-rjmsv -c csi-rbdplugin -- sh -c"),
+    ("CSI006-nobody-knows-it", "CSI006", "no node knows rook-ceph.rbd.csi.ceph.com"),
     ("OVN003-waits-for-ovs", "OVN003", "its log names OVS or the gateway"),
     ("story5-kubeovn-after-reboot", "OVN003", "it follows from OVN007/Pod/kube-system/ovs-ovn@ash-w2: mend that first"),
     ("OVN002-out-of-memory", "OVN002", r#"-p '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}'"#),
@@ -267,5 +337,17 @@ fn a_person_acts_where_a_restart_does_not_help() {
         assert_eq!(ran.code, Some(5), "{fix} on {on}: {ran:?}");
         assert!(ran.says(says), "{fix} on {on}: {says:?} is not said in {ran:?}");
         assert_eq!(bed.double.writes(), Vec::<String>::new(), "{fix} on {on}");
+    }
+}
+
+#[test]
+fn a_node_plugin_stays_where_its_mounts_cannot_be_seen() {
+    for resource in ["persistentvolumes", "volumeattachments.storage.k8s.io", "csidrivers.storage.k8s.io"] {
+        let bed = Bed::of("CSI006-forgotten-driver");
+        bed.double.deny("list", resource);
+        let ran = bed.run("fix CSI006 --yes");
+        assert_eq!(ran.code, Some(5), "{resource}: {ran:?}");
+        assert!(ran.says("the plan needs what cannot be seen"), "{resource}: {ran:?}");
+        assert_eq!(bed.double.writes(), Vec::<String>::new(), "{resource}");
     }
 }
