@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Bed, Case, heal};
-use crate::double::Double;
+use super::{Bed, Case, heal, tree};
 use crate::double::state::Changed;
+use crate::double::{Act, Double, Fault, Faults};
 
 pub const CASES: &[Case] = &[
     Case { name: "NET002", on: "NET002-another-reason", fix: "NET002", heals: |_| {}, changes: &[] },
@@ -342,12 +342,15 @@ fn a_person_acts_where_a_restart_does_not_help() {
 
 #[test]
 fn a_node_plugin_stays_where_its_mounts_cannot_be_seen() {
-    for resource in ["persistentvolumes", "volumeattachments.storage.k8s.io", "csidrivers.storage.k8s.io"] {
-        let bed = Bed::of("CSI006-forgotten-driver");
-        bed.double.deny("list", resource);
+    let storage = "/apis/storage.k8s.io/v1";
+    for path in ["/api/v1/persistentvolumes", &format!("{storage}/volumeattachments"), &format!("{storage}/csidrivers")]
+    {
+        let faults = Faults::some([Fault::at(path, Act::Refuse(403))]);
+        let double = Double::serve(tree("CSI006-forgotten-driver"), faults);
+        let bed = Bed { double, home: tempfile::tempdir().unwrap() };
         let ran = bed.run("fix CSI006 --yes");
-        assert_eq!(ran.code, Some(5), "{resource}: {ran:?}");
-        assert!(ran.says("the plan needs what cannot be seen"), "{resource}: {ran:?}");
-        assert_eq!(bed.double.writes(), Vec::<String>::new(), "{resource}");
+        assert_eq!(ran.code, Some(5), "{path}: {ran:?}");
+        assert!(ran.says("the plan needs what cannot be seen"), "{path}: {ran:?}");
+        assert_eq!(bed.double.writes(), Vec::<String>::new(), "{path}");
     }
 }
