@@ -28,8 +28,8 @@ use crate::lookup;
 
 pub use lease::HELD_FOR;
 
-/// How long one question may take.
-const QUESTION: Duration = Duration::from_secs(60);
+/// How long one question may take: well below the time of the Lease.
+const QUESTION: Duration = Duration::from_secs(45);
 
 /// How fast things are asked again, and how long they may take.
 #[derive(Clone, Copy, Debug)]

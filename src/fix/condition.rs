@@ -10,7 +10,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::checks::ceph::ceph_command;
+use crate::checks::ceph::{ceph_command, quoted};
 use crate::checks::csi::list_processes;
 use crate::facts::{Cluster, Facts, Gap};
 
@@ -31,6 +31,12 @@ pub enum Condition {
     OsdsUp { osds: Vec<i64> },
     /// Every PG is active and clean.
     PgsClean,
+    /// A mgr is active: without one, commands that it answers hang for ever.
+    MgrActive,
+    /// A mgr stands by, to take over.
+    StandbyMgr,
+    /// The pool has no application but this one.
+    PoolApplication { pool: String, only: String },
     /// A pod of this label (and on this node, if one is named) is well, and none of these old ones is left.
     #[serde(rename_all = "camelCase")]
     PodWell { ns: String, label: String, node: Option<String>, instead_of: Vec<String> },
@@ -51,6 +57,8 @@ pub enum Condition {
     OvnLeads,
     /// The node has not booted in the last five minutes.
     BootSettled { node: String },
+    /// There is no such namespace.
+    NamespaceGone { namespace: String },
     /// A check has an answer and finds nothing; with an object, nothing about it.
     Passes { code: String, object: Option<String> },
 }
@@ -79,6 +87,9 @@ impl Condition {
             Self::OkToStop { osds } => ceph::ok_to_stop(facts, osds),
             Self::OsdsUp { osds } => ceph::osds_up(facts, osds),
             Self::PgsClean => ceph::pgs_clean(facts),
+            Self::MgrActive => ceph::mgr_active(facts),
+            Self::StandbyMgr => ceph::standby_mgr(facts),
+            Self::PoolApplication { pool, only } => ceph::pool_application(facts, pool, only),
             Self::PodWell { ns, label, node, instead_of } => {
                 kube::pod_well(facts, ns, label, node.as_deref(), instead_of)
             }
@@ -90,6 +101,7 @@ impl Condition {
             Self::MountsOutlive { ns, pod, node, driver } => mounts::outlive(facts, ns, pod, node, driver),
             Self::OvnLeads => kube::ovn_leads(facts),
             Self::BootSettled { node } => kube::boot_settled(facts, node),
+            Self::NamespaceGone { namespace } => kube::namespace_gone(facts, namespace),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
         }
     }
@@ -123,6 +135,15 @@ impl Condition {
             Self::PgsClean => {
                 json("status", r#"sed 's/"state_name":"active+clean[^"]*"//g' | grep -vq '"state_name"'"#)
             }
+            Self::MgrActive => format!("{} | grep -E '\"available\": *true'", ceph("mgr stat --format json-pretty")),
+            Self::StandbyMgr => {
+                format!("{} | grep -E '\"num_standby\": *[1-9]'", ceph("mgr stat --format json-pretty"))
+            }
+            Self::PoolApplication { pool, .. } => format!(
+                "{} | grep -x '{{}}'",
+                ceph(&format!("osd pool application get {} --format json", quoted(pool)))
+            ),
+            Self::NamespaceGone { namespace } => format!("! kubectl get namespace {namespace}"),
             Self::PodWell { ns, label, node, .. } => {
                 let node =
                     node.as_ref().map(|node| format!(" --field-selector spec.nodeName={node}")).unwrap_or_default();
@@ -165,6 +186,10 @@ impl fmt::Display for Condition {
             Self::OsdsUp { osds } if osds.is_empty() => write!(f, "all OSDs are up"),
             Self::OsdsUp { osds } => write!(f, "{} up", ids(osds)),
             Self::PgsClean => write!(f, "all PGs are active and clean"),
+            Self::MgrActive => write!(f, "a mgr is active"),
+            Self::StandbyMgr => write!(f, "a mgr stands by"),
+            Self::PoolApplication { pool, only } => write!(f, "pool {pool} has no application but {only}"),
+            Self::NamespaceGone { namespace } => write!(f, "the namespace {namespace} does not exist"),
             Self::PodWell { ns, label, node: Some(node), .. } => {
                 write!(f, "the pod of {label} in {ns} on {node} is Ready")
             }

@@ -1,6 +1,14 @@
 //! The fixes, one file each: a pure function from facts and a finding to a plan.
 
+pub mod archive_crashes;
+pub mod delete_webhook;
+pub mod enable_application;
+pub mod fail_over_mgr;
+pub mod reconcile_again;
 pub mod restart_kube_ovn;
 pub mod restart_multus;
 pub mod restart_node_plugin;
+pub mod restart_operator;
 pub mod restart_ovs;
+pub mod unset_flags;
+pub mod update_toolbox;

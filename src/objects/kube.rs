@@ -425,6 +425,50 @@ pub struct Involved {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+pub struct Namespace {
+    pub metadata: Meta,
+}
+
+/// A configuration of webhooks that may refuse what is written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ValidatingWebhooks {
+    pub metadata: Meta,
+    pub webhooks: Vec<Webhook>,
+}
+
+/// A configuration of webhooks that may change what is written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MutatingWebhooks {
+    pub metadata: Meta,
+    pub webhooks: Vec<Webhook>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Webhook {
+    /// As the API server calls it when it fails.
+    pub name: String,
+    pub client_config: WebhookClient,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct WebhookClient {
+    /// None for one that is called by URL.
+    pub service: Option<WebhookService>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct WebhookService {
+    pub namespace: String,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct ConfigMap {
     pub metadata: Meta,
     pub data: BTreeMap<String, String>,

@@ -5,6 +5,7 @@
 
 mod core;
 mod heal;
+mod opr;
 mod ovn;
 mod pods;
 
@@ -35,7 +36,7 @@ pub struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [ovn::CASES, pods::CASES].into_iter().flatten()
+    [ovn::CASES, opr::CASES, pods::CASES].into_iter().flatten()
 }
 
 /// A served cluster, and a home for the journal.
@@ -144,7 +145,7 @@ impl Bed {
         child.wait().unwrap();
         self.double.hold_after(None);
         // What keeps others away from a fix that is under way ends with its time.
-        self.double.advance(Duration::from_secs(61));
+        self.double.advance(Duration::from_secs(300));
         killed
     }
 

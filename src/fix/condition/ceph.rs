@@ -76,3 +76,21 @@ pub(super) fn pgs_clean(facts: &Facts<'_>) -> Result<Held, Gap> {
         .collect();
     Ok(Held::when(other.is_empty(), || other.join(", ")))
 }
+
+pub(super) fn mgr_active(facts: &Facts<'_>) -> Result<Held, Gap> {
+    Ok(Held::when(facts.ceph_status()?.mgrmap.available, || "no mgr is active".to_owned()))
+}
+
+pub(super) fn standby_mgr(facts: &Facts<'_>) -> Result<Held, Gap> {
+    Ok(Held::when(facts.ceph_status()?.mgrmap.num_standbys > 0, || "there is no standby mgr".to_owned()))
+}
+
+/// The wrong application is not repaired by adding the right one.
+pub(super) fn pool_application(facts: &Facts<'_>, pool: &str, only: &str) -> Result<Held, Gap> {
+    let Some(found) = facts.pools()?.iter().find(|it| it.pool_name == pool) else {
+        return Ok(Held::No(format!("there is no pool {pool}")));
+    };
+    let others: Vec<&str> =
+        found.application_metadata.keys().map(String::as_str).filter(|application| *application != only).collect();
+    Ok(Held::when(others.is_empty(), || format!("it has {}", others.join(", "))))
+}

@@ -10,7 +10,10 @@ use crate::checks::ovn::{self, ovn_central_down};
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
 use crate::lookup;
-use crate::objects::kube::{DaemonSet, Deployment, Lease, Pod};
+use crate::objects::kube::{DaemonSet, Deployment, Lease, Namespace, Pod};
+
+/// Rook's annotations on an OSD that is being replaced.
+const REPLACED: &str = "osd.rook.io/replace";
 
 pub(super) fn no_maintenance(facts: &Facts<'_>) -> Result<Held, Gap> {
     let cluster = facts.cluster()?;
@@ -25,6 +28,10 @@ pub(super) fn no_maintenance(facts: &Facts<'_>) -> Result<Held, Gap> {
     let stands_in = daemons.iter().find(|it| it.metadata.name.ends_with("-maintenance"));
     if let Some(stands_in) = stands_in {
         return Ok(Held::No(format!("somebody works on a daemon: Deployment {} exists", stands_in.metadata.name)));
+    }
+    let replaced = daemons.iter().find(|it| it.metadata.annotations.keys().any(|key| key.starts_with(REPLACED)));
+    if let Some(replaced) = replaced {
+        return Ok(Held::No(format!("Rook replaces the OSD of Deployment {}", replaced.metadata.name)));
     }
     let stopped = daemons.iter().find(|it| it.spec.replicas == Some(0));
     Ok(Held::when(stopped.is_none(), || {
@@ -135,6 +142,11 @@ pub(super) fn boot_settled(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
             None => Ok(Held::Yes),
         },
     }
+}
+
+pub(super) fn namespace_gone(facts: &Facts<'_>, namespace: &str) -> Result<Held, Gap> {
+    let found = facts.object::<Namespace>("", namespace)?;
+    Ok(Held::when(found.is_none(), || "it exists".to_owned()))
 }
 
 /// A check that cannot look has not passed.
