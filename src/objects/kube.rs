@@ -752,11 +752,18 @@ pub struct PolicyPort {
     pub end_port: Option<u16>,
 }
 
-/// Only its being there counts.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CsiDriver {
     pub metadata: Meta,
+    pub spec: CsiDriverSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CsiDriverSpec {
+    /// Absent means that it is.
+    pub attach_required: Option<bool>,
 }
 
 /// What kubelet knows of the drivers on its node.
@@ -817,12 +824,15 @@ pub struct PersistentVolume {
 #[serde(default, rename_all = "camelCase")]
 pub struct PersistentVolumeSpec {
     pub csi: CsiSource,
+    pub storage_class_name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CsiSource {
     pub driver: String,
+    /// What the provisioner tells the node plugin, the parameters of the StorageClass among it.
+    pub volume_attributes: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

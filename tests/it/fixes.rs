@@ -8,6 +8,7 @@ mod heal;
 mod net;
 mod opr;
 mod ovn;
+mod pods;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -36,7 +37,7 @@ pub struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [net::CASES, opr::CASES, ovn::CASES].into_iter().flatten()
+    [net::CASES, opr::CASES, ovn::CASES, pods::CASES].into_iter().flatten()
 }
 
 /// A served cluster, and a home for the journal.

@@ -73,11 +73,6 @@ fn made<T: View>(facts: &Facts<'_>, of: impl Fn(&T) -> (&String, &String)) -> Re
 }
 
 /// What the mgr answers, such as whether OSDs may stop, hangs without one.
-pub(super) fn mgr_serves(facts: &Facts<'_>) -> Result<Held, Gap> {
-    let status = facts.ceph_status()?;
-    Ok(Held::when(status.mgrmap.available, || "no mgr is active".to_owned()))
-}
-
 pub(super) fn filesystem_serves(facts: &Facts<'_>, name: &str) -> Result<Held, Gap> {
     let dump = facts.fs_dump()?;
     let Some(filesystem) = dump.filesystems.iter().find(|it| it.mdsmap.fs_name == name) else {

@@ -5,10 +5,12 @@ use jiff::SignedDuration;
 use super::Held;
 use crate::check::Answered;
 use crate::checks::node::boots;
+use crate::checks::ovn::kube_ovn_controller_unhealthy::LEADERLESS;
 use crate::checks::ovn::{self, ovn_central_down};
+use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
 use crate::lookup;
-use crate::objects::kube::{DaemonSet, Deployment, Namespace, Pod};
+use crate::objects::kube::{DaemonSet, Deployment, Lease, Namespace, Pod};
 
 /// Rook's annotations on an OSD that is being replaced.
 const REPLACED: &str = "osd.rook.io/replace";
@@ -61,7 +63,7 @@ pub(super) fn pods_well(
     facts: &Facts<'_>,
     ns: &str,
     label: &str,
-    count: usize,
+    at_least: usize,
     instead_of: &[String],
 ) -> Result<Held, Gap> {
     let rows = facts.pods_where(ns, label)?;
@@ -69,7 +71,7 @@ pub(super) fn pods_well(
         return Ok(Held::No(format!("{} is still there ({})", old.name, old.status)));
     }
     let well = rows.iter().filter(|row| row.is_well()).count();
-    Ok(Held::when(well >= count, || format!("{well} of {count} are well")))
+    Ok(Held::when(well >= at_least, || format!("{well} of {at_least} are well")))
 }
 
 /// A node that is cordoned or lost gives no pod its place back.
@@ -79,6 +81,29 @@ pub(super) fn takes_pods(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
         Some(row) => Held::when(row.is_ready() && !row.is_cordoned(), || format!("it is {}", row.status)),
         None => Held::No("there is no such node".to_owned()),
     })
+}
+
+pub(super) fn node_ready(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
+    let row = facts.nodes()?.iter().find(|row| row.name == node);
+    Ok(Held::when(row.is_some_and(NodeRow::is_ready), || match row {
+        Some(row) => format!("it is {}", row.status),
+        None => "there is no such node".to_owned(),
+    }))
+}
+
+pub(super) fn still_down(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<Held, Gap> {
+    let ready = facts.object::<Pod>(ns, pod)?.is_some_and(Pod::is_ready);
+    Ok(Held::when(!ready, || "it has become Ready by itself".to_owned()))
+}
+
+pub(super) fn lease_stale(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Held, Gap> {
+    let lease = facts.object::<Lease>(ns, name)?;
+    let renewed = lease.and_then(|lease| lease.spec.renew_time);
+    let age = renewed.map(|renewed| facts.now().duration_since(renewed));
+    Ok(Held::when(age.is_none_or(|age| age >= LEADERLESS), || {
+        let holder = lease.map_or("", |lease| lease.spec.holder_identity.as_str());
+        format!("{holder} did so {} s ago", age.unwrap_or_default().as_secs())
+    }))
 }
 
 pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {
