@@ -1,3 +1,4 @@
 //! The fixes, one file each: a pure function from facts and a finding to a plan.
 
+pub mod csi_addons_ports;
 pub mod restart_ovs;

@@ -5,6 +5,9 @@ use crate::facts::{Facts, Gap, Select, kinds};
 use crate::objects::kube::{DisruptionBudget, Pod};
 use crate::say;
 
+/// The label of the pod of Rook's operator.
+pub const OPERATOR_LABEL: &str = "app=rook-ceph-operator";
+
 /// A new pod has so long to become Ready: its image may have to be pulled.
 pub const READY_WITHIN: u64 = 600;
 
@@ -36,4 +39,22 @@ pub fn wait_for_successor(pod: &Pod, label: &str) -> Step {
         instead_of: vec![pod.metadata.name.clone()],
     };
     Step::wait(say!("wait until its successor is Ready"), until, READY_WITHIN)
+}
+
+/// Makes the pods of an operator anew, one after the other; no step where it has none. An operator that starts goes
+/// through everything it looks after, and so it must not where the monitors have no quorum: it would take that for
+/// the state to work from.
+pub fn operator_steps(facts: &Facts<'_>, ns: &str, label: &str) -> Result<Vec<Step>, Gap> {
+    let rows = facts.pods_where(ns, label)?;
+    let pods = facts.each(rows.iter().filter(|row| !row.is_replaced()), |facts, row| {
+        let pod = facts.pod(ns, &row.name)?;
+        Ok((pod, take_away(facts, pod)?))
+    })?;
+    if let Some(unknown) = pods.blind.into_iter().next() {
+        return Err(Gap::Unknown(unknown));
+    }
+    let steps = pods.seen.into_iter().flat_map(|(_, (pod, take_away))| {
+        [take_away.guard(Condition::Quorum { without: Vec::new() }), wait_for_successor(pod, label)]
+    });
+    Ok(steps.collect())
 }

@@ -3,6 +3,7 @@
 //!
 //! A fix is one line in a table of [`Case`]s, in the file of its area. The tests here walk all of them.
 
+mod csi;
 mod heal;
 mod ovn;
 
@@ -31,7 +32,7 @@ pub struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [ovn::CASES].into_iter().flatten()
+    [csi::CASES, ovn::CASES].into_iter().flatten()
 }
 
 /// A served cluster, and a home for the journal.

@@ -44,9 +44,9 @@ check! {
 
 /// An entry of the file, by the `clusterID`.
 #[derive(Deserialize)]
-struct Entry {
+pub(crate) struct Entry {
     #[serde(rename = "clusterID")]
-    id: String,
+    pub id: String,
     #[serde(default)]
     monitors: Vec<String>,
 }
@@ -104,7 +104,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings))
 }
 
-fn entries(config: Option<&ConfigMap>, key: &str) -> Result<Vec<Entry>, String> {
+pub(crate) fn entries(config: Option<&ConfigMap>, key: &str) -> Result<Vec<Entry>, String> {
     let Some(config) = config else { return Err("the ConfigMap does not exist".into()) };
     let text = config.data.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
     let Some(text) = text else { return Err(format!("there is no {key}")) };

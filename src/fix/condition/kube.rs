@@ -7,6 +7,7 @@ use crate::check::Answered;
 use crate::checks::node::boots;
 use crate::checks::ovn::{self, ovn_central_down};
 use crate::facts::{Facts, Gap, Select, both};
+use crate::fix::restart::OPERATOR_LABEL;
 use crate::lookup;
 use crate::objects::kube::{DaemonSet, Deployment, Pod};
 
@@ -48,6 +49,12 @@ pub(super) fn pod_well(
         Some(row) => format!("{} is {} {}/{}", row.name, row.status, row.ready.0, row.ready.1),
         None => "there is no pod yet".to_owned(),
     }))
+}
+
+/// What a person changes in a resource of Rook's is only a wish until the operator sees it.
+pub(super) fn operator_runs(facts: &Facts<'_>) -> Result<Held, Gap> {
+    let ns = &facts.cluster()?.operator_ns;
+    pod_well(facts, ns, OPERATOR_LABEL, None, &[])
 }
 
 pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {
