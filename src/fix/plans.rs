@@ -1,4 +1,5 @@
 //! The fixes, one file each: a pure function from facts and a finding to a plan.
 
 pub mod csi_addons_ports;
+pub mod raise_memory_limit;
 pub mod restart_ovs;

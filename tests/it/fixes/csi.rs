@@ -8,13 +8,49 @@ use crate::double::{Act, Changed, Double, Fault, Faults};
 
 const OPERATOR: &str = "DELETE /api/v1/namespaces/rook-ceph/pods/rook-ceph-operator-*";
 
-pub const CASES: &[Case] = &[Case {
-    name: "CSI004",
-    on: "CSI004-rook-knows-the-ports",
-    fix: "CSI004",
-    heals: the_provisioners_move,
-    changes: &[("rook-ceph", "configmaps", "rook-ceph-operator-config")],
-}];
+pub const CASES: &[Case] = &[
+    Case {
+        name: "CSI004",
+        on: "CSI004-rook-knows-the-ports",
+        fix: "CSI004",
+        heals: the_provisioners_move,
+        changes: &[("rook-ceph", "configmaps", "rook-ceph-operator-config")],
+    },
+    Case {
+        name: "NODE009_mgr",
+        on: "NODE009-mgr-killed",
+        fix: "NODE009",
+        heals: |double| daemons_follow(double, "cephclusters/rook-ceph", "/spec/resources/mgr", "rook-ceph-mgr-"),
+        changes: &[("rook-ceph", "cephclusters", "rook-ceph")],
+    },
+    Case {
+        name: "NODE009_mds",
+        on: "NODE009-mds-killed",
+        fix: "NODE009",
+        heals: |double| {
+            daemons_follow(double, "cephfilesystems/shared", "/spec/metadataServer/resources", "rook-ceph-mds-");
+        },
+        changes: &[("rook-ceph", "cephfilesystems", "shared")],
+    },
+    Case {
+        name: "NODE009_exporter",
+        on: "NODE009-exporter-killed",
+        fix: "NODE009",
+        heals: |double| {
+            daemons_follow(double, "cephclusters/rook-ceph", "/spec/resources/exporter", "rook-ceph-exporter-");
+        },
+        changes: &[("rook-ceph", "cephclusters", "rook-ceph")],
+    },
+    Case {
+        name: "NODE009_prepare",
+        on: "NODE009-prepare-killed",
+        fix: "NODE009",
+        heals: |double| {
+            daemons_follow(double, "cephclusters/rook-ceph", "/spec/resources/prepareosd", "rook-ceph-osd-prepare-");
+        },
+        changes: &[("rook-ceph", "cephclusters", "rook-ceph")],
+    },
+];
 
 /// An operator that starts reads its settings and replaces the provisioners.
 fn the_provisioners_move(double: &Double) {
@@ -64,6 +100,29 @@ fn listen(cluster: &mut Changed<'_>, name: &str, port: u16) {
         });
     }
     heal::pods(cluster, |pod| pods.iter().any(|name| pod["metadata"]["name"] == **name));
+}
+
+/// Rook restarts daemons whose resources were changed, and runs jobs again.
+fn daemons_follow(double: &Double, resource: &str, pointer: &'static str, prefix: &'static str) {
+    let (plural, name) = resource.split_once('/').map(|(plural, name)| (plural.to_owned(), name.to_owned())).unwrap();
+    let request = format!("PATCH /apis/ceph.rook.io/v1/namespaces/rook-ceph/{resource}");
+    double.on(&request, move |cluster| {
+        let whole = cluster.object("rook-ceph", &plural, &name).unwrap();
+        let resources = whole.pointer(pointer).unwrap();
+        let pods = names(cluster, prefix);
+        for pod in &pods {
+            cluster.edit("rook-ceph", "pods", pod, |pod| {
+                pod["spec"]["containers"][0]["resources"] = resources.clone();
+                let is_job = pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
+                if is_job {
+                    pod["status"]["phase"] = "Succeeded".into();
+                    pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "Completed".into();
+                    pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = 0.into();
+                }
+            });
+        }
+        heal::pods(cluster, |pod| pods.iter().any(|name| pod["metadata"]["name"] == **name));
+    });
 }
 
 /// The pods whose names begin so.
@@ -200,4 +259,57 @@ fn the_ports_are_a_persons_matter_where_rook_has_no_setting() {
         let bed = Bed::of(on);
         refused(&bed, code, says);
     }
+}
+
+const CLUSTER: &str = "namespaces/rook-ceph/ceph.rook.io/cephclusters.yaml";
+
+#[test]
+fn a_limit_is_raised_only_where_every_host_has_room() {
+    let mut full = tree("NODE009-mgr-killed");
+    let hog = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hog", "namespace": "big"},
+        "spec": {"nodeName": "birch-w3", "containers": [{"name": "hog", "image": "x:1",
+            "resources": {"requests": {"memory": "62Gi"}}}]}, "status": {"phase": "Running"}});
+    full.write("namespaces/big/core/pods.yaml", hog.to_string().into_bytes());
+    refused(&Bed::serve(full), "NODE009", "on birch-w3 other pods asked for");
+
+    let fault = Fault::at("/api/v1/pods", Act::Refuse(403)).query("spec.nodeName");
+    let double = Double::serve(tree("NODE009-mgr-killed"), Faults::some([fault]));
+    let bed = Bed { double, home: tempfile::tempdir().unwrap() };
+    refused(&bed, "NODE009", "of memory that no other pod asked for: not known, pods (spec.nodeName=");
+}
+
+#[test]
+fn a_limit_is_raised_only_where_the_operator_sees_it() {
+    let mut down = tree("NODE009-mgr-killed");
+    let pods = "namespaces/rook-ceph/core/pods.yaml";
+    let name = first_named(&down, pods, "rook-ceph-operator-");
+    edit(&mut down, pods, &name, |pod| pod["status"]["containerStatuses"][0]["ready"] = false.into());
+    refused(&Bed::serve(down), "NODE009", "Rook's operator runs: no");
+
+    let bed = Bed::of("NODE009-mgr-killed");
+    bed.double.on("POST /apis/coordination.k8s.io/v1/namespaces/rook-ceph/leases", lose_quorum);
+    let ran = bed.run("fix NODE009 --yes");
+    assert!(ran.says("the monitors have quorum: no, only a of 3"), "{ran:?}");
+    assert!(bed.changes_made().is_empty(), "{ran:?}");
+}
+
+#[test]
+fn a_limit_that_comes_from_elsewhere_or_waits_is_a_persons_matter() {
+    for (limits, says) in [
+        (json!({}), "the limit comes from elsewhere, such as a LimitRange"),
+        (json!({"memory": "2Gi"}), "the operator has not applied it yet"),
+    ] {
+        let mut tree = tree("NODE009-mgr-killed");
+        edit(&mut tree, CLUSTER, "rook-ceph", |cluster| cluster["spec"]["resources"]["mgr"]["limits"] = limits.clone());
+        refused(&Bed::serve(tree), "NODE009", says);
+    }
+    refused(&Bed::of("NODE009-osd-killed"), "NODE009", "a new spec.resources.osd.limits.memory restarts all daemons");
+    refused(&Bed::of("NODE009-limit-below-minimum"), "NODE009", "no container was killed for it yet");
+}
+
+/// The first object of a file whose name begins so.
+fn first_named(tree: &Tree, path: &str, prefix: &str) -> String {
+    let objects = tree.file(path).unwrap().objects().unwrap();
+    let names = objects.iter().filter_map(|object| object["metadata"]["name"].as_str());
+    names.filter(|name| name.starts_with(prefix)).min().unwrap().to_owned()
 }
