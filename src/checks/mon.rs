@@ -24,7 +24,7 @@ use super::node::maintenance::in_maintenance;
 use super::opr::older;
 use crate::check::{ObjectRef, Place, Severity};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, MonPod, Settled, Unknown, kinds};
+use crate::facts::{CephCommand, Fact, Facts, Gap, MonPod, Settled, Unknown, Why, kinds};
 use crate::objects::ceph::{Mon as MapMon, MonStatus};
 use crate::objects::kube::{ConfigMap, ContainerStatus, Deployment, Pod, PodSpec};
 use crate::objects::rook::CephCluster;
@@ -159,7 +159,7 @@ pub(crate) struct Lost<'s> {
     /// Nodes that are not Ready.
     pub gone: BTreeSet<&'s str>,
     /// Why Ceph did not answer.
-    pub asked: Option<Unknown>,
+    pub asked: Unknown,
 }
 
 /// Asks Ceph, and if it does not answer, each running monitor's own socket, which answers without a quorum.
@@ -169,8 +169,12 @@ pub(crate) fn quorum<'s>(facts: &Facts<'s>) -> Result<Quorum<'s>, Gap> {
             let inside = status.quorum_names.iter().map(String::as_str).collect();
             return Ok(Quorum::Holds { inside, mons: status.monmap.num_mons, map: None });
         }
-        Ok(_) => None,
-        Err(unknown) => Some(unknown),
+        // An answer that names no monitor leaves the question open.
+        Ok(_) => Unknown {
+            fact: Fact::Ceph { ns: facts.cluster()?.ns.clone(), command: CephCommand::Status },
+            why: Why::Malformed("it names no monitor in quorum".into()),
+        },
+        Err(unknown) => unknown,
     };
     let mons = mons(facts)?;
     let running = mons.iter().filter(|mon| mon.runs()).map(|mon| MonPod { id: mon.id, pod: &mon.pod.name });
@@ -184,7 +188,7 @@ pub(crate) fn quorum<'s>(facts: &Facts<'s>) -> Result<Quorum<'s>, Gap> {
     let gone = gone_nodes(facts)?;
     Ok(match lost(&mons, answered, gone, asked.clone()) {
         Some(lost) => Quorum::Lost(Box::new(lost)),
-        None => Quorum::Open(sockets.blind.into_iter().chain(asked).collect()),
+        None => Quorum::Open(sockets.blind.into_iter().chain([asked]).collect()),
     })
 }
 
@@ -207,7 +211,7 @@ fn lost<'s>(
     mons: &[Mon<'s>],
     answered: Vec<&'s MonStatus>,
     gone: BTreeSet<&'s str>,
-    asked: Option<Unknown>,
+    asked: Unknown,
 ) -> Option<Lost<'s>> {
     let newest = answered.iter().map(|status| &status.monmap).max_by_key(|map| map.epoch)?;
     let map: Vec<&str> = newest.mons.iter().map(|mon| mon.name.as_str()).collect();

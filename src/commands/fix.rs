@@ -238,8 +238,9 @@ async fn shown(
     plan: &Plan,
 ) -> Result<Shown, Failed> {
     let mut steps: Vec<ShownStep> = plan.steps.iter().map(|step| ShownStep::new(step, cluster)).collect();
-    let first = plan.steps.iter().find(|step| step.act.writes());
-    let guards: Vec<_> = plan.guards.iter().chain(first.into_iter().flat_map(|step| &step.guards)).collect();
+    // What stands behind a wait may come to hold by then.
+    let at_once = plan.steps.iter().take_while(|step| step.act.writes());
+    let guards: Vec<_> = plan.guards.iter().chain(at_once.flat_map(|step| &step.guards)).collect();
     let fresh = session.fresh();
     let refusals = refusals(fresh.as_ref(), cluster, &guards).await;
     let needed = permissions(plan, cluster);

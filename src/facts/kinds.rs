@@ -77,17 +77,22 @@ fn parse<T: View>(objects: Vec<Value>) -> Result<Parsed, String> {
         .into_iter()
         .map(|mut object| {
             strip_nulls(&mut object);
+            check_names(T::KIND, &object)?;
             let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?").to_owned();
-            for field in ["/metadata/name", "/metadata/namespace", "/spec/nodeName"] {
-                let text = object.pointer(field).and_then(Value::as_str).unwrap_or_default();
-                if !is_name(text) {
-                    return Err(format!("{} {name:.40?}: {field} is no name that an API server takes", T::KIND.kind));
-                }
-            }
             serde_json::from_value(object).map_err(|error| format!("{} {name}: {error}", T::KIND.kind))
         })
         .collect::<Result<_, _>>()?;
     Ok(Box::new(views))
+}
+
+/// Refuses an object of a name that no API server takes.
+pub(super) fn check_names(kind: Kind, object: &Value) -> Result<(), String> {
+    let text = |field: &str| object.pointer(field).and_then(Value::as_str).unwrap_or_default();
+    let bad =
+        ["/metadata/name", "/metadata/namespace", "/spec/nodeName"].into_iter().find(|field| !is_name(text(field)));
+    bad.map_or(Ok(()), |field| {
+        Err(format!("{} {:.40?}: {field} is no name that an API server takes", kind.kind, text("/metadata/name")))
+    })
 }
 
 /// Names end up in commands that people paste. An API server takes only such; a bundle may hold any text.

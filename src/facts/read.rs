@@ -87,20 +87,42 @@ impl CephCommand {
         }
     }
 
-    fn parse(self, answer: &[u8]) -> Result<Parsed, String> {
+    /// What every answer of the command has: without it an answer is not Ceph's, or not whole, and would read like
+    /// one of a cluster where nothing is wrong.
+    fn always(self) -> &'static [&'static str] {
         match self {
-            Self::Status => json::<ceph::Status>(answer),
-            Self::HealthDetail => json::<ceph::Health>(answer),
-            Self::TimeSyncStatus => json::<ceph::TimeSync>(answer),
-            Self::Versions => json::<ceph::Versions>(answer),
-            Self::QuorumStatus => json::<ceph::QuorumStatus>(answer),
-            Self::OsdTree => json::<ceph::OsdTree>(answer),
-            Self::OsdDump => json::<ceph::OsdDump>(answer),
-            Self::OsdDf => json::<ceph::OsdDf>(answer),
-            Self::OsdPoolLsDetail => json::<Vec<ceph::Pool>>(answer),
-            Self::FsDump => json::<ceph::FsDump>(answer),
-            Self::OsdCrushRuleDump => json::<Vec<ceph::CrushRule>>(answer),
-            Self::OsdMetadata => json::<Vec<ceph::OsdMetadata>>(answer),
+            Self::Status => &["health", "quorum_names"],
+            Self::HealthDetail => &["status"],
+            Self::Versions => &["overall"],
+            Self::QuorumStatus => &["monmap", "quorum_names"],
+            Self::OsdTree | Self::OsdDf => &["nodes"],
+            Self::OsdDump => &["osds"],
+            Self::FsDump => &["filesystems"],
+            // A single monitor has nothing to compare.
+            Self::TimeSyncStatus => &[],
+            // Lists, which may be empty.
+            Self::OsdPoolLsDetail | Self::OsdMetadata | Self::OsdCrushRuleDump => &[],
+        }
+    }
+
+    fn parse(self, answer: &[u8]) -> Result<Parsed, String> {
+        let value = value(answer)?;
+        if let Some(key) = self.always().iter().find(|key| value.get(key).is_none()) {
+            return Err(format!("the answer has no {key}"));
+        }
+        match self {
+            Self::Status => view::<ceph::Status>(value),
+            Self::HealthDetail => view::<ceph::Health>(value),
+            Self::TimeSyncStatus => view::<ceph::TimeSync>(value),
+            Self::Versions => view::<ceph::Versions>(value),
+            Self::QuorumStatus => view::<ceph::QuorumStatus>(value),
+            Self::OsdTree => view::<ceph::OsdTree>(value),
+            Self::OsdDump => view::<ceph::OsdDump>(value),
+            Self::OsdDf => view::<ceph::OsdDf>(value),
+            Self::OsdPoolLsDetail => view::<Vec<ceph::Pool>>(value),
+            Self::FsDump => view::<ceph::FsDump>(value),
+            Self::OsdCrushRuleDump => view::<Vec<ceph::CrushRule>>(value),
+            Self::OsdMetadata => view::<Vec<ceph::OsdMetadata>>(value),
         }
     }
 }
@@ -111,9 +133,13 @@ impl fmt::Display for CephCommand {
     }
 }
 
-fn json<T: DeserializeOwned + Send + Sync + 'static>(answer: &[u8]) -> Result<Parsed, String> {
+fn value(answer: &[u8]) -> Result<Value, String> {
     let mut value: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
     strip_nulls(&mut value);
+    Ok(value)
+}
+
+fn view<T: DeserializeOwned + Send + Sync + 'static>(value: Value) -> Result<Parsed, String> {
     let view: T = serde_json::from_value(value).map_err(|error| error.to_string())?;
     Ok(Box::new(view))
 }
@@ -169,11 +195,14 @@ pub(super) fn parse(fact: &Fact, answer: Answer) -> Result<Parsed, String> {
         (Fact::Discovery, Answer::Kinds(kinds)) => Ok(Box::new(kinds)),
         (Fact::Rows { kind, ns, .. }, Answer::Rows(table)) => rows(*kind, ns, &table),
         (Fact::List { kind, .. } | Fact::Object { kind, .. }, Answer::Objects(objects)) => (kind.parse)(objects),
-        (Fact::Whole { .. }, Answer::Objects(objects)) => Ok(Box::new(objects)),
+        (Fact::Whole { kind, .. }, Answer::Objects(objects)) => {
+            objects.iter().try_for_each(|object| kinds::check_names(*kind, object))?;
+            Ok(Box::new(objects))
+        }
         (Fact::Log { .. }, Answer::Text(text)) => Ok(Box::new(Log::parse(&text))),
-        (Fact::OkToStop { .. }, Answer::Text(text)) => json::<ceph::OkToStop>(&text),
+        (Fact::OkToStop { .. }, Answer::Text(text)) => view::<ceph::OkToStop>(value(&text)?),
         (Fact::Ceph { command, .. }, Answer::Text(text)) => command.parse(&text),
-        (Fact::Socket { .. }, Answer::Text(text)) => json::<ceph::MonStatus>(&text),
+        (Fact::Socket { .. }, Answer::Text(text)) => view::<ceph::MonStatus>(value(&text)?),
         (_, answer) => Err(format!("the source answered with {answer:.40?}")),
     }
 }
@@ -326,5 +355,15 @@ mod tests {
         assert_eq!(log.lines[0].text, "mons running: [a]");
         assert!(log.lines[0].at.is_some() && log.lines[1].at.is_none());
         assert_eq!(log.last("mons running").map(|line| line.at), Some(log.lines[0].at));
+    }
+
+    #[test]
+    fn an_answer_without_what_all_have_is_none() {
+        for command in CephCommand::ALL.iter().filter(|command| !command.always().is_empty()) {
+            for answer in ["{}", "[]", r#"{"error": "ETIMEDOUT"}"#] {
+                assert!(command.parse(answer.as_bytes()).is_err(), "{command}: {answer}");
+            }
+        }
+        assert!(CephCommand::HealthDetail.parse(br#"{"status": "HEALTH_OK", "checks": {}, "mutes": []}"#).is_ok());
     }
 }

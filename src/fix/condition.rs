@@ -100,22 +100,30 @@ impl Condition {
     pub fn command(&self, cluster: &Cluster) -> Option<String> {
         let ids = |osds: &[i64]| osds.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
         let ceph = |words: &str| ceph_command(cluster, words);
+        // On one line without blanks, however Ceph lays it out.
+        let json = |words: &str, filter: &str| match filter {
+            "" => ceph(&format!("{words} --format json")),
+            filter => format!("{} | tr -d ' \\n' | {filter}", ceph(&format!("{words} --format json"))),
+        };
         let ns = &cluster.ns;
         Some(match self {
             Self::NoMaintenance => {
-                format!("! kubectl -n {ns} get deployments -o name | grep -e '-maintenance$'")
+                format!("kubectl -n {ns} get deployments -o name | tr '\\n' ' ' | grep -vq -e '-maintenance '")
             }
-            Self::Quorum { .. } => ceph("quorum_status --format json-pretty"),
-            Self::MonIn { mon } => format!("{} | grep -w '\"{mon}\"'", ceph("quorum_status --format json-pretty")),
+            // Who is in quorum is for a person to weigh.
+            Self::Quorum { .. } => json("quorum_status", ""),
+            Self::MonIn { mon } => json("quorum_status", &format!(r#"grep -q '"quorum_names":\[[^]]*"{mon}"'"#)),
             Self::OkToStop { osds } => ceph(&format!("osd ok-to-stop {}", ids(osds))),
-            Self::OsdsUp { osds } if osds.is_empty() => format!("! {} | grep -w down", ceph("osd tree")),
-            Self::OsdsUp { osds } => osds
-                .iter()
-                .map(|osd| format!("{} | grep -w 'osd.{osd} up'", ceph("osd dump")))
-                .collect::<Vec<_>>()
-                .join(" && "),
+            Self::OsdsUp { osds } if osds.is_empty() => json("osd dump", r#"grep -vq '"up":0'"#),
+            Self::OsdsUp { osds } => {
+                // One OSD a line, then its own.
+                let up = |osd: &i64| {
+                    json("osd dump", &format!(r#"sed 's/"osd":/\n&/g' | grep '^"osd":{osd},' | grep -q '"up":1'"#))
+                };
+                osds.iter().map(up).collect::<Vec<_>>().join(" && ")
+            }
             Self::PgsClean => {
-                format!("{} | grep -v active+clean; test $? -eq 1", ceph("pg dump pgs_brief --format plain"))
+                json("status", r#"sed 's/"state_name":"active+clean[^"]*"//g' | grep -vq '"state_name"'"#)
             }
             Self::PodWell { ns, label, node, .. } => {
                 let node =
@@ -129,7 +137,7 @@ impl Condition {
                 )
             }
             Self::ListensOn { ns, deployment, port } => format!(
-                "kubectl -n {ns} get deployment {deployment} -o yaml | grep -e '--controller-port={port}' && kubectl -n {ns} rollout status deployment {deployment} --timeout=5m"
+                "kubectl -n {ns} get deployment {deployment} -o yaml | grep -q -e '--controller-port={port}' && kubectl -n {ns} rollout status deployment {deployment} --timeout=5m"
             ),
             Self::CsiEntries { ns, config, key, ids } => csi::entries_command(ns, config, key, ids),
             Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),

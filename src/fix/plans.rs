@@ -3,3 +3,4 @@
 pub mod csi_addons_ports;
 pub mod raise_memory_limit;
 pub mod restart_ovs;
+pub mod rewrite_csi_config;

@@ -1,6 +1,7 @@
 //! Pods that are made anew, one after the other.
 
 use super::{Act, Condition, Object, Step};
+use crate::check::Text;
 use crate::facts::{Facts, Gap, Select, kinds};
 use crate::objects::kube::{DisruptionBudget, Pod};
 use crate::say;
@@ -57,4 +58,26 @@ pub fn operator_steps(facts: &Facts<'_>, ns: &str, label: &str) -> Result<Vec<St
         [take_away.guard(Condition::Quorum { without: Vec::new() }), wait_for_successor(pod, label)]
     });
     Ok(steps.collect())
+}
+
+/// What to know before Rook's operator goes through a whole cluster, as it does when it starts and when the CephCluster
+/// changes.
+pub fn reconcile_warnings(facts: &Facts<'_>) -> Result<Vec<Text>, Gap> {
+    let storage = &facts.ceph_cluster()?.spec.storage;
+    let by_rule =
+        |all: Option<bool>, filter: &str, paths: &str| all == Some(true) || !filter.is_empty() || !paths.is_empty();
+    let takes = by_rule(storage.use_all_devices, &storage.device_filter, &storage.device_path_filter)
+        || storage
+            .nodes
+            .iter()
+            .any(|node| by_rule(node.use_all_devices, &node.device_filter, &node.device_path_filter));
+    let mut warnings = vec![say!(
+        "Rook goes through the whole cluster then: what was changed before and not applied yet is applied as well"
+    )];
+    if takes {
+        warnings.push(say!(
+            "the CephCluster asks for devices by useAllDevices or a filter: a blank disk that was put in since may become an OSD"
+        ));
+    }
+    Ok(warnings)
 }

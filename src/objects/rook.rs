@@ -149,6 +149,13 @@ pub struct Storage {
     pub config: BTreeMap<String, Value>,
 }
 
+impl Storage {
+    /// How many claims the device sets ask for.
+    pub fn claims(&self) -> usize {
+        self.storage_class_device_sets.iter().fold(0, |claims, set| claims.saturating_add(set.count))
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Device {

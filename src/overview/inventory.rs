@@ -188,7 +188,7 @@ fn daemons(cluster: &CephCluster, sight: &Sight<'_>) -> Vec<Item> {
             let prefix = format!("rook-ceph-mds-{name}-");
             let present = count(sight, |deployment| is_daemon(deployment, &prefix));
             // One on standby for each that is active.
-            let expected = Some(spec.metadata_server.active_count * 2);
+            let expected = Some(spec.metadata_server.active_count.saturating_mul(2));
             Item::new(format!("metadata servers of CephFilesystem {name}"), Ok(expected), present)
         })),
         Err(unknown) => items.push(unread("metadata servers", unknown)),

@@ -429,18 +429,20 @@ fn by_name(resources: &mut Value, keep: impl Fn(&Value) -> bool) {
 
 /// Runs the real kubectl against the server.
 pub fn kubectl(double: &Double, arguments: &str) -> Output {
-    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new("kubectl");
+    let ran = on_path(&mut command, double).args(arguments.split(' ')).output();
+    ran.unwrap_or_else(|error| panic!("kubectl cannot be run ({error}): these tests need it, install it"))
+}
+
+/// A program that finds us as kubectl's plugin, and the server by its kubeconfig.
+pub fn on_path<'c>(command: &'c mut Command, double: &Double) -> &'c mut Command {
     let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-rookdoctor")).parent().unwrap();
-    let path = format!("{}:{}", plugin.display(), std::env::var("PATH").unwrap());
-    let ran = Command::new("kubectl")
-        .args(arguments.split(' '))
-        .env("HOME", home.path())
-        .env("PATH", path)
+    command
+        .env("HOME", double.kubeconfig().parent().unwrap())
+        .env("PATH", format!("{}:{}", plugin.display(), std::env::var("PATH").unwrap()))
         .env("KUBECONFIG", double.kubeconfig())
         // Needed by kubectl 1.29 only; later ones do it anyway.
         .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "true")
-        .output();
-    ran.unwrap_or_else(|error| panic!("kubectl cannot be run ({error}): these tests need it, install it"))
 }
 
 /// What kubectl prints when all goes well.

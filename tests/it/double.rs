@@ -12,7 +12,7 @@ mod lists;
 #[path = "double/resources.rs"]
 mod resources;
 #[path = "double/state.rs"]
-mod state;
+pub mod state;
 #[path = "double/watch.rs"]
 mod watch;
 #[path = "double/writes.rs"]
@@ -39,7 +39,6 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch::Sender;
 
 use self::resources::{Resource, Target};
-pub use self::state::Changed;
 use self::state::State;
 use self::writes::Hook;
 

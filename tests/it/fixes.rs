@@ -3,10 +3,12 @@
 //!
 //! A fix is one line in a table of [`Case`]s, in the file of its area. The tests here walk all of them.
 
+mod core;
 mod csi;
 mod heal;
 mod ovn;
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ use rookdoctor::facts::archive::Tree;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::double::state::Changed;
 use crate::double::{Double, Faults};
 use crate::support::{self, Scenario};
 
@@ -42,11 +45,18 @@ pub struct Bed {
 }
 
 /// How a run of the program ended.
-#[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// The end of what it said is what a failing test needs.
+impl std::fmt::Debug for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let end = |text: &str| text.chars().skip(text.chars().count().saturating_sub(1500)).collect::<String>();
+        write!(f, "{:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, end(&self.stdout), end(&self.stderr))
+    }
 }
 
 impl Ran {
@@ -82,6 +92,13 @@ impl Bed {
 
     pub fn serve(tree: Tree) -> Self {
         Self { double: Double::serve(tree, Faults::none()), home: tempfile::tempdir().unwrap() }
+    }
+
+    /// A cluster that differs a little from a recorded one.
+    pub fn changed(name: &str, change: impl Fn(&mut Changed<'_>) + Send + 'static) -> Self {
+        let bed = Self::of(name);
+        bed.double.change(change);
+        bed
     }
 
     fn healing(case: &Case) -> Self {
@@ -131,6 +148,26 @@ impl Bed {
         killed
     }
 
+    /// Where the journal lies.
+    pub fn state(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Waits for something to come true.
+    pub fn until(&self, holds: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !holds() {
+            assert!(Instant::now() < end, "it never came true; written was {:?}", self.double.writes());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Presses Ctrl-C.
+    pub fn interrupt(&self, child: &std::process::Child) {
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
     /// The id of the fix that was broken off, if one is.
     pub fn unfinished(&self) -> Option<String> {
         let history = self.run("fix history -o json").json();
@@ -139,7 +176,7 @@ impl Bed {
     }
 
     /// The objects that a fix changes, without what the server keeps count of.
-    fn changed(&self, case: &Case) -> Vec<Value> {
+    fn objects_of(&self, case: &Case) -> Vec<Value> {
         let object = |(ns, resource, name): &(&str, &str, &str)| {
             let mut object = self.double.object(ns, resource, name).unwrap_or_default();
             for counted in ["resourceVersion", "generation", "managedFields", "uid", "creationTimestamp"] {
@@ -247,15 +284,15 @@ fn every_fix_that_is_killed_between_two_steps_is_finished() {
 fn what_is_taken_back_is_as_it_was() {
     each_case(|case| {
         let bed = Bed::healing(case);
-        let before = bed.changed(case);
+        let before = bed.objects_of(case);
         let applied = bed.run(&format!("fix {} --yes -o json", case.fix)).json();
         let id = applied["id"].as_str().unwrap_or_else(|| panic!("{}: {applied}", case.name));
         if !case.changes.is_empty() {
-            assert_ne!(bed.changed(case), before, "{}: the fix changes what it is said to change", case.name);
+            assert_ne!(bed.objects_of(case), before, "{}: the fix changes what it is said to change", case.name);
         }
         let undone = bed.run(&format!("fix undo {id} --yes"));
         assert_eq!(undone.code, Some(0), "{}: {undone:?}", case.name);
-        assert_eq!(bed.changed(case), before, "{}", case.name);
+        assert_eq!(bed.objects_of(case), before, "{}", case.name);
         let twice = bed.run(&format!("fix undo {id} --yes"));
         let nothing = twice.says("was taken back before") || twice.says("changed nothing that could be taken back");
         assert!(nothing, "{}: {twice:?}", case.name);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rookdoctor::diagnosis::{Diagnosis, Status};
 use rookdoctor::facts::bundle::Bundle;
 use rookdoctor::facts::{Answer, Cost, Fact, Reading, Source, Why};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::scenarios::DIAGNOSES;
 use crate::support::{self, Scenario};
@@ -117,5 +117,94 @@ fn a_source_that_hangs_is_cut_off_by_the_deadline() {
         let lossy = support::run_within(&source, Duration::from_secs(1));
         let wrong = compare(example.name, at as u64, whole, &lossy);
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+/// A source whose answers are well formed and full of values that nobody expects, the same ones for the same seed.
+struct Hostile {
+    inner: Bundle,
+    seed: u64,
+}
+
+impl Hostile {
+    /// The lot of the next value of a fact.
+    fn lot(&self, fact: &Fact, at: &mut u64) -> usize {
+        *at += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.seed, fact, *at).hash(&mut hasher);
+        hasher.finish() as usize
+    }
+
+    /// All numbers become one, or all times, or a share of all values becomes something else: one malformed object
+    /// makes a list unknown, so the share is small.
+    fn spoil(&self, fact: &Fact, at: &mut u64, value: &mut Value) {
+        let numbers = [json!(0), json!(i32::MAX), json!(u32::MAX), json!(u64::MAX), json!(i64::MAX), json!(-1)];
+        let times = [json!(Timestamp::MIN), json!(Timestamp::MAX)];
+        let is_time = |text: &str| text.parse::<Timestamp>().is_ok();
+        let (kind, lot) = (self.seed as usize % 12, self.lot(fact, at));
+        let (hit, which) = (kind >= 8 && lot.is_multiple_of(100), lot / 100);
+        match value {
+            Value::Number(_) if kind < 6 => *value = numbers[kind].clone(),
+            Value::String(text) if (6..8).contains(&kind) && is_time(text) => *value = times[kind - 6].clone(),
+            Value::Number(_) if hit => *value = numbers[which % numbers.len()].clone(),
+            Value::String(text) if hit && is_time(text) => *value = times[which % times.len()].clone(),
+            Value::String(text) if hit => {
+                let odd: String = text.char_indices().map(|(at, c)| if at % 5 == 2 { 'é' } else { c }).collect();
+                let texts = [String::new(), odd, format!("{text}{text}"), "-".into(), "9".repeat(30)];
+                *value = json!(texts[which % texts.len()]);
+            }
+            Value::Array(items) if hit => items.clear(),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.spoil(fact, at, item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.spoil(fact, at, field)),
+            _ => {}
+        }
+    }
+}
+
+impl Source for Hostile {
+    fn fetch<'a>(&'a self, fact: &'a Fact) -> BoxFuture<'a, Result<Reading, Why>> {
+        async move {
+            let mut reading = self.inner.fetch(fact).await?;
+            let mut at = 0;
+            match &mut reading.answer {
+                Answer::Objects(objects) => objects.iter_mut().for_each(|object| self.spoil(fact, &mut at, object)),
+                Answer::Rows(table) => {
+                    table.cells.iter_mut().flatten().for_each(|cell| self.spoil(fact, &mut at, cell));
+                }
+                Answer::Text(text) => {
+                    // A log is no JSON; its lines are.
+                    let whole = serde_json::from_slice::<Value>(text);
+                    let is_log = whole.is_err();
+                    let lines = || String::from_utf8_lossy(text).lines().map(|line| json!(line)).collect();
+                    let mut value = whole.unwrap_or_else(|_| Value::Array(lines()));
+                    self.spoil(fact, &mut at, &mut value);
+                    let lines = value.as_array().filter(|_| is_log);
+                    let lines =
+                        lines.map(|lines| lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"));
+                    *text = lines.unwrap_or_else(|| value.to_string()).into_bytes();
+                }
+                Answer::Kinds(_) => {}
+            }
+            Ok(reading)
+        }
+        .boxed()
+    }
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+    fn cost(&self) -> Cost {
+        self.inner.cost()
+    }
+    fn server_version(&self) -> Option<String> {
+        self.inner.server_version()
+    }
+}
+
+#[test]
+fn no_value_makes_a_check_panic() {
+    let recorded = rookdoctor::examples::ALL.iter().map(|example| support::base(example.name));
+    let scenarios = Scenario::all().into_iter().map(|scenario| scenario.tree());
+    for (seed, tree) in (0..).zip(recorded.chain(scenarios)) {
+        support::run(&Hostile { inner: support::bundle(tree), seed });
     }
 }

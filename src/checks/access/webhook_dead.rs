@@ -89,7 +89,7 @@ fn add<'s>(
         return;
     }
     let known = failures.entry(name).or_insert_with(|| Failure { times: 0, at: None, message, evidence: evidence() });
-    known.times += times;
+    known.times = known.times.saturating_add(times);
     if known.at < at {
         (known.at, known.message, known.evidence) = (at, message, evidence());
     }

@@ -135,7 +135,7 @@ fn knows_the_cipher(version: Version) -> bool {
 /// The generation after that of any daemon's key. CSI's and the peer's are counted apart.
 fn next_generation(cluster: &CephCluster) -> u32 {
     let of_daemons = cluster.status.cephx.iter().filter(|(kind, _)| !["csi", "rbdMirrorPeer"].contains(&kind.as_str()));
-    of_daemons.map(|(_, key)| key.key_generation).max().unwrap_or_default().max(1) + 1
+    of_daemons.map(|(_, key)| key.key_generation).max().unwrap_or_default().max(1).saturating_add(1)
 }
 
 fn patch(cluster: &Cluster, spec: &str) -> String {

@@ -64,7 +64,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         crashes.extend(last_words(facts, pod, SIDECAR, &[NO_CRD])?.map(|said| (*row, *pod, said)));
     }
     let asked: Vec<&Event> = waiting.into_iter().map(|(_, event)| event).collect();
-    Ok(Answered::judged(vec![absent(&controllers, &crashes, &asked)]))
+    Ok(Answered::judged(vec![absent(&controllers, &crashes, &asked)]).blind(pods.blind))
 }
 
 fn has_snapshotter(plugin: &Plugin<'_>) -> bool {

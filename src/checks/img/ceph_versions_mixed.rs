@@ -94,7 +94,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn numbers(versions: &Versions) -> BTreeMap<&str, u32> {
     let mut numbers = BTreeMap::new();
     for (text, count) in versions.0.get("overall").into_iter().flatten() {
-        *numbers.entry(version_number(text)).or_default() += count;
+        let number: &mut u32 = numbers.entry(version_number(text)).or_default();
+        *number = number.saturating_add(*count);
     }
     numbers
 }

@@ -85,7 +85,7 @@ fn finding(facts: &Facts<'_>, lost: &Lost<'_>) -> Result<Finding, Gap> {
         .at(lost.map.iter().map(|id| daemon(id)).chain(nodes.iter().map(|(_, node)| Place::node(*node))))
         .evidence(sockets)
         .evidence(unheard.map(|mon| Evidence::pod_row(mon.pod, &cluster.ns)))
-        .evidence(lost.asked.as_ref().map(Evidence::unknown)))
+        .evidence([Evidence::unknown(&lost.asked)]))
 }
 
 fn state(status: &MonStatus) -> String {

@@ -65,7 +65,7 @@ fn switched_off(facts: &Facts<'_>) -> Result<bool, Gap> {
 fn finding(holders: &[&DaemonSet], operator: &Deployment, tag: &str, severity: Severity) -> Finding {
     let objects: Vec<ObjectRef> = holders.iter().map(|it| ObjectRef::of::<DaemonSet>(&it.metadata)).collect();
     let names: Vec<&str> = holders.iter().map(|it| it.metadata.name.as_str()).collect();
-    let pods: i32 = holders.iter().map(|it| it.status.current_number_scheduled).sum();
+    let pods: i64 = holders.iter().map(|it| i64::from(it.status.current_number_scheduled)).sum();
     let ns = &operator.metadata.namespace;
     let summary = say!(
         "{} holder pods are left of {}, which Rook {} does not use any more: mounts of before the migration hang on them",

@@ -75,7 +75,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             findings.push(out_of_service(node, &held(row, &by_taint)));
         }
     }
-    Ok(Answered::judged(findings).blind(pods.blind).blind(opened.blind).blind(budgets.blind))
+    let blind = [pods.blind, opened.blind, budgets.blind, rook.blind];
+    Ok(Answered::judged(findings).blind(blind.into_iter().flatten()))
 }
 
 /// Pods that this node could take: bound to it, or to none.

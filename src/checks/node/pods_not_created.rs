@@ -96,7 +96,7 @@ fn pods_of(facts: &Facts<'_>, event: &Event) -> Result<Option<(i32, i32)>, Gap> 
             let status = facts.object::<DaemonSet>(ns, name)?.map(|set| &set.status);
             status.map(|status| (status.current_number_scheduled, status.desired_number_scheduled))
         }
-        "Job" => facts.object::<Job>(ns, name)?.map(|job| (job.status.active + job.status.succeeded, 1)),
+        "Job" => facts.object::<Job>(ns, name)?.map(|job| (job.status.active.saturating_add(job.status.succeeded), 1)),
         _ => None,
     })
 }

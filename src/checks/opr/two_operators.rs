@@ -36,7 +36,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.cluster()?;
     let running = facts.operators()?.iter().filter(|it| it.metadata.deletion_timestamp.is_none() && replicas(it) > 0);
     let running: Vec<&Deployment> = running.collect();
-    if running.iter().map(|operator| replicas(operator)).sum::<i32>() < 2 {
+    if running.iter().map(|operator| replicas(operator)).sum::<i64>() < 2 {
         return Ok(Answered::passed());
     }
     let watched = facts.each(running, |facts, operator| watches(facts, operator, &cluster.ns))?;
@@ -44,16 +44,16 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let mut watching: Vec<&Deployment> = watching.collect();
     // The one that is the cluster's own names the finding.
     watching.sort_by_key(|operator| operator.metadata.namespace != cluster.operator_ns);
-    let copies: i32 = watching.iter().map(|operator| replicas(operator)).sum();
+    let copies: i64 = watching.iter().map(|operator| replicas(operator)).sum();
     let finding = (copies >= 2).then(|| finding(&watching, &cluster.ns, copies)).flatten();
     Ok(Answered::judged(finding.into_iter().collect()).blind(watched.blind))
 }
 
-fn replicas(operator: &Deployment) -> i32 {
-    operator.spec.replicas.unwrap_or(1)
+fn replicas(operator: &Deployment) -> i64 {
+    operator.spec.replicas.unwrap_or(1).into()
 }
 
-fn finding(watching: &[&Deployment], ns: &str, copies: i32) -> Option<Finding> {
+fn finding(watching: &[&Deployment], ns: &str, copies: i64) -> Option<Finding> {
     let mut objects = watching.iter().map(|operator| ObjectRef::of::<Deployment>(&operator.metadata));
     let first = objects.next()?;
     let homes: Vec<&str> = watching.iter().map(|operator| operator.metadata.namespace.as_str()).collect();

@@ -77,7 +77,12 @@ fn expected_on(storage: &Storage, node: &StorageNode) -> usize {
         let told = configs.iter().find_map(|config| config.get("osdsPerDevice"));
         told.and_then(|told| told.as_str().map_or_else(|| told.as_u64(), |text| text.parse().ok())).unwrap_or(1)
     };
-    devices.iter().map(|device| usize::try_from(per_device(device)).unwrap_or(1)).sum()
+    total(devices.iter().map(|device| usize::try_from(per_device(device)).unwrap_or(1)))
+}
+
+/// The numbers are the administrator's, who may write any.
+fn total(numbers: impl Iterator<Item = usize>) -> usize {
+    numbers.fold(0, usize::saturating_add)
 }
 
 /// Fewer OSDs than the CephCluster names devices and claims.
@@ -91,10 +96,10 @@ fn too_few(
     let on = |node: &str| osds.iter().filter(|osd| osd.node() == Some(node)).count();
     let nodes = storage.nodes.iter().map(|node| (node, on(&node.name), expected_on(storage, node)));
     let nodes: Vec<(&StorageNode, usize, usize)> = nodes.collect();
-    let claims: usize = storage.storage_class_device_sets.iter().map(|set| set.count).sum();
-    let expected = nodes.iter().map(|(.., expected)| expected).sum::<usize>() + claims;
-    let lacking: usize = nodes.iter().map(|(_, here, expected)| expected.saturating_sub(*here)).sum();
-    let elsewhere = present.saturating_sub(nodes.iter().map(|(_, here, _)| here).sum());
+    let claims = storage.claims();
+    let expected = total(nodes.iter().map(|(.., expected)| *expected).chain([claims]));
+    let lacking = total(nodes.iter().map(|(_, here, expected)| expected.saturating_sub(*here)));
+    let elsewhere = present.saturating_sub(total(nodes.iter().map(|(_, here, _)| *here)));
     // More OSDs on one node do not make up for another, except those that may belong there: OSDs whose pod has
     // no node now. Those of claims may run on any node.
     let missing = if claims == 0 { lacking.saturating_sub(elsewhere) } else { expected.saturating_sub(present) };
@@ -136,4 +141,22 @@ fn without_deployment(cluster: &Cluster, gone: &[&TreeNode]) -> Option<Finding> 
     let lines = gone.iter().map(|osd| Evidence::ceph("osd tree", format!("{} {}, in", osd.name, osd.status)));
     let rest = gone.iter().skip(1).map(|osd| deployment(&cluster.ns, osd.id));
     Some(finding.also(rest).at(gone.iter().map(|osd| Place::daemon("osd", osd.id))).evidence(lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn absurd_numbers_are_only_large() {
+        let device = json!({"name": "sdb", "config": {"osdsPerDevice": u64::MAX.to_string()}});
+        let sets = [json!({"name": "a", "count": usize::MAX}), json!({"name": "b", "count": 2})];
+        let storage = json!({"nodes": [{"name": "w1", "devices": [device, device]}], "storageClassDeviceSets": sets});
+        let storage: Storage = serde_json::from_value(storage).unwrap();
+        assert_eq!(storage.claims(), usize::MAX);
+        assert_eq!(expected_on(&storage, &storage.nodes[0]), usize::MAX);
+        let cluster = Cluster { ns: "n".into(), name: "c".into(), operator_ns: "n".into(), external: false };
+        assert!(too_few(&cluster, &storage, 1, &[], Severity::Warning).is_some());
+    }
 }

@@ -25,7 +25,7 @@ pub(super) fn is_wanted(storage: &Storage, pod: &PodRow, present: &BTreeMap<i64,
 fn is_short(storage: &Storage, pod: &PodRow, present: &BTreeMap<i64, OsdPods<'_>>) -> bool {
     let here = present.values().filter(|osd| osd.node() == Some(pod.node.as_str())).count();
     let node = storage.nodes.iter().find(|node| is_of(pod, &node.name));
-    let claims: usize = storage.storage_class_device_sets.iter().map(|set| set.count).sum();
+    let claims = storage.claims();
     match node {
         Some(node) if !node.devices.is_empty() => here < node.devices.len(),
         Some(_) => here == 0,

@@ -121,7 +121,7 @@ fn broken<'s>(facts: &Facts<'s>, ns: &str, suspects: &[&'s Pod]) -> Result<(Vec<
 /// From when on a pod's words count: from shortly before it was not Ready. One that mended its file when it started
 /// and is Ready has other troubles.
 fn said_since(pod: &Pod, now: Timestamp) -> Timestamp {
-    pod.unready_since().filter(|_| !pod.is_ready()).unwrap_or(now) - FRESH
+    pod.unready_since().filter(|_| !pod.is_ready()).unwrap_or(now).checked_sub(FRESH).unwrap_or(now)
 }
 
 fn recent<'l>(facts: &Facts<'_>, log: &'l Log, text: &str) -> Vec<&'l LogLine> {

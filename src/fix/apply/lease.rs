@@ -22,29 +22,22 @@ pub(super) struct Lease {
 impl Lease {
     /// Takes it, if nobody has it. The error says who does.
     pub async fn take(live: &Live, cluster: &Cluster, user: &str, id: &str) -> Result<Self, String> {
-        let holder = format!("{user} with fix {id}");
-        let fact = Fact::Whole { kind: kinds::LEASE, ns: cluster.ns.clone(), name: NAME.into() };
-        let there = match live.fetch(&fact).await.map(|reading| reading.answer) {
-            Ok(Answer::Objects(objects)) => objects.into_iter().next(),
-            Ok(_) => return Err("the Lease was not answered as an object".into()),
-            Err(why) => return Err(format!("the Lease that keeps two fixes apart cannot be read: {why}")),
-        };
         let now = time(live.now());
-        let spec = json!({"holderIdentity": holder, "leaseDurationSeconds": HELD_FOR.as_secs(), "acquireTime": now,
-            "renewTime": now});
-        let written = match there {
-            None => {
-                let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                    "metadata": {"name": NAME, "namespace": cluster.ns}, "spec": spec});
-                live.write(&Write::Create { kind: kinds::LEASE, ns: &cluster.ns, object: &lease }, false).await
-            }
-            Some(mut lease) => {
-                if let Some(holder) = held_by(&lease, live.now()) {
+        let spec = json!({"holderIdentity": format!("{user} with fix {id}"),
+            "leaseDurationSeconds": HELD_FOR.as_secs(), "acquireTime": now, "renewTime": now});
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": NAME, "namespace": cluster.ns}, "spec": spec});
+        let create = Write::Create { kind: kinds::LEASE, ns: &cluster.ns, object: &lease };
+        let written = match live.write(&create, false).await {
+            Err(Written::Conflict(_)) => {
+                let mut there = read(live, cluster).await?;
+                if let Some(holder) = held_by(&there, live.now()) {
                     return Err(format!("another fix is under way in {}: {holder}", cluster.ns));
                 }
-                lease["spec"] = spec;
-                replace(live, &lease).await
+                there["spec"] = spec;
+                replace(live, &there).await
             }
+            written => written,
         };
         match written {
             Ok(whole) => Ok(Self { whole, renewed: Instant::now() }),
@@ -79,6 +72,15 @@ impl Lease {
             Ok(_) | Err(Written::Gone | Written::Conflict(_)) => Ok(()),
             Err(why) => Err(why),
         }
+    }
+}
+
+async fn read(live: &Live, cluster: &Cluster) -> Result<Value, String> {
+    let fact = Fact::Whole { kind: kinds::LEASE, ns: cluster.ns.clone(), name: NAME.into() };
+    match live.fetch(&fact).await.map(|reading| reading.answer) {
+        Ok(Answer::Objects(mut objects)) if !objects.is_empty() => Ok(objects.remove(0)),
+        Ok(_) => Err(format!("another fix ended in {} at this moment: try again", cluster.ns)),
+        Err(why) => Err(format!("the Lease that keeps two fixes apart cannot be read: {why}")),
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn entries(facts: &Facts<'_>, ns: &str, config: &str, key: &str, ids:
 /// One look at the ConfigMap for each of the entries.
 pub(super) fn entries_command(ns: &str, config: &str, key: &str, ids: &[String]) -> String {
     let get = format!("kubectl -n {ns} get configmap {config} -o jsonpath='{{.data.{}}}'", key.replace('.', "\\."));
-    let one = |id: &String| format!("{get} | grep -e '\"clusterID\": *\"{id}\"'");
+    let one = |id: &String| format!("{get} | grep -q -e '\"clusterID\": *\"{id}\"'");
     ids.iter().map(one).collect::<Vec<_>>().join(" && ")
 }
 

@@ -16,7 +16,7 @@ use crate::checks::csi::ports::{Taker, clashes, free, takers};
 use crate::checks::csi::{Plugin, Version, listed, rook_version};
 use crate::checks::opr::{OPERATOR, OPERATOR_CONFIG};
 use crate::facts::{Facts, Gap, both, kinds};
-use crate::fix::restart::{OPERATOR_LABEL, operator_steps};
+use crate::fix::restart::{OPERATOR_LABEL, operator_steps, reconcile_warnings};
 use crate::fix::{Act, Case, Condition, Object, Plan, Proposal, Risk, Step};
 use crate::say;
 
@@ -173,8 +173,8 @@ impl Settings<'_> {
             .interrupts(say!("no volume of {} is created, deleted, resized or attached while its provisioner is replaced; what is mounted goes on working", drivers))
             .interrupts(say!("the operator starts again: for a minute or two nobody replaces what fails"))
             .warning(say!("what listens on a node outside of Kubernetes, or in pods that no DaemonSet and no Deployment made, cannot be seen from here: ss -ltn on the nodes shows it"))
-            .warning(say!("a firewall on the nodes must let the manager of CSI-Addons reach the new ports"))
-            .warning(say!("the operator goes through everything when it starts: what was changed and not applied yet is applied as well"));
+            .warning(say!("a firewall on the nodes must let the manager of CSI-Addons reach the new ports"));
+        plan.warnings.extend(reconcile_warnings(facts)?);
         for it in moves {
             let beside = format!("Deployment {}/{}", it.ns, it.deployment);
             plan = plan.guard(Condition::PortFree { port: it.port, beside });

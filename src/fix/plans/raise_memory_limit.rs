@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::check::Text;
 use crate::checks::node::memory_limit_too_small::{Setting, raised};
 use crate::checks::node::quantity::{bytes, text};
-use crate::facts::{Gap, both};
+use crate::facts::{Gap, both, kinds};
+use crate::fix::restart::reconcile_warnings;
 use crate::fix::{Act, Case, Condition, Object, Plan, Proposal, Risk, Step};
 use crate::objects::kube::Pod;
 use crate::say;
@@ -26,7 +27,8 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
             "no container was killed for it yet: whether it is too small is for you to judge"
         )));
     };
-    let (pod, cluster) = both(facts.object::<Pod>(&object.namespace, &object.name), facts.ceph_cluster())?;
+    let read = both(facts.object::<Pod>(&object.namespace, &object.name), facts.ceph_cluster());
+    let ((pod, cluster), warnings) = both(read, reconcile_warnings(facts))?;
     let Some(pod) = pod else { return Ok(Proposal::Guided(say!("{} is gone: diagnose again", object))) };
     let setting = Setting::of(facts.cluster()?, Some(&cluster.spec.resources), pod, container);
     let Some(setting) = setting else {
@@ -60,7 +62,13 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
             setting.field(),
             set
         ))),
-        Some(_) => Ok(Proposal::Plan(raise(&setting, container, whole, &pointer, limit))),
+        Some(_) => {
+            let mut plan = raise(&setting, container, whole, &pointer, limit);
+            if setting.kind == kinds::CEPH_CLUSTER {
+                plan.warnings.extend(warnings);
+            }
+            Ok(Proposal::Plan(plan))
+        }
     }
 }
 

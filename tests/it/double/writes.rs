@@ -23,6 +23,15 @@ impl Double {
         self.server.hooks.lock().unwrap().push(Hook { request: request.to_owned(), act: Box::new(act) });
     }
 
+    /// Changes the cluster as it is now, by nobody's request.
+    pub fn change(&self, act: impl FnOnce(&mut Changed<'_>)) {
+        let mut states = self.server.states.lock().unwrap();
+        let mut changed = Changed::new(states.last().unwrap(), &self.server.resources, self.server.now());
+        act(&mut changed);
+        states.push(changed.into_state().into());
+        self.server.changes.send_replace(states.len());
+    }
+
     /// Forbids a verb on a resource, such as `create` on `pods/exec`.
     pub fn deny(&self, verb: &str, resource: &str) {
         self.server.denied.lock().unwrap().push((verb.to_owned(), resource.to_owned()));

@@ -1,12 +1,20 @@
 //! CSI, and the memory of daemons.
 
+use rookdoctor::facts::Cluster;
 use rookdoctor::facts::archive::Tree;
+use rookdoctor::fix::Condition;
+use rookdoctor::fix::apply::refusals;
 use serde_json::{Value, json};
 
 use super::{Bed, Case, heal, tree};
-use crate::double::{Act, Changed, Double, Fault, Faults};
+use crate::double::state::Changed;
+use crate::double::{Act, Double, Fault, Faults};
+use crate::support;
 
 const OPERATOR: &str = "DELETE /api/v1/namespaces/rook-ceph/pods/rook-ceph-operator-*";
+
+/// What CSI should be told of the monitors of the classic cluster.
+const RIGHT: &str = r#"[{"clusterID":"rook-ceph","monitors":["10.96.20.213:6789","10.96.26.68:6789"],"namespace":""}]"#;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -49,6 +57,39 @@ pub const CASES: &[Case] = &[
             daemons_follow(double, "cephclusters/rook-ceph", "/spec/resources/prepareosd", "rook-ceph-osd-prepare-");
         },
         changes: &[("rook-ceph", "cephclusters", "rook-ceph")],
+    },
+    Case {
+        name: "CSI009_gone",
+        on: "CSI009-config-gone",
+        fix: "CSI009",
+        heals: |double| {
+            double.on(OPERATOR, |cluster| {
+                let file = "namespaces/rook-ceph/core/configmaps.yaml";
+                let mut maps = cluster.tree().file(file).unwrap().objects().unwrap().to_vec();
+                maps.push(json!({"apiVersion": "v1", "kind": "ConfigMap",
+                    "metadata": {"name": "rook-ceph-csi-config", "namespace": "rook-ceph", "uid": "6c8b1a52-0f3e-4a6e-9f43-0a4b6f1f7ffd"},
+                    "data": {"csi-cluster-config-json": RIGHT}}));
+                cluster.write(file, json!({"apiVersion": "v1", "kind": "List", "items": maps}).to_string());
+            });
+        },
+        changes: &[],
+    },
+    Case {
+        name: "CSI009_stale",
+        on: "CSI009-monitors-of-before",
+        fix: "CSI009",
+        heals: |double| {
+            double.on("DELETE /api/v1/namespaces/rook-ceph/pods/ceph-csi-controller-manager-*", |cluster| {
+                let endpoints = cluster.object("rook-ceph", "configmaps", "rook-ceph-mon-endpoints").unwrap();
+                let endpoints = endpoints["data"]["data"].as_str().unwrap().split(',');
+                let monitors: Vec<&str> = endpoints.map(|mon| mon.split_once('=').unwrap().1).collect();
+                let entries = json!([{"clusterID": "rook-ceph", "monitors": monitors}]).to_string();
+                cluster.edit("rook-ceph", "configmaps", "ceph-csi-config", |map| {
+                    map["data"]["config.json"] = entries.clone().into();
+                });
+            });
+        },
+        changes: &[],
     },
 ];
 
@@ -312,4 +353,106 @@ fn first_named(tree: &Tree, path: &str, prefix: &str) -> String {
     let objects = tree.file(path).unwrap().objects().unwrap();
     let names = objects.iter().filter_map(|object| object["metadata"]["name"].as_str());
     names.filter(|name| name.starts_with(prefix)).min().unwrap().to_owned()
+}
+
+const MAPS: &str = "namespaces/rook-ceph/core/configmaps.yaml";
+
+/// The classic cluster, and what its drivers are told.
+fn told(entries: &str) -> Tree {
+    let mut tree = tree("healthy-classic-podnet");
+    edit(&mut tree, MAPS, "rook-ceph-csi-config", |map| map["data"]["csi-cluster-config-json"] = entries.into());
+    tree
+}
+
+/// Monitors that are all gone, and an entry of another cluster.
+const STALE: &str = r#"[{"clusterID":"rook-ceph","monitors":["10.96.9.1:6789"]},{"clusterID":"second","monitors":["10.96.77.1:6789"]}]"#;
+
+/// Something happens after the plan was made, before its first step.
+fn late(bed: &Bed, happens: impl FnMut(&mut Changed<'_>) + Send + 'static) {
+    bed.double.on("POST /apis/coordination.k8s.io/v1/namespaces/rook-ceph/leases", happens);
+}
+
+/// What a fix says that a guard stops before its first step.
+fn stopped_at_once(bed: &Bed, fix: &str, says: &str) {
+    let ran = bed.run(&format!("fix {fix} --yes"));
+    assert!(ran.code == Some(5) && ran.says(says), "{says}: {ran:?}");
+    assert!(bed.changes_made().is_empty(), "{ran:?}: {:?}", bed.changes_made());
+}
+
+#[test]
+fn the_operator_writes_for_csi_only_with_a_quorum() {
+    let bed = Bed::serve(told(STALE));
+    late(&bed, lose_quorum);
+    stopped_at_once(&bed, "CSI009", "the monitors have quorum: no, only a of 3");
+}
+
+#[test]
+fn the_operator_writes_for_csi_only_what_it_knows_right() {
+    let bed = Bed::serve(told(STALE));
+    late(&bed, |cluster| {
+        cluster.edit("rook-ceph", "configmaps", "rook-ceph-mon-endpoints", |map| {
+            map["data"]["data"] = "a=10.96.1.1:6789,b=10.96.1.2:6789,c=10.96.1.3:6789".into();
+        });
+    });
+    stopped_at_once(&bed, "CSI009", "MON007 finds nothing: no, MON007:");
+}
+
+#[test]
+fn an_entry_that_is_lost_stops_and_fails() {
+    let bed = Bed::serve(told(STALE));
+    late(&bed, |cluster| {
+        cluster.edit("rook-ceph", "configmaps", "rook-ceph-csi-config", |map| {
+            map["data"]["csi-cluster-config-json"] = RIGHT.into();
+        });
+    });
+    stopped_at_once(&bed, "CSI009", "has an entry for rook-ceph, second: no, there is none for second");
+
+    let shown = Bed::serve(told(STALE)).run("fix CSI009 --dry-run -o json").json();
+    let held = &shown["steps"].as_array().unwrap().last().unwrap()["until"];
+    let condition: Condition = serde_json::from_value(held.clone()).unwrap();
+    let cluster =
+        Cluster { ns: "rook-ceph".into(), name: "rook-ceph".into(), operator_ns: "rook-ceph".into(), external: false };
+    for (entries, says) in [
+        (STALE, None),
+        (RIGHT, Some("there is none for second")),
+        ("[", Some("is not what CSI reads")),
+        ("", Some("there is no csi-cluster-config-json")),
+    ] {
+        let source = support::bundle(told(entries));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let refused = runtime.block_on(refusals(&source, &cluster, &[&condition]));
+        assert_eq!(refused.is_empty(), says.is_none(), "{entries}: {refused:?}");
+        assert!(refused.iter().all(|refused| refused.contains(says.unwrap_or_default())), "{entries}: {refused:?}");
+    }
+}
+
+#[test]
+fn what_no_operator_can_write_is_a_persons_matter() {
+    refused(&Bed::serve(told("[{")), "CSI009", "so a restart would change nothing");
+    refused(&Bed::of("CSI009-unknown-cluster-id"), "CSI009", "clusterID rook-ceph-old is not that of this cluster");
+    let mut gone = told(STALE);
+    edit(&mut gone, "namespaces/rook-ceph/apps/deployments.yaml", "rook-ceph-operator", |it| {
+        it["spec"]["replicas"] = 0.into()
+    });
+    let pods = "namespaces/rook-ceph/core/pods.yaml";
+    let name = first_named(&gone, pods, "rook-ceph-operator-");
+    let rest: Vec<Value> = gone
+        .file(pods)
+        .unwrap()
+        .objects()
+        .unwrap()
+        .iter()
+        .filter(|pod| pod["metadata"]["name"] != *name)
+        .cloned()
+        .collect();
+    gone.write(pods, json!({"apiVersion": "v1", "kind": "List", "items": rest}).to_string().into_bytes());
+    refused(&Bed::serve(gone), "CSI009", "rook-ceph-operator has no pod in rook-ceph");
+}
+
+#[test]
+fn an_own_entry_that_is_missing_is_written_by_the_operator() {
+    let shown =
+        Bed::serve(told(r#"[{"clusterID":"second","monitors":["10.96.77.1:6789"]}]"#)).run("fix CSI009 --dry-run");
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.says("hold the entries against those of before: second, rook-ceph"), "{shown:?}");
 }

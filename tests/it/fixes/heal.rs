@@ -2,11 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::double::Changed;
+use crate::double::state::Changed;
 
-/// Every pod of these runs and is ready, and nothing is left of what kept it from that.
-pub fn pods(cluster: &mut Changed<'_>, which: impl Fn(&Value) -> bool) {
-    let mut names: Vec<(String, String)> = Vec::new();
+/// The names of the pods of a namespace that begin so.
+pub fn names(cluster: &Changed<'_>, ns: &str, prefix: &str) -> Vec<String> {
+    let all = found(cluster, |pod| pod["metadata"]["namespace"] == ns).into_iter();
+    all.map(|(_, name)| name).filter(|name| name.starts_with(prefix)).collect()
+}
+
+/// Namespace and name of the pods, in order.
+fn found(cluster: &Changed<'_>, which: impl Fn(&Value) -> bool) -> Vec<(String, String)> {
+    let mut names = Vec::new();
     for (path, file) in cluster.tree().below("namespaces/") {
         if !(path.contains("/core/pods") || path.contains("/pods/")) || !path.ends_with(".yaml") {
             continue;
@@ -18,8 +24,13 @@ pub fn pods(cluster: &mut Changed<'_>, which: impl Fn(&Value) -> bool) {
     }
     names.sort();
     names.dedup();
+    names
+}
+
+/// Every pod of these runs and is ready, and nothing is left of what kept it from that.
+pub fn pods(cluster: &mut Changed<'_>, which: impl Fn(&Value) -> bool) {
     let now = cluster.now();
-    for (ns, name) in names {
+    for (ns, name) in found(cluster, which) {
         cluster.edit(&ns, "pods", &name, |pod| well(pod, &now));
     }
 }
