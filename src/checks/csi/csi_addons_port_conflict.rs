@@ -143,7 +143,7 @@ fn of_csi_operator(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Rem
         .command(shown);
     }
     if clash.has_metrics() {
-        return without_liveness(ns, version);
+        return without_liveness(ns, version, clash);
     }
     Remedy::guided(say!(
         "take the controller plugins off the host network (controllerPlugin.hostNetwork: false) if Ceph is reachable from the pod network, or keep them on other nodes than what else wants port {}: the ports of CSI-Addons are constants of the ceph-csi-operator",

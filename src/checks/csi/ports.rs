@@ -95,8 +95,8 @@ pub(crate) struct Taker {
 /// Everything that is seen to take a port of a host, wherever it runs: what [`map`] knows, and the Deployments of all
 /// namespaces. What runs outside of Kubernetes, or in a pod that no DaemonSet and no Deployment made, is not seen.
 pub(crate) fn takers(facts: &Facts<'_>) -> Result<(Vec<Taker>, Vec<Unknown>), Gap> {
-    // Those of Ceph's daemons are known already, and there may be thousands of them.
-    let others = facts.list::<Deployment>(None, Select::label("!rook_cluster"));
+    // There may be thousands of OSDs, whose ports are far below those in question here.
+    let others = facts.list::<Deployment>(None, Select::label("app!=rook-ceph-osd"));
     let ((known, foreign, blind), others) = both(everyone(facts), others)?;
     let others = others.iter().flat_map(|it| listeners(kinds::DEPLOYMENT, &it.metadata, &it.spec.template));
     let all = known.into_iter().chain(foreign).chain(others);

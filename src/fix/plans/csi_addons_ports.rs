@@ -13,7 +13,7 @@ use crate::check::Text;
 use crate::checks::csi::clash::Clash;
 use crate::checks::csi::csi_addons_port_conflict::{knows_ports, port_key};
 use crate::checks::csi::ports::{Taker, clashes, free, takers};
-use crate::checks::csi::{Plugin, Version, listed, rook_version};
+use crate::checks::csi::{Plugin, Version, listed, plugins, rook_version};
 use crate::checks::opr::{OPERATOR, OPERATOR_CONFIG};
 use crate::facts::{Facts, Gap, both, kinds};
 use crate::fix::restart::{OPERATOR_LABEL, operator_steps, reconcile_warnings};
@@ -88,7 +88,11 @@ fn by_hand(facts: &Facts<'_>, clash: &Clash<'_>, version: Option<Version>) -> Re
             ),
         }));
     }
+    let of_both = plugins(facts)?.iter().any(Plugin::is_of_csi_operator);
     let why = match version {
+        _ if of_both => Some(say!(
+            "the ceph-csi-operator serves drivers here as well, so Rook does not manage these workloads any more: see CSI018"
+        )),
         None => Some(say!(
             "the image of the operator does not tell its version, and only v1.16.5, v1.17.0 and later know the keys"
         )),

@@ -111,16 +111,17 @@ impl Writing {
             code: code.to_owned(),
             object: object.map(str::to_owned),
         };
-        let mut plan = Plan::new(
-            say!("start {} again, which then writes {} anew", self.writer, layout.config),
-            Risk::Disruptive,
-        )
-        .interrupts(say!(
-            "nothing is reconciled or failed over until {} is Ready again; what is mounted goes on working",
-            self.writer
-        ))
-        .guard(Condition::Quorum { without: Vec::new() })
-        .guard(passes("MON007", None))
+        let interrupts = if self.writer == CLASSIC.writer {
+            say!(
+                "nothing is reconciled or failed over until the operator is Ready again; what is mounted goes on working"
+            )
+        } else {
+            say!("no CSI driver is looked after until {} is Ready again; what is mounted goes on working", self.writer)
+        };
+        let does = say!("start {} again, which then writes {} anew", self.writer, layout.config);
+        let mut plan = Plan::new(does, Risk::Disruptive)
+            .interrupts(interrupts)
+            .guard(passes("MON007", None))
         .steps(steps)
         .step(Step::wait(
             say!("wait until {} has been written and is right", layout.config),

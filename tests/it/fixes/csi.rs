@@ -254,7 +254,7 @@ fn what_is_not_seen_keeps_the_ports_where_they_are() {
     let fault = Fault::at("/apis/apps/v1/deployments", Act::Refuse(403)).query("labelSelector");
     let double = Double::serve(tree("CSI004-rook-knows-the-ports"), Faults::some([fault]));
     let bed = Bed { double, home: tempfile::tempdir().unwrap() };
-    refused(&bed, "CSI004", "the plan needs what cannot be seen: deployments.apps (!rook_cluster)");
+    refused(&bed, "CSI004", "the plan needs what cannot be seen: deployments.apps (app!=rook-ceph-osd)");
 }
 
 #[test]
