@@ -456,3 +456,25 @@ fn an_own_entry_that_is_missing_is_written_by_the_operator() {
     assert_eq!(shown.code, Some(0), "{shown:?}");
     assert!(shown.says("hold the entries against those of before: second, rook-ceph"), "{shown:?}");
 }
+
+#[test]
+fn fewer_pods_are_offered_only_where_there_are_nodes_for_them() {
+    let two_of_one_port = || {
+        let mut tree = tree("healthy-csi-operator");
+        edit(&mut tree, "namespaces/rook-ceph/apps/deployments.yaml", "rook-ceph.rbd.csi.ceph.com-ctrlplugin", |it| {
+            let sidecar = &mut it["spec"]["template"]["spec"]["containers"][5];
+            sidecar["ports"][0]["containerPort"] = 9080.into();
+            sidecar["args"][3] = "--controller-port=9080".into();
+        });
+        tree
+    };
+    let says = "4 pods want port 9080, 3 nodes can take them, and no node can take two";
+    refused(&Bed::serve(two_of_one_port()), "CSI004", says);
+
+    let mut small = two_of_one_port();
+    for node in ["node-2", "node-3"] {
+        let path = format!("cluster-scoped-resources/core/nodes/{node}.yaml");
+        edit(&mut small, &path, node, |node| node["spec"]["unschedulable"] = true.into());
+    }
+    refused(&Bed::serve(small), "CSI004", "constants of the ceph-csi-operator");
+}
