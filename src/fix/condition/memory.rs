@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Held;
 use crate::checks::node::quantity::{bytes, text};
 use crate::facts::{Facts, Gap, Select, both};
-use crate::objects::kube::{Container, Node, Pod};
+use crate::objects::kube::{Container, Meta, Node, Pod, Resources};
 
 /// A pod that finds no room stays Pending, and its daemon is gone: what cannot be seen refuses. The limit is what is
 /// compared, not the request, because a daemon that was killed at its limit does use it.
@@ -18,6 +18,9 @@ pub(super) fn room(facts: &Facts<'_>, ns: &str, label: &str, needed: u64) -> Res
     for row in rows.iter().filter(|row| !row.node.is_empty() && !row.is_replaced()) {
         *nodes.entry(&row.node).or_default() += 1;
     }
+    if nodes.is_empty() {
+        return Ok(Held::No("none of its pods is on a node".to_owned()));
+    }
     let seen = facts.each(nodes, |facts, (node, _)| {
         both(facts.object::<Node>("", node), facts.list::<Pod>(None, Select::field(format!("spec.nodeName={node}"))))
     })?;
@@ -26,10 +29,17 @@ pub(super) fn room(facts: &Facts<'_>, ns: &str, label: &str, needed: u64) -> Res
         let Some(all) = node.status.allocatable.get("memory").and_then(quantity) else {
             return Ok(Held::No(format!("node {name} does not say how much memory it has")));
         };
-        let others =
-            pods.iter().filter(|pod| pod.metadata.namespace != ns || !own.contains(pod.metadata.name.as_str()));
-        let asked: u64 = others.map(requested).sum();
-        let wanted = needed * daemons;
+        let mut asked: u64 = 0;
+        for pod in pods.iter().filter(|pod| pod.metadata.namespace != ns || !own.contains(pod.metadata.name.as_str())) {
+            let Some(requested) = requested(pod) else {
+                let Meta { namespace, name: pod, .. } = &pod.metadata;
+                return Ok(Held::No(format!(
+                    "what {namespace}/{pod} on {name} asked for is no quantity that is known"
+                )));
+            };
+            asked = asked.saturating_add(requested);
+        }
+        let wanted = needed.saturating_mul(daemons);
         if all.saturating_sub(asked) < wanted {
             return Ok(Held::No(format!(
                 "of {} on {name} other pods asked for {}, and {} are needed",
@@ -46,18 +56,21 @@ pub(super) fn room(facts: &Facts<'_>, ns: &str, label: &str, needed: u64) -> Res
 }
 
 /// What the scheduler counts for a pod: all containers together, or the greediest of those that run before them.
-fn requested(pod: &Pod) -> u64 {
+fn requested(pod: &Pod) -> Option<u64> {
     if matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") {
-        return 0;
+        return Some(0);
     }
     // Without a request of its own a container asks for its limit.
     let of = |container: &Container| {
-        let resources = &container.resources;
-        resources.requests.get("memory").or(resources.limits.get("memory")).and_then(quantity).unwrap_or(0)
+        let Resources { limits, requests } = &container.resources;
+        requests.get("memory").or(limits.get("memory")).map_or(Some(0), quantity)
     };
-    let running: u64 = pod.spec.containers.iter().map(of).sum();
-    let before = pod.spec.init_containers.iter().map(of).max().unwrap_or(0);
-    running.max(before)
+    let mut running: u64 = 0;
+    for container in &pod.spec.containers {
+        running = running.saturating_add(of(container)?);
+    }
+    let before: Option<Vec<u64>> = pod.spec.init_containers.iter().map(of).collect();
+    Some(running.max(before?.into_iter().max().unwrap_or(0)))
 }
 
 fn quantity(value: &Value) -> Option<u64> {
@@ -106,7 +119,10 @@ mod tests {
             });
             serde_json::from_value(json!({"spec": spec, "status": {"phase": phase}})).unwrap()
         };
-        assert_eq!(requested(&pod("Running")), 1536 << 20);
-        assert_eq!(requested(&pod("Succeeded")), 0);
+        assert_eq!(requested(&pod("Running")), Some(1536 << 20));
+        assert_eq!(requested(&pod("Succeeded")), Some(0));
+        let mut odd = pod("Running");
+        odd.spec.containers[2].resources.requests.insert("memory".to_owned(), json!("much"));
+        assert_eq!(requested(&odd), None);
     }
 }
