@@ -15,6 +15,7 @@ pub mod preview;
 pub mod restart;
 pub mod runbook;
 pub mod script;
+pub mod undo;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub struct Case<'c> {
     pub finding: &'c Finding,
     /// Everything that was found, this finding among it.
     pub findings: &'c [Placed],
-    /// Ceph's flags that earlier fixes of this tool set and did not take away: `noout`.
+    /// Ceph's flags that earlier fixes of this tool set and did not take away: `noout`, `noout osd.3`.
     pub flags_left: &'c [String],
 }
 

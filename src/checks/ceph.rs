@@ -19,7 +19,7 @@ pub mod pgs_unavailable;
 pub mod pool_application_missing;
 pub mod pool_full;
 pub mod pool_unplaceable;
-mod pool_users;
+pub(crate) mod pool_users;
 pub mod recent_crash;
 pub mod rgw_certificate_invalid;
 pub mod rgw_down;
@@ -80,7 +80,7 @@ pub(crate) fn is_muted(health: &Health, code: &str) -> bool {
 }
 
 /// Those of these codes that Ceph reports, muted ones too, in the order of the list.
-fn raised<'h>(health: &'h Health, codes: &[&'static str]) -> Vec<(&'static str, &'h HealthCheck)> {
+pub(crate) fn raised<'h>(health: &'h Health, codes: &[&'static str]) -> Vec<(&'static str, &'h HealthCheck)> {
     codes.iter().filter_map(|code| Some((*code, health.checks.get(*code)?))).collect()
 }
 

@@ -155,6 +155,14 @@ pub(crate) fn is_ceph_driver(driver: &str) -> bool {
     ["rbd.csi.ceph.com", "cephfs.csi.ceph.com", "nfs.csi.ceph.com"].iter().any(|kind| driver.ends_with(kind))
 }
 
+/// The command that lists what runs in the pod of a node plugin, ceph-fuse and rbd-nbd among it.
+pub(crate) fn list_processes(ns: &str, pod: &str, driver: &str) -> String {
+    let family =
+        ["rbd", "cephfs", "nfs"].into_iter().find(|family| driver.ends_with(&format!("{family}.csi.ceph.com")));
+    let container = format!("csi-{}plugin", family.unwrap_or("rbd"));
+    format!("kubectl -n {ns} exec {pod} -c {container} -- sh -c 'cat /proc/[0-9]*/comm 2>/dev/null; true'")
+}
+
 /// The containers that should run and are not ready; all of them while the pod has not started.
 pub(crate) fn not_ready(pod: &Pod) -> Vec<(&Container, Option<&ContainerStatus>)> {
     let serving = |name: &str| pod.spec.containers.iter().any(|container| container.name == name);

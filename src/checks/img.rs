@@ -47,10 +47,10 @@ fn others<'r>(rows: &'r [DeploymentRow], cluster: &CephCluster) -> Vec<Other<'r>
 }
 
 /// A release, as (20, 2, 4).
-type Release = (u32, u32, u32);
+pub(crate) type Release = (u32, u32, u32);
 
 /// The release in `v20.2.4`, `20.2.4-0`, `v20.2.4-20260818` or `ceph version 20.2.4 (…)`; none if there is none.
-fn release(text: &str) -> Option<Release> {
+pub(crate) fn release(text: &str) -> Option<Release> {
     let text = text.strip_prefix("ceph version ").unwrap_or(text);
     let text = text.strip_prefix('v').unwrap_or(text);
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -31,7 +31,7 @@ pub(crate) mod whereabouts;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::check::{Evidence, ObjectRef, Place, quote};
+use crate::check::{Evidence, ObjectRef, Place, Remedy, quote};
 use crate::facts::tables::PodRow;
 use crate::facts::{Each, Facts, Gap, Log, Settled, both};
 use crate::objects::kube::{ContainerStatus, DaemonSet, Pod, Terminated};
@@ -158,6 +158,33 @@ pub(crate) fn trouble(pod: &Pod) -> (&'static str, Option<&ContainerStatus>) {
     let how = if pod.has_sandbox() { "is not Ready" } else { "has no network" };
     (how, pod.status.container_statuses.iter().find(|status| !status.ready))
 }
+
+/// Whether a new pod would fail as this one does: for its image, its configuration or its memory limit, which all
+/// come from its owner.
+pub(crate) fn fails_anew(pod: &Pod) -> bool {
+    const WAITS: &[&str] =
+        &["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"];
+    let killed = |status: &ContainerStatus| !status.ready && status.terminated().is_some_and(is_out_of_memory);
+    pod.statuses().any(|status| WAITS.contains(&status.waiting_reason()) || killed(status))
+}
+
+pub(crate) fn is_out_of_memory(ended: &Terminated) -> bool {
+    ended.reason == "OOMKilled"
+}
+
+/// A remedy that changes a DaemonSet, so that its pods are replaced one after the other. The controller goes on to
+/// the next node only when the new pod of the last one is Ready.
+pub(crate) fn node_by_node(remedy: Remedy, ns: &str, daemon_set: &str, change: String) -> Remedy {
+    let strategy =
+        r#"{"spec":{"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":0,"maxUnavailable":1}}}}"#;
+    remedy
+        .command(format!("kubectl -n {ns} patch daemonset {daemon_set} --type merge -p '{strategy}'"))
+        .command(change)
+        .command(format!("kubectl -n {ns} rollout status daemonset {daemon_set} --timeout=10m"))
+}
+
+/// What to say of a change of a DaemonSet that is made with [`node_by_node`].
+pub(crate) const NODE_BY_NODE: &str = "its pods are then replaced node by node, and no further than to the first node whose new pod is not Ready: look there, or take the change back with kubectl rollout undo";
 
 /// The last line of a container's logs, of this run or the one before, that holds one of these texts. None
 /// if none does, or if the log cannot be read: it is for a fault that is known from elsewhere.

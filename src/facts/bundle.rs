@@ -189,14 +189,16 @@ impl Bundle {
         let mut objects = Objects::default();
         let mut is_captured = false;
         for (ns, path, file) in self.files_of(kind, ns) {
-            is_captured = true;
+            // Beside what was read of a namespace lies its own object; that says nothing of other namespaces.
+            is_captured |= kind != kinds::NAMESPACE || !path.starts_with("namespaces/");
             match self.objects_of(path, file) {
                 Ok(read) => read.iter().for_each(|object| objects.add(kind, ns, path, object)),
                 Err(why) => objects.flaws.push(why),
             }
         }
         match self.absent(&kind.resource()) {
-            Err(why) if !is_captured => return Err(why),
+            Err(why) if !is_captured && objects.found.is_empty() => return Err(why),
+            Err(why) if !is_captured => objects.flaws.push(why),
             // Some namespaces were read and others refused.
             Err(why) if ns.is_none() && kind.namespaced && why != Why::NotCaptured => objects.flaws.push(why),
             _ => {}
@@ -227,6 +229,11 @@ impl Bundle {
             asked.for_each(|ns| within(ns.as_str(), format!("namespaces/{ns}")));
         } else {
             within("", "cluster-scoped-resources".to_owned());
+        }
+        if kind == kinds::NAMESPACE {
+            for ns in &self.namespaces {
+                files.extend(self.spelled(&format!("namespaces/{ns}/{ns}")).map(|(path, file)| ("", path, file)));
+            }
         }
         files
     }
@@ -593,6 +600,23 @@ mod tests {
         }
         assert_eq!(bundle.now(), "2025-10-14T18:37:45Z".parse().unwrap());
         assert_eq!(bundle.server_version().as_deref(), Some("v1.32.9"));
+    }
+
+    #[test]
+    fn a_namespace_that_was_not_recorded_may_exist() {
+        let own = ("namespaces/a/a.yaml", "kind: Namespace\nmetadata: {name: a}\n");
+        let of = |bundle: &Bundle, name: &str| {
+            let fact = Fact::Object { kind: kinds::NAMESPACE, ns: String::new(), name: name.into() };
+            ask(bundle, fact).map(|reading| names(&reading).concat())
+        };
+        let some = bundle(&[own, ("namespaces/b/core/pods.yaml", PODS)]);
+        assert_eq!(of(&some, "a"), Ok("a".to_owned()));
+        assert_eq!(of(&some, "b"), Err(Why::NotCaptured));
+        assert_eq!(of(&bundle(&[("namespaces/b/core/pods.yaml", PODS)]), "b"), Err(Why::NotCaptured));
+        let all = bundle(&[own, ("rookdoctor/manifest.yaml", "coverage: {namespaces: ok}")]);
+        assert_eq!((of(&all, "a"), of(&all, "b")), (Ok("a".to_owned()), Ok(String::new())));
+        let refused = bundle(&[own, ("rookdoctor/manifest.yaml", "coverage: {namespaces: forbidden}")]);
+        assert_eq!(of(&refused, "b"), Err(Why::Forbidden(String::new())));
     }
 
     #[test]

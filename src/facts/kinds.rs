@@ -129,6 +129,7 @@ macro_rules! kinds {
 kinds! {
     POD: kube::Pod = "" "v1" "pods" "Pod" true;
     NODE: kube::Node = "" "v1" "nodes" "Node" false;
+    NAMESPACE: kube::Namespace = "" "v1" "namespaces" "Namespace" false;
     EVENT: kube::Event = "" "v1" "events" "Event" true;
     CONFIG_MAP: kube::ConfigMap = "" "v1" "configmaps" "ConfigMap" true;
     SERVICE: kube::Service = "" "v1" "services" "Service" true;
@@ -141,6 +142,8 @@ kinds! {
     LEASE: kube::Lease = "coordination.k8s.io" "v1" "leases" "Lease" true;
     DISRUPTION_BUDGET: kube::DisruptionBudget = "policy" "v1" "poddisruptionbudgets" "PodDisruptionBudget" true;
     NETWORK_POLICY: kube::NetworkPolicy = "networking.k8s.io" "v1" "networkpolicies" "NetworkPolicy" true;
+    VALIDATING_WEBHOOKS: kube::ValidatingWebhooks = "admissionregistration.k8s.io" "v1" "validatingwebhookconfigurations" "ValidatingWebhookConfiguration" false;
+    MUTATING_WEBHOOKS: kube::MutatingWebhooks = "admissionregistration.k8s.io" "v1" "mutatingwebhookconfigurations" "MutatingWebhookConfiguration" false;
     STORAGE_CLASS: kube::StorageClass = "storage.k8s.io" "v1" "storageclasses" "StorageClass" false;
     CSI_DRIVER: kube::CsiDriver = "storage.k8s.io" "v1" "csidrivers" "CSIDriver" false;
     CSI_NODE: kube::CsiNode = "storage.k8s.io" "v1" "csinodes" "CSINode" false;

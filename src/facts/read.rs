@@ -33,6 +33,7 @@ pub enum CephCommand {
     FsDump,
     OsdMetadata,
     OsdCrushRuleDump,
+    CrashLs,
 }
 
 impl CephCommand {
@@ -49,6 +50,7 @@ impl CephCommand {
         Self::FsDump,
         Self::OsdMetadata,
         Self::OsdCrushRuleDump,
+        Self::CrashLs,
     ];
 
     /// The words after `ceph`.
@@ -66,13 +68,14 @@ impl CephCommand {
             Self::FsDump => &["fs", "dump"],
             Self::OsdMetadata => &["osd", "metadata"],
             Self::OsdCrushRuleDump => &["osd", "crush", "rule", "dump"],
+            Self::CrashLs => &["crash", "ls"],
         }
     }
 
     /// Whether the active mgr answers it: without one such a command hangs for ever.
     pub fn needs_mgr(self) -> bool {
         match self {
-            Self::OsdDf => true,
+            Self::OsdDf | Self::CrashLs => true,
             Self::Status
             | Self::HealthDetail
             | Self::TimeSyncStatus
@@ -101,7 +104,7 @@ impl CephCommand {
             // A single monitor has nothing to compare.
             Self::TimeSyncStatus => &[],
             // Lists, which may be empty.
-            Self::OsdPoolLsDetail | Self::OsdMetadata | Self::OsdCrushRuleDump => &[],
+            Self::OsdPoolLsDetail | Self::OsdMetadata | Self::OsdCrushRuleDump | Self::CrashLs => &[],
         }
     }
 
@@ -123,6 +126,7 @@ impl CephCommand {
             Self::FsDump => view::<ceph::FsDump>(value),
             Self::OsdCrushRuleDump => view::<Vec<ceph::CrushRule>>(value),
             Self::OsdMetadata => view::<Vec<ceph::OsdMetadata>>(value),
+            Self::CrashLs => view::<Vec<ceph::Crash>>(value),
         }
     }
 }
@@ -298,6 +302,11 @@ impl<'s> Facts<'s> {
     /// Whether these OSDs may stop together without making PGs inactive.
     pub fn ok_to_stop(&self, osds: &[i64]) -> Result<&'s ceph::OkToStop, Gap> {
         self.get(Fact::OkToStop { ns: self.cluster()?.ns.clone(), osds: osds.to_vec() })
+    }
+
+    /// The reports of crashes that Ceph keeps, archived ones too. Only a fix asks for them.
+    pub fn crashes(&self) -> Result<&'s Vec<ceph::Crash>, Gap> {
+        self.get(Fact::Ceph { ns: self.cluster()?.ns.clone(), command: CephCommand::CrashLs })
     }
 
     /// A pod in full. One that went away between the two reads is unknown, not well.

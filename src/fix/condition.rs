@@ -3,13 +3,15 @@
 
 pub mod ceph;
 pub mod kube;
+mod mounts;
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::checks::ceph::ceph_command;
+use crate::checks::ceph::{ceph_command, quoted};
+use crate::checks::csi::list_processes;
 use crate::facts::{Cluster, Facts, Gap};
 
 /// Something that holds or does not.
@@ -29,15 +31,31 @@ pub enum Condition {
     OsdsUp { osds: Vec<i64> },
     /// Every PG is active and clean.
     PgsClean,
+    /// A mgr is active: without one, commands that it answers hang for ever.
+    MgrActive,
+    /// A mgr stands by, to take over.
+    StandbyMgr,
+    /// The pool has no application but this one.
+    PoolApplication { pool: String, only: String },
     /// A pod of this label (and on this node, if one is named) is well, and none of these old ones is left.
     #[serde(rename_all = "camelCase")]
     PodWell { ns: String, label: String, node: Option<String>, instead_of: Vec<String> },
     /// A pod that is deleted comes back as it was: its DaemonSet does not wait for that to change it.
     SameRevision { ns: String, pod: String },
+    /// The kubelet of the node answers: a pod that is deleted there goes, and its successor starts.
+    NodeReady { node: String },
+    /// This pod is not Ready still, or gone: the fault has not passed by itself.
+    StillDown { ns: String, pod: String },
+    /// Nobody renews the Lease: whoever should lead does not.
+    LeaseStale { ns: String, name: String },
+    /// No mount of this driver on this node would end with the pod of its node plugin there.
+    MountsOutlive { ns: String, pod: String, node: String, driver: String },
     /// ovn-central has one Ready leader for each of its databases and for northd.
     OvnLeads,
     /// The node has not booted in the last five minutes.
     BootSettled { node: String },
+    /// There is no such namespace.
+    NamespaceGone { namespace: String },
     /// A check has an answer and finds nothing; with an object, nothing about it.
     Passes { code: String, object: Option<String> },
     /// No OSD, no pool and no volume exists: no data that could be lost or out of reach.
@@ -46,11 +64,9 @@ pub enum Condition {
     TakesPods { node: String },
     /// So many pods of this label are well, and none of these old ones is left.
     #[serde(rename_all = "camelCase")]
-    PodsWell { ns: String, label: String, count: usize, instead_of: Vec<String> },
+    PodsWell { ns: String, label: String, at_least: usize, instead_of: Vec<String> },
     /// This monitor is in quorum, by an election that it took part in after it started.
     MonRejoined { mon: String },
-    /// A mgr is active and answers.
-    MgrServes,
     /// Each rank of this filesystem has an active MDS.
     FilesystemServes { name: String },
 }
@@ -79,18 +95,27 @@ impl Condition {
             Self::OkToStop { osds } => ceph::ok_to_stop(facts, osds),
             Self::OsdsUp { osds } => ceph::osds_up(facts, osds),
             Self::PgsClean => ceph::pgs_clean(facts),
+            Self::MgrActive => ceph::mgr_active(facts),
+            Self::StandbyMgr => ceph::standby_mgr(facts),
+            Self::PoolApplication { pool, only } => ceph::pool_application(facts, pool, only),
             Self::PodWell { ns, label, node, instead_of } => {
                 kube::pod_well(facts, ns, label, node.as_deref(), instead_of)
             }
             Self::SameRevision { ns, pod } => kube::same_revision(facts, ns, pod),
+            Self::NodeReady { node } => kube::node_ready(facts, node),
+            Self::StillDown { ns, pod } => kube::still_down(facts, ns, pod),
+            Self::LeaseStale { ns, name } => kube::lease_stale(facts, ns, name),
+            Self::MountsOutlive { ns, pod, node, driver } => mounts::outlive(facts, ns, pod, node, driver),
             Self::OvnLeads => kube::ovn_leads(facts),
             Self::BootSettled { node } => kube::boot_settled(facts, node),
+            Self::NamespaceGone { namespace } => kube::namespace_gone(facts, namespace),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
             Self::HoldsNothing => ceph::nothing_held(facts),
             Self::TakesPods { node } => kube::takes_pods(facts, node),
-            Self::PodsWell { ns, label, count, instead_of } => kube::pods_well(facts, ns, label, *count, instead_of),
+            Self::PodsWell { ns, label, at_least, instead_of } => {
+                kube::pods_well(facts, ns, label, *at_least, instead_of)
+            }
             Self::MonRejoined { mon } => ceph::mon_rejoined(facts, mon),
-            Self::MgrServes => ceph::mgr_serves(facts),
             Self::FilesystemServes { name } => ceph::filesystem_serves(facts, name),
         }
     }
@@ -126,24 +151,45 @@ impl Condition {
             Self::PgsClean => {
                 json("status", r#"sed 's/"state_name":"active+clean[^"]*"//g' | grep -vq '"state_name"'"#)
             }
+            Self::MgrActive => format!("{} | grep -E '\"available\": *true'", ceph("mgr stat --format json-pretty")),
+            Self::StandbyMgr => {
+                format!("{} | grep -E '\"num_standby\": *[1-9]'", ceph("mgr stat --format json-pretty"))
+            }
+            Self::PoolApplication { pool, .. } => format!(
+                "{} | grep -x '{{}}'",
+                ceph(&format!("osd pool application get {} --format json", quoted(pool)))
+            ),
+            Self::NamespaceGone { namespace } => format!("! kubectl get namespace {namespace}"),
             Self::PodWell { ns, label, node, .. } => {
                 let node =
                     node.as_ref().map(|node| format!(" --field-selector spec.nodeName={node}")).unwrap_or_default();
                 format!("kubectl -n {ns} wait pod -l '{label}'{node} --for=condition=Ready --timeout=10m")
+            }
+            Self::NodeReady { node } => format!("kubectl wait node/{node} --for=condition=Ready --timeout=0s"),
+            Self::StillDown { ns, pod } => {
+                let ready = r#"{.status.conditions[?(@.type=="Ready")].status}"#;
+                format!("kubectl -n {ns} get pod {pod} -o jsonpath='{ready}' | grep -qv True")
+            }
+            Self::PodsWell { ns, label, at_least, .. } => {
+                let ready = r#"{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
+                format!(
+                    "test $(kubectl -n {ns} get pods -l '{label}' -o jsonpath='{ready}' | grep -c True) -ge {at_least}"
+                )
+            }
+            Self::MountsOutlive { ns, pod, driver, .. } => {
+                format!("{} | tr '\\n' ' ' | grep -vq -e ceph-fuse -e rbd-nbd", list_processes(ns, pod, driver))
             }
             Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),
             Self::HoldsNothing => holds_nothing(ns),
             Self::TakesPods { node } => {
                 format!("kubectl get node {node} --no-headers | grep -w Ready | grep -v SchedulingDisabled")
             }
-            Self::PodsWell { ns, label, .. } => {
-                format!("kubectl -n {ns} wait pod -l '{label}' --for=condition=Ready --timeout=10m")
-            }
-            Self::MgrServes => json("status", r#"grep -q '"mgrmap":{"available":true'"#),
             Self::FilesystemServes { .. } => {
                 format!("{} | tr '\\n' ' ' | grep -vq -e FS_DEGRADED -e MDS_ALL_DOWN", ceph("health detail"))
             }
-            Self::SameRevision { .. } | Self::OvnLeads | Self::BootSettled { .. } => return None,
+            Self::SameRevision { .. } | Self::LeaseStale { .. } | Self::OvnLeads | Self::BootSettled { .. } => {
+                return None;
+            }
         })
     }
 }
@@ -175,21 +221,33 @@ impl fmt::Display for Condition {
             Self::OsdsUp { osds } if osds.is_empty() => write!(f, "all OSDs are up"),
             Self::OsdsUp { osds } => write!(f, "{} up", ids(osds)),
             Self::PgsClean => write!(f, "all PGs are active and clean"),
+            Self::MgrActive => write!(f, "a mgr is active"),
+            Self::StandbyMgr => write!(f, "a mgr stands by"),
+            Self::PoolApplication { pool, only } => write!(f, "pool {pool} has no application but {only}"),
+            Self::NamespaceGone { namespace } => write!(f, "the namespace {namespace} does not exist"),
             Self::PodWell { ns, label, node: Some(node), .. } => {
                 write!(f, "the pod of {label} in {ns} on {node} is Ready")
             }
             Self::PodWell { ns, label, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
             Self::SameRevision { ns, pod } => write!(f, "{ns}/{pod} would come back unchanged"),
+            Self::NodeReady { node } => write!(f, "{node} is Ready"),
+            Self::StillDown { ns, pod } => write!(f, "{ns}/{pod} is still not Ready"),
+            Self::LeaseStale { ns, name } => write!(f, "nobody renews the Lease {ns}/{name}"),
+            Self::MountsOutlive { node, driver, .. } => {
+                write!(
+                    f,
+                    "no mount of {driver} on {node} is made by ceph-fuse or rbd-nbd, which would end with the pod"
+                )
+            }
             Self::OvnLeads => write!(f, "ovn-central has its leaders"),
             Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
             Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),
             Self::Passes { code, object: Some(object) } => write!(f, "{code} finds nothing about {object}"),
             Self::HoldsNothing => write!(f, "no OSD, pool or volume of the cluster exists"),
             Self::TakesPods { node } => write!(f, "{node} is ready and takes pods"),
-            Self::PodsWell { ns, label, count: 1, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
-            Self::PodsWell { ns, label, count, .. } => write!(f, "{count} pods of {label} in {ns} are Ready"),
+            Self::PodsWell { ns, label, at_least: 1, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
+            Self::PodsWell { ns, label, at_least, .. } => write!(f, "{at_least} pods of {label} in {ns} are Ready"),
             Self::MonRejoined { mon } => write!(f, "mon.{mon} is in quorum again"),
-            Self::MgrServes => write!(f, "a mgr is active"),
             Self::FilesystemServes { name } => write!(f, "each rank of the filesystem {name} has an active MDS"),
         }
     }

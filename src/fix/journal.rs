@@ -278,7 +278,7 @@ impl History {
         }
     }
 
-    /// Ceph's flags that fixes of this cluster set and did not take away.
+    /// Ceph's flags that fixes of this cluster set and did not take away: `noout`, or `noout osd.3` for one OSD.
     pub fn flags_left(&self, cluster: &ClusterId) -> Vec<String> {
         let mut left: Vec<String> = Vec::new();
         for run in self.runs.iter().filter(|run| run.begun.cluster == *cluster) {
@@ -288,10 +288,17 @@ impl History {
                     continue;
                 }
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                match words.as_slice() {
-                    ["osd", "set", flag] | ["osd", "set-group", flag, ..] => left.push((*flag).to_owned()),
-                    ["osd", "unset", flag] | ["osd", "unset-group", flag, ..] => left.retain(|it| it != flag),
-                    _ => {}
+                let (verb, flags) = match words.as_slice() {
+                    ["osd", verb @ ("set" | "unset"), flag] => (*verb, vec![(*flag).to_owned()]),
+                    ["osd", verb @ ("set-group" | "unset-group"), flags, who @ ..] => (
+                        *verb,
+                        flags.split(',').flat_map(|flag| who.iter().map(move |it| format!("{flag} {it}"))).collect(),
+                    ),
+                    _ => continue,
+                };
+                left.retain(|flag| !flags.contains(flag));
+                if verb.starts_with("set") {
+                    left.extend(flags);
                 }
             }
         }
@@ -304,5 +311,41 @@ impl Run {
         if let Some(slot) = self.steps.get_mut(step) {
             *slot = stand;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fix::{Plan, Risk, Step};
+    use crate::say;
+
+    #[test]
+    fn flags_are_left_until_they_are_taken_away_from_the_same() {
+        let cluster = ClusterId { namespace: "rook-ceph".into(), name: "c".into(), uid: "1".into() };
+        let step = |words: &[&str]| Step::ceph(say!("x"), words, None);
+        let steps = [
+            step(&["osd", "set", "noout"]),
+            step(&["osd", "set-group", "noout,noin", "osd.3", "osd.4"]),
+            step(&["osd", "unset-group", "noout", "osd.3"]),
+            step(&["osd", "unset-group", "noin", "osd.3", "osd.4"]),
+            step(&["osd", "set", "nodown"]),
+            step(&["osd", "unset", "nodown"]),
+        ];
+        let plan = Plan::new(say!("x"), Risk::Safe).steps(steps);
+        let begun = Begun {
+            finding: String::new(),
+            consequences: Vec::new(),
+            context: String::new(),
+            cluster: cluster.clone(),
+            user: String::new(),
+            plan,
+            undoes: None,
+        };
+        let stands = vec![Stand::Done, Stand::Done, Stand::Done, Stand::Begun, Stand::Failed("x".into()), Stand::Open];
+        let run = Run { id: "1".into(), at: Timestamp::UNIX_EPOCH, begun, steps: stands, ended: None, undone_by: None };
+        let history = History { runs: vec![run], unreadable: 0 };
+        assert_eq!(history.flags_left(&cluster), ["noout", "noout osd.4"]);
+        assert!(history.flags_left(&ClusterId { uid: "2".into(), ..cluster }).is_empty());
     }
 }

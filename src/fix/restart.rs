@@ -3,15 +3,44 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::condition::ceph::holds_nothing;
-use super::{Act, Condition, Object, Step};
+use super::{Act, Case, Condition, Object, Step};
+use crate::check::{FixKind, Severity, Text};
 use crate::checks::ceph::ceph_command;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Select, Settled, both, kinds};
-use crate::objects::kube::{DisruptionBudget, Pod};
+use crate::objects::kube::{DaemonSet, DisruptionBudget, Pod};
 use crate::say;
 
 /// A new pod has so long to become Ready: its image may have to be pulled.
 pub const READY_WITHIN: u64 = 600;
+
+/// Why a restart is no remedy for this finding, as far as the finding itself tells.
+pub fn in_vain(case: &Case<'_>) -> Option<Text> {
+    let by_hand = || say!("a new pod may well fail as this one does: its cause is not in the pod, or not known");
+    mend_first(case).or_else(|| (case.finding.remedy.fix != FixKind::Auto).then(by_hand))
+}
+
+/// What must be mended before this finding: another that explains it, and would break the new pod as well.
+pub fn mend_first(case: &Case<'_>) -> Option<Text> {
+    let this = case.findings.iter().find(|placed| std::ptr::eq(&placed.finding, case.finding))?;
+    let mut causes = this.causes.iter().filter_map(|(at, _)| case.findings.get(*at));
+    let cause = causes.find(|cause| cause.finding.severity > Severity::Info)?;
+    Some(say!("it follows from {}: mend that first, and this mends itself", cause.id))
+}
+
+/// Takes the pod of a DaemonSet away where it would come back unchanged, and waits for its successor on that node.
+/// None for a pod of no DaemonSet that a label tells.
+pub fn of_daemon_set(facts: &Facts<'_>, pod: &Pod) -> Result<Option<[Step; 2]>, Gap> {
+    let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
+    let Some(owner) = pod.metadata.controller().filter(|owner| owner.kind == "DaemonSet") else { return Ok(None) };
+    let (set, delete) = both(facts.object::<DaemonSet>(ns, &owner.name), take_away(facts, pod))?;
+    let label = set.map(DaemonSet::pod_labels).filter(|label| !label.is_empty() && !node.is_empty());
+    Ok(label.map(|label| {
+        let unchanged = Condition::SameRevision { ns: ns.clone(), pod: name.clone() };
+        let delete = delete.guard(Condition::NodeReady { node: node.clone() }).guard(unchanged);
+        [delete, wait_for_successor(pod, &label)]
+    }))
+}
 
 /// Takes a pod away: by eviction where it is well and a disruption budget covers it, else by deletion. With a
 /// monitor out the budget would never let the unhealthy pod go, which is the one that must.
@@ -152,7 +181,7 @@ fn mgrs(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
     for pod in &pods {
         steps.push(take(facts, pod)?);
         steps.push(wait_for_successor(pod, &selector(pod)));
-        steps.push(Step::wait(say!("wait until a mgr is active"), Condition::MgrServes, READY_WITHIN));
+        steps.push(Step::wait(say!("wait until a mgr is active"), Condition::MgrActive, READY_WITHIN));
     }
     Ok(steps)
 }
@@ -202,7 +231,7 @@ fn others(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
         let until = Condition::PodsWell {
             ns: pod.metadata.namespace.clone(),
             label: of_app(pod),
-            count: beside + 1,
+            at_least: beside + 1,
             instead_of: vec![name.clone()],
         };
         steps.push(take(facts, pod)?);

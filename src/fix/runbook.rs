@@ -125,6 +125,7 @@ fn verb(command: &str) -> Verb {
         return if after.iter().any(|word| changing.contains(word)) && !reads { Verb::CephChange } else { Verb::Look };
     }
     match () {
+        () if has("debug") && has("rm") => Verb::Host,
         () if has("delete") && (has("pod") || has("pods") || command.contains("pod/")) => Verb::DeletePod,
         () if has("delete") => Verb::DeleteObject,
         () if has("wait") || has("status") => Verb::Wait,
@@ -164,7 +165,7 @@ impl Verb {
             Self::Scale => say!("\"scaled\"; then the pods appear or go"),
             Self::Node => say!("the node is named with what was done to it; kubectl get nodes shows it"),
             Self::CephChange => say!("no error, and ceph status no worse than before within a minute"),
-            Self::Host => say!("run it on the host that the remedy names; no error"),
+            Self::Host => say!("it runs on the host that the remedy names; no error"),
         }
     }
 }
@@ -214,6 +215,8 @@ mod tests {
             ("kubectl -n a exec deploy/rook-ceph-operator -- ceph osd unset noout --conf=/x", Verb::CephChange),
             ("kubectl -n a exec deploy/rook-ceph-operator -- ceph osd pool ls detail", Verb::Look),
             ("systemctl restart chronyd", Verb::Host),
+            ("kubectl debug node/w1 -it --profile=sysadmin --image=busybox -- rm /host/x", Verb::Host),
+            ("kubectl debug node/w1 -it --image=busybox -- ls /host/x", Verb::Look),
             ("kubectl uncordon w1", Verb::Node),
         ] {
             assert_eq!(verb(command), expected, "{command}");

@@ -373,6 +373,23 @@ pub struct Pool {
     pub crush_rule: i64,
     /// `hashpspool,ec_overwrites,ec_optimizations`
     pub flags_names: String,
+    /// What the pool is for, `rbd`, and what that keeps with it.
+    pub application_metadata: BTreeMap<String, Value>,
+}
+
+/// `ceph crash ls`: a report of a crash.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Crash {
+    /// `2024-07-09T05:12:44.120331Z_5a0e…`
+    pub crash_id: String,
+    pub timestamp: String,
+    /// `osd.3`; a report may have none.
+    pub entity_name: String,
+    /// Set where a module of the mgr failed and not the mgr.
+    pub mgr_module: String,
+    /// When somebody archived it.
+    pub archived: String,
 }
 
 /// `ceph fs dump`

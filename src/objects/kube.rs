@@ -425,6 +425,50 @@ pub struct Involved {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
+pub struct Namespace {
+    pub metadata: Meta,
+}
+
+/// A configuration of webhooks that may refuse what is written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ValidatingWebhooks {
+    pub metadata: Meta,
+    pub webhooks: Vec<Webhook>,
+}
+
+/// A configuration of webhooks that may change what is written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MutatingWebhooks {
+    pub metadata: Meta,
+    pub webhooks: Vec<Webhook>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Webhook {
+    /// As the API server calls it when it fails.
+    pub name: String,
+    pub client_config: WebhookClient,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct WebhookClient {
+    /// None for one that is called by URL.
+    pub service: Option<WebhookService>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct WebhookService {
+    pub namespace: String,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct ConfigMap {
     pub metadata: Meta,
     pub data: BTreeMap<String, String>,
@@ -708,11 +752,18 @@ pub struct PolicyPort {
     pub end_port: Option<u16>,
 }
 
-/// Only its being there counts.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CsiDriver {
     pub metadata: Meta,
+    pub spec: CsiDriverSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CsiDriverSpec {
+    /// Absent means that it is.
+    pub attach_required: Option<bool>,
 }
 
 /// What kubelet knows of the drivers on its node.
@@ -773,12 +824,15 @@ pub struct PersistentVolume {
 #[serde(default, rename_all = "camelCase")]
 pub struct PersistentVolumeSpec {
     pub csi: CsiSource,
+    pub storage_class_name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CsiSource {
     pub driver: String,
+    /// What the provisioner tells the node plugin, the parameters of the StorageClass among it.
+    pub volume_attributes: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

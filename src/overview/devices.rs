@@ -11,7 +11,7 @@ use super::{Listing, Overview};
 use crate::checks::osd::prepare_log::{PrepareLog, Verdict, parse};
 use crate::checks::osd::{OsdPods, by_osd, device_skipped};
 use crate::facts::tables::PodRow;
-use crate::facts::{Facts, Gap, Row, Select, Settled, both, known};
+use crate::facts::{Facts, Gap, Row, Select, Settled, Unknown, both, known};
 use crate::objects::ceph::OsdMetadata;
 use crate::objects::kube::ConfigMap;
 use crate::objects::rook::Storage;
@@ -24,6 +24,9 @@ pub static OVERVIEW: Overview = Overview {
     needs: &[Row::CephClusters, Row::PreparePods, Row::OsdPods, Row::OsdMetadata],
     run,
 };
+
+const FREE: &str = "free: becomes an OSD";
+const EMPTY: &str = "empty: waits for the operator's next look at this node";
 
 /// Stands for all devices of a node of which nothing is known yet.
 const ANY: &str = "-";
@@ -72,6 +75,13 @@ fn run(facts: &Facts<'_>) -> Result<Listing, Gap> {
     Ok(Listing { rows: verdicts.0.into_iter().map(row).collect(), blind })
 }
 
+/// The blank devices that the operator may take when it next looks at their nodes, and what could not be read of them.
+pub(crate) fn blank(facts: &Facts<'_>) -> Result<(Vec<String>, Vec<Unknown>), Gap> {
+    let Listing { rows, blind } = run(facts)?;
+    let blank = rows.iter().filter(|row| [FREE, EMPTY].contains(&row[2].as_str()));
+    Ok((blank.map(|row| format!("{} on {}", row[1], row[0])).collect(), blind))
+}
+
 /// Ceph may know the host by another name than Kubernetes does: the node of the pod is what all others speak of.
 fn by_ceph(verdicts: &mut Verdicts, osd: &OsdMetadata, pods: Option<&OsdPods<'_>>) {
     const BY: &str = "ceph osd metadata";
@@ -96,7 +106,7 @@ fn by_prepare_job(verdicts: &mut Verdicts, node: &str, log: &PrepareLog<'_>) {
         let verdict = match &device.verdict {
             Verdict::Ours { osd } => format!("used as {osd}"),
             Verdict::NotListed => "not asked for by the CephCluster".to_owned(),
-            Verdict::Free => "free: becomes an OSD".to_owned(),
+            Verdict::Free => FREE.to_owned(),
             skipped => format!("skipped: {}", device_skipped::reason(skipped)),
         };
         verdicts.tell(node, &device.name, verdict, BY);
@@ -124,7 +134,7 @@ fn by_discovery(verdicts: &mut Verdicts, map: &ConfigMap) {
     };
     for disk in disks {
         let verdict = match disk {
-            Disk { empty: true, .. } => "empty: waits for the operator's next look at this node".to_owned(),
+            Disk { empty: true, .. } => EMPTY.to_owned(),
             Disk { ref filesystem, .. } if filesystem.is_empty() => "not empty".to_owned(),
             Disk { filesystem, .. } => format!("holds {filesystem}"),
         };

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{failed_webhook, webhook_object};
+use super::{configurations, failed_webhook, webhook_object};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, Remedy};
 use crate::checks::opr::{OPERATOR, operator_log};
-use crate::facts::{Facts, Gap, both};
-use crate::objects::kube::{Event, Service};
+use crate::facts::{Facts, Gap, Settled, both};
+use crate::objects::kube::{Event, Namespace, Service};
 use crate::say;
 
 check! {
@@ -15,7 +15,8 @@ check! {
     /// `failed calling webhook "…"` at least twice in the last twenty minutes, in the events of the cluster's and the
     /// operator's namespaces and in the operator's log. Only a webhook with `failurePolicy: Fail` refuses a write so. Its
     /// Service, which the message names, is then looked at: gone, or without a Ready pod behind it. One that has its
-    /// Service and a Ready pod again is not reported for that reason.
+    /// Service and a Ready pod again is not reported for that reason; nor is one that no configuration names any more,
+    /// once its last refusal is five minutes old.
     ///
     /// # Why it matters
     /// A policy engine that is half removed, or whose certificate ran out, stops every write that its rules cover:
@@ -28,11 +29,14 @@ check! {
     /// # Fix
     /// Bring its pods back, or renew its certificate. Only if its namespace or Service is gone for good: save the
     /// configuration, then delete it. Until then Rook's namespaces can be exempted by its `namespaceSelector`.
+    /// `kubectl rookdoctor fix ACC006` does that if the namespace of its Service is gone, and keeps the configuration to
+    /// bring it back.
     ///
     /// # References
     /// Kubernetes: Dynamic Admission Control, "Failure policy" and "Avoiding operating on the kube-system namespace".
     "ACC006" "webhook-dead" Access,
     needs: [Discovery, CephClusters, ClusterEvents, OperatorEvents, OperatorPods, Logs, Objects, PodTables],
+    fix: delete_webhook,
     explained_by: [],
 }
 
@@ -70,7 +74,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         }
     }
     let often = failures.into_iter().filter(|(_, failure)| failure.times >= TWICE);
-    let judged = facts.each(often, |facts, (_, failure)| backend(facts, failure))?;
+    let judged = facts.each(often, |facts, (name, failure)| backend(facts, name, failure))?;
     let dead = judged.seen.into_iter().filter_map(|((name, failure), backend)| Some((name, failure, backend?)));
     let findings = dead.map(|(name, failure, backend)| finding(name, failure, backend)).collect();
     Ok(Answered::judged(findings).blind(judged.blind).blind(logs.blind))
@@ -99,38 +103,43 @@ fn add<'s>(
 struct Backend {
     why: String,
     fix: &'static str,
-    command: String,
+    commands: Vec<String>,
+    /// The tool can take it away.
+    auto: bool,
+}
+
+impl Backend {
+    fn new(why: String, fix: &'static str, command: &str) -> Self {
+        Self { why, fix, commands: vec![command.to_owned()], auto: false }
+    }
 }
 
 /// `https://<service>.<namespace>.svc:443/…`, as the API server calls it; none for a webhook by URL.
-fn service(message: &str) -> Option<(&str, &str)> {
+pub(crate) fn service(message: &str) -> Option<(&str, &str)> {
     let (_, rest) = message.split_once("Post \"https://")?;
     let host = rest.split(['/', ':', '?', '"']).next()?;
     host.strip_suffix(".svc")?.split_once('.')
 }
 
-/// What is wrong with the webhook's backend now; none if it is well again.
-fn backend(facts: &Facts<'_>, failure: &Failure<'_>) -> Result<Option<Backend>, Gap> {
+/// What is wrong with the webhook's backend now; none if it is well again, or called no more.
+fn backend(facts: &Facts<'_>, webhook: &str, failure: &Failure<'_>) -> Result<Option<Backend>, Gap> {
     let message = failure.message;
     let fresh = failure.at.is_some_and(|at| facts.now().duration_since(at) <= FRESH);
+    if !fresh && configurations(facts, webhook)?.is_empty() {
+        return Ok(None);
+    }
     let Some((name, ns)) = service(message) else {
+        let command = "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations";
         let why = "its URL does not answer".to_owned();
-        let (fix, command) = (
-            "bring the address that is named back",
-            "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
-        );
-        return Ok(Some(Backend { why, fix, command: command.to_owned() }));
+        return Ok(Some(Backend::new(why, "bring the address that is named back", command)));
     };
     let command = format!("kubectl -n {ns} get svc,endpointslices,pods");
     let Some(service) = facts.object::<Service>(ns, name)? else {
-        let why = format!("its Service {ns}/{name} does not exist");
-        let fix = "install its backend again; if it is gone for good, save the webhook's configuration and delete it";
-        return Ok(Some(Backend { why, fix, command }));
+        return absent(facts, webhook, name, ns).map(Some);
     };
     if message.contains("x509") && fresh {
         let why = format!("the certificate of its Service {ns}/{name} is not accepted");
-        let fix = "renew its certificate and the caBundle of its configuration";
-        return Ok(Some(Backend { why, fix, command }));
+        return Ok(Some(Backend::new(why, "renew its certificate and the caBundle of its configuration", &command)));
     }
     let selector: Vec<String> = service.spec.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let pods = facts.pods_where(ns, &selector.join(","))?;
@@ -148,14 +157,41 @@ fn backend(facts: &Facts<'_>, failure: &Failure<'_>) -> Result<Option<Backend>, 
         true => "look at what lies between the API server and its pods: NetworkPolicy, firewall, the pod's port",
         false => "bring its pods back; if they are gone for good, save the webhook's configuration and delete it",
     };
-    Ok(Some(Backend { why, fix, command }))
+    Ok(Some(Backend::new(why, fix, &command)))
+}
+
+/// Its Service is gone; with its namespace, if that is known to be gone, too. The finding stands without knowing that.
+fn absent(facts: &Facts<'_>, webhook: &str, name: &str, ns: &str) -> Result<Backend, Gap> {
+    let (home, found) = both(facts.object::<Namespace>("", ns).settled(), configurations(facts, webhook).settled())?;
+    let gone = home.is_ok_and(|home| home.is_none());
+    let found = found.unwrap_or_default();
+    let why = match gone {
+        true => format!("its Service {ns}/{name} does not exist, nor does the namespace {ns}"),
+        false => format!("its Service {ns}/{name} does not exist"),
+    };
+    let fix = "install its backend again; if it is gone for good, save the webhook's configuration and delete it";
+    let mut backend = Backend::new(why, fix, &format!("kubectl get namespace {ns}; kubectl -n {ns} get svc"));
+    for configuration in &found {
+        let (word, name) = (configuration.word(), configuration.name);
+        backend.commands.push(format!("kubectl get {word} {name} -o yaml > {word}-{name}.yaml"));
+        backend.commands.push(format!("kubectl delete {word} {name}"));
+    }
+    backend.auto = gone && !found.is_empty() && found.iter().all(|configuration| configuration.is_served_from(ns));
+    Ok(backend)
 }
 
 fn finding(name: &str, failure: Failure<'_>, backend: Backend) -> Finding {
     let summary = say!("admission webhook {} refuses writes: {}", name, backend.why);
-    let remedy = Remedy::guided(say!("{}", backend.fix)).command(backend.command).command(format!(
-        "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json | jq -r '.items[] | select(any(.webhooks[]; .name == \"{name}\")) | .kind + \"/\" + .metadata.name'"
-    ));
+    let named = backend.commands.len() > 1;
+    let remedy = backend.commands.into_iter().fold(Remedy::guided(say!("{}", backend.fix)), Remedy::command);
+    let remedy = if named {
+        remedy
+    } else {
+        remedy.command(format!(
+            "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o json | jq -r '.items[] | select(any(.webhooks[]; .name == \"{name}\")) | .kind + \"/\" + .metadata.name'"
+        ))
+    };
+    let remedy = if backend.auto { remedy.auto() } else { remedy };
     Finding::critical(webhook_object(name), summary, remedy).since(failure.at).evidence([failure.evidence])
 }
 

@@ -24,12 +24,14 @@ check! {
     ///
     /// # Fix
     /// Fail over to a standby mgr, which loads the module anew; if it fails there too, disable a module that nobody
-    /// needs, or upgrade. Those that are always on (`volumes`, `balancer` and the like) cannot be disabled. The module `rook` must be disabled before an upgrade to Tentacle.
+    /// needs, or upgrade. `kubectl rookdoctor fix CEPH010` fails over for a module that ended with an exception, if there
+    /// is a standby; one that cannot be loaded could not be there either. Those that are always on (`volumes`, `balancer` and the like) cannot be disabled. The module `rook` must be disabled before an upgrade to Tentacle.
     ///
     /// # References
     /// Ceph: health codes MGR_MODULE_ERROR, MGR_MODULE_DEPENDENCY. Rook: Upgrade/ceph-upgrade.
     "CEPH010" "mgr-module-error" Ceph,
     needs: [CephHealth, CephStatus],
+    fix: fail_over_mgr,
     explained_by: [(ceph::mgr_down, Cluster)],
 }
 
@@ -47,10 +49,13 @@ const ALWAYS_ON: &[&str] = &[
     "volumes",
 ];
 
+/// The code of a module that ended with an exception.
+pub(crate) const FAILED: &str = "MGR_MODULE_ERROR";
+
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (health, status) = both(facts.ceph_health(), facts.ceph_status())?;
     let (cluster, has_standby) = (facts.cluster()?, status.mgrmap.num_standbys > 0);
-    let codes = raised(health, &["MGR_MODULE_ERROR", "MGR_MODULE_DEPENDENCY"]);
+    let codes = raised(health, &[FAILED, "MGR_MODULE_DEPENDENCY"]);
     let findings = codes.into_iter().map(|(code, check)| finding(cluster, code, check, has_standby));
     Ok(Answered::judged(findings.collect()))
 }
@@ -59,13 +64,18 @@ fn finding(cluster: &Cluster, code: &str, check: &HealthCheck, has_standby: bool
     let modules: BTreeSet<&str> = check.details().filter_map(module).collect();
     let names = modules.iter().copied().collect::<Vec<_>>().join(", ");
     let names = if names.is_empty() { "a module".to_owned() } else { names };
-    let how = if code == "MGR_MODULE_ERROR" { "failed" } else { "cannot be loaded" };
+    let how = if code == FAILED { "failed" } else { "cannot be loaded" };
     let summary = say!("mgr: {} {}: {}", names, how, check.summary.message);
-    let remedy = if has_standby {
-        Remedy::guided(say!(
+    let remedy = if has_standby && code == FAILED {
+        let remedy = Remedy::guided(say!(
             "fail over to the standby mgr, which loads the module anew; disable a module that nobody needs"
         ))
-        .command(ceph_command(cluster, "mgr fail"))
+        .command(ceph_command(cluster, "mgr fail"));
+        if cluster.external { remedy } else { remedy.auto() }
+    } else if has_standby {
+        Remedy::guided(say!(
+            "read why it cannot be loaded: a package or a setting that its image lacks comes with another release of Ceph; disable a module that nobody needs"
+        ))
     } else {
         Remedy::guided(say!(
             "there is no standby mgr to fail over to: restart the one there is at a quiet time, or disable a module that nobody needs"

@@ -24,12 +24,14 @@ check! {
     /// # Fix
     /// `ceph osd pool application enable <pool> <application>`; for rbd also `rbd pool init <pool>` if that was
     /// never done. Undo: `ceph osd pool application disable <pool> <application> --yes-i-really-mean-it`.
-    /// Better still, let a CephBlockPool own the pool.
+    /// Better still, let a CephBlockPool own the pool. `kubectl rookdoctor fix CEPH002` enables it where the use of the
+    /// pool proves just one application, and never on a pool that has one.
     ///
     /// # References
     /// Ceph: health code POOL_APP_NOT_ENABLED, "Associating a Pool with an Application".
     "CEPH002" "pool-application-missing" Ceph,
     needs: [Discovery, CephHealth, Objects],
+    fix: enable_application,
     explained_by: [],
 }
 
@@ -81,11 +83,14 @@ fn finding(
             Remedy::guided(say!("find out who uses the pool before an application is enabled"))
                 .command(ceph_command(cluster, &format!("osd pool application get {}", quoted(pool)))),
         ),
-        [(application, by)] => (
-            say!("pool {} has no application; {} uses it as {}", pool, by.join(", "), application),
-            Remedy::guided(say!("enable the application {} on pool {}", application, pool))
-                .command(enable(&quoted(application))),
-        ),
+        [(application, by)] => {
+            let remedy = Remedy::guided(say!("enable the application {} on pool {}", application, pool))
+                .command(enable(&quoted(application)));
+            (
+                say!("pool {} has no application; {} uses it as {}", pool, by.join(", "), application),
+                if cluster.external { remedy } else { remedy.auto() },
+            )
+        }
         [] => (
             say!("pool {} has no application, and nothing here says what it is for", pool),
             Remedy::guided(say!("find out who uses the pool, then enable rbd, cephfs, rgw or a name of your own"))

@@ -8,7 +8,7 @@ use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
 
 /// Who may use a pool.
 #[derive(Default)]
-pub(super) struct Users<'s> {
+pub(crate) struct Users<'s> {
     classes: &'s [StorageClass],
     block_pools: &'s [BlockPool],
     filesystems: &'s [Filesystem],
@@ -16,7 +16,7 @@ pub(super) struct Users<'s> {
 }
 
 /// Asked only when a pool is named, so these lists are no cost to a healthy cluster.
-pub(super) fn users<'s>(facts: &Facts<'s>, blind: &mut Vec<Unknown>) -> Result<Users<'s>, Gap> {
+pub(crate) fn users<'s>(facts: &Facts<'s>, blind: &mut Vec<Unknown>) -> Result<Users<'s>, Gap> {
     let ns = Some(facts.cluster()?.ns.as_str());
     let one = both(
         facts.list::<StorageClass>(None, Select::all()).settled(),

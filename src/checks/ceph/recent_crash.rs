@@ -22,23 +22,30 @@ check! {
     ///
     /// # Fix
     /// Read the report (its `backtrace` and `assert_msg`), search Ceph's tracker for the assertion, then archive it.
+    /// `kubectl rookdoctor fix CEPH013` archives the reports of one daemon, if the last crash is a day old, or an hour
+    /// and the daemon is well. An archived report cannot be made new again; it stays readable for a year.
     ///
     /// # References
     /// Ceph: health code RECENT_CRASH, "Crash Module" (`mgr/crash/warn_recent_interval`, two weeks).
     "CEPH013" "recent-crash" Ceph,
     needs: [CephHealth],
+    fix: archive_crashes,
     explained_by: [(osd::osd_crashing, Daemon), (osd::osd_down, Daemon), (mon::mon_not_running, Daemon), (ceph::mgr_down, Daemon)],
     in_pod,
 }
 
 /// So old a crash is no longer news.
-const FRESH: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const FRESH: SignedDuration = SignedDuration::from_hours(24);
+/// After so long a daemon that is well has got over it.
+pub(crate) const SETTLED: SignedDuration = SignedDuration::from_hours(1);
+/// The code for modules of the mgr, whose reports name the module.
+pub(crate) const MODULES: &str = "RECENT_MGR_MODULE_CRASH";
 /// Ceph's word for whoever left a report without a name.
-const UNIDENTIFIED: &str = "unidentified daemon";
+pub(crate) const UNIDENTIFIED: &str = "unidentified daemon";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (cluster, health) = (facts.cluster()?, facts.ceph_health()?);
-    let codes = raised(health, &["RECENT_CRASH", "RECENT_MGR_MODULE_CRASH"]);
+    let codes = raised(health, &["RECENT_CRASH", MODULES]);
     let mut findings = Vec::new();
     for (code, check) in codes {
         let mut daemons: BTreeMap<&str, Vec<Crash<'_>>> = BTreeMap::new();
@@ -70,12 +77,21 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
                 say!("{}{} crashed {} times, and nobody has looked at the reports", daemon, what, crashes.len())
             };
             let quotes = crashes.iter().rev().take(3).map(|it| Evidence::ceph("health detail", it.text).at(it.at));
-            let finding = Finding::new(severity, object.clone(), summary, remedy()).detail(format!("{code} {daemon}"));
+            let settled = last.is_some_and(|at| facts.now().duration_since(at) > SETTLED);
+            let timed = crashes.iter().all(|crash| crash.at.is_some());
+            let may = !cluster.external && timed && settled && (old || tells_if_well(daemon));
+            let remedy = if may { remedy().auto() } else { remedy() };
+            let finding = Finding::new(severity, object.clone(), summary, remedy).detail(format!("{code} {daemon}"));
             let place = (daemon != UNIDENTIFIED).then(|| Place::Daemon(daemon.to_owned()));
             findings.push(finding.at(place).since(last).evidence(quotes));
         }
     }
     Ok(Answered::judged(findings))
+}
+
+/// Whether it can be asked if this daemon is well.
+fn tells_if_well(daemon: &str) -> bool {
+    daemon.split_once('.').is_some_and(|(kind, _)| ["osd", "mon", "mgr", "mds"].contains(&kind))
 }
 
 /// `osd.3 crashed on host node-a at 2026-11-21T20:12:38.715393Z`, or

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::{Plugin, ceph_classes, driver_object, is_ceph_driver, plugins};
+use super::{Plugin, ceph_classes, driver_object, is_ceph_driver, list_processes, plugins};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, quote};
 use crate::facts::tables::PodRow;
@@ -31,7 +31,8 @@ check! {
     ///
     /// # Fix
     /// Restart the node plugin's pod on that node: it registers anew. Where ceph-fuse or rbd-nbd is used its
-    /// mounts live in that pod and end with it: drain the node first. If no node knows the driver, compare
+    /// mounts live in that pod and end with it: drain the node first. `kubectl rookdoctor fix CSI006` restarts it
+    /// only where PersistentVolumes, StorageClasses and the node's kernel prove that there is no such mount. If no node knows the driver, compare
     /// `ROOK_CSI_KUBELET_DIR_PATH` (`nodePlugin.kubeletDirPath` of the Driver) with the kubelet's `--root-dir`;
     /// on the host `ls <kubelet directory>/plugins_registry` shows the sockets.
     ///
@@ -39,6 +40,7 @@ check! {
     /// rook issues 4183 and 8791; ceph-csi issues 710 and 1218.
     "CSI006" "driver-not-registered" Csi,
     needs: [MountEvents, AttachEvents, StorageClasses, CsiDeployments, DaemonSets, CsiPods, Objects, Logs],
+    fix: restart_node_plugin,
     explained_by: [(node::node_not_ready, Node), (csi::two_layouts, Object)],
 }
 
@@ -126,10 +128,12 @@ fn finding(suspect: &Suspect<'_>, lives_in_pod: bool) -> Finding {
                 .command(format!("kubectl drain {node} --ignore-daemonsets --delete-emptydir-data"))
             } else {
                 Remedy::guided(say!(
-                    "restart the node plugin of {} on {}, which registers anew; if that does not help, compare the kubelet's --root-dir with the path that the registrar uses",
+                    "restart the node plugin of {} on {}, which registers anew, if neither ceph-fuse nor rbd-nbd runs in it: their mounts would end with the pod; else drain the node first. If a restart does not help, compare the kubelet's --root-dir with the path that the registrar uses",
                     driver,
                     node
                 ))
+                .command(format!("{} | grep -e ceph-fuse -e rbd-nbd", list_processes(ns, &row.name, driver)))
+                .auto()
             };
             (summary, remedy.command(format!("kubectl -n {ns} delete pod {}", row.name)))
         }

@@ -25,15 +25,18 @@ check! {
     ///
     /// # Fix
     /// Set the toolbox's image to the CephCluster's, where the toolbox is written (manifest or chart values).
+    /// `kubectl rookdoctor fix IMG006` sets it in the cluster and waits for the new pod. Undo: the old image.
     ///
     /// # References
     /// Rook: Troubleshooting/ceph-toolbox; Upgrade/ceph-upgrade.
     "IMG006" "toolbox-stale" Img,
     needs: [Discovery, CephClusters, CsiDeployments, Objects],
+    fix: update_toolbox,
     explained_by: [],
 }
 
-const TOOLBOX: &str = "rook-ceph-tools";
+/// The name of the toolbox's Deployment and of its container.
+pub(crate) const TOOLBOX: &str = "rook-ceph-tools";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (cluster, toolbox) = both(facts.ceph_cluster(), toolbox(facts))?;
@@ -90,7 +93,10 @@ fn finding(cluster: &CephCluster, toolbox: &Deployment, used: &str, is_old: bool
     let remedy = if wanted.is_empty() {
         remedy
     } else {
-        remedy.command(format!("kubectl -n {ns} set image deployment/{name} {TOOLBOX}={}", quoted(wanted)))
+        remedy
+            .command(format!("kubectl -n {ns} set image deployment/{name} {TOOLBOX}={}", quoted(wanted)))
+            .command(format!("kubectl -n {ns} rollout status deployment/{name} --timeout=5m"))
+            .auto()
     };
     let cr = ObjectRef::of::<CephCluster>(&cluster.metadata);
     Finding::new(severity, object.clone(), summary, remedy).evidence([

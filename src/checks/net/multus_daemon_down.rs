@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::multus_init_crash::init_crash;
 use super::sandbox::{Blame, Failure, failures, is_settled};
-use super::{down, multus_pods, status_evidence, trouble};
+use super::{down, fails_anew, is_out_of_memory, multus_pods, status_evidence, trouble};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::node::memory_limit_too_small::more_memory;
@@ -27,12 +27,15 @@ check! {
     /// `kubectl get events -A --field-selector reason=FailedCreatePodSandBox`.
     ///
     /// # Fix
-    /// Delete the Multus pod of that node. If it was out of memory, raise its limit first, to 256Mi or more.
+    /// Delete the Multus pod of that node; `kubectl rookdoctor fix NET003` does it and waits for the new one. If it
+    /// was out of memory a new pod fares no better: raise the limit of the DaemonSet to 256Mi or more, with
+    /// maxUnavailable 1, so that its pods are replaced node by node and no further than to the first that fails.
     ///
     /// # References
     /// multus-cni #1346, #1349, #1383, #1416 (memory), #1331, #1361 (socket).
     "NET003" "multus-daemon-down" Net,
     needs: [DaemonSets, PodTables, Objects, SandboxEvents],
+    fix: restart_multus,
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node), (node::memory_limit_too_small, Object),
         (net::multus_missing, Node),
@@ -74,16 +77,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
     let node = &pod.spec.node_name;
     let (how, container) = trouble(pod);
-    let out_of_memory = |status: &ContainerStatus| status.terminated().is_some_and(|end| end.reason == "OOMKilled");
-    let how = if container.is_some_and(out_of_memory) { "is killed for memory" } else { how };
-    let mut remedy =
-        Remedy::guided(say!("delete the Multus pod on {}; pods of that node then start by themselves", node));
-    if container.is_some_and(out_of_memory) {
-        let name = container.map_or("kube-multus", |status| status.name.as_str());
-        remedy = Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
-            .command(more_memory(pod, name));
-    }
-    let remedy = remedy.command(delete(&pod.metadata.namespace, &pod.metadata.name));
+    let killed = container.filter(|status| status.terminated().is_some_and(is_out_of_memory));
+    let how = if killed.is_some() { "is killed for memory" } else { how };
+    let remedy = remedy(pod, killed);
     let (severity, summary) = if is_thin(pod) && refused.is_none() {
         (
             Severity::Warning,
@@ -103,6 +99,22 @@ fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
         .evidence(refused.and_then(|failure| failure.events.first()).map(|event| Evidence::event(event)))
 }
 
+fn remedy(pod: &Pod, killed: Option<&ContainerStatus>) -> Remedy {
+    let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
+    let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
+    if let Some(status) = killed {
+        return more_memory(pod, &status.name);
+    }
+    if fails_anew(pod) {
+        return Remedy::guided(say!("the image or the configuration of its DaemonSet keeps the Multus pod on {} from starting, and a new pod would fare the same: mend that", node))
+            .command(format!("kubectl -n {ns} describe pod {name}"))
+            .command(format!("kubectl -n {ns} get daemonset {owner} -o yaml"));
+    }
+    Remedy::guided(say!("delete the Multus pod on {}; pods of that node then start by themselves", node))
+        .command(delete(ns, name))
+        .auto()
+}
+
 /// Thin Multus is a plugin that the runtime calls; its pod only keeps configuration and token fresh.
 fn is_thin(pod: &Pod) -> bool {
     let words = pod.spec.containers.iter().flat_map(|container| container.command.iter().chain(&container.args));
@@ -116,7 +128,8 @@ fn unreached(pod: &PodRow, failure: &Failure<'_>) -> Finding {
         "delete the Multus pod on {}; if the socket stays away, compare the shim's and the daemon's socketDir",
         failure.node
     ))
-    .command(delete(&pod.ns, &pod.name));
+    .command(delete(&pod.ns, &pod.name))
+    .auto();
     let owner = pod.name.rsplit_once('-').map_or(pod.name.as_str(), |(owner, _)| owner);
     Finding::critical(ObjectRef::pod_row(pod, &pod.ns, format!("{owner}@{}", failure.node)), summary, remedy)
         .at([Place::node(&failure.node)])

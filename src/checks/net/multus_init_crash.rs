@@ -1,4 +1,4 @@
-use super::{crashing, down, last_words, multus_pods, status_evidence};
+use super::{NODE_BY_NODE, crashing, down, is_out_of_memory, last_words, multus_pods, node_by_node, status_evidence};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::{Facts, Gap};
@@ -20,13 +20,17 @@ check! {
     /// `kubectl -n kube-system logs <multus pod> -c install-multus-binary --previous`.
     ///
     /// # Fix
-    /// For `Text file busy`: remove the file on the node and delete the Multus pod there. For good, move the
-    /// DaemonSet to Multus v4.2.3 or later, whose init container writes a temporary file and renames it.
+    /// For `Text file busy`: remove the file on the host and delete the Multus pod there. For good, move the
+    /// DaemonSet to Multus v4.2.3 or later, whose init container writes a temporary file and renames it. Where the
+    /// image, the arguments or the directory are wrong, change the DaemonSet with maxUnavailable 1: its pods are
+    /// replaced node by node, and no further than to the first that is not Ready. Where the reason is another,
+    /// `kubectl rookdoctor fix NET002` makes the pod anew, which skips its back-off.
     ///
     /// # References
     /// multus-cni #1221, #1213 (fixed in the manifest of v4.2.3), #1103 (image without `cp`); kube-ovn #4470, #4845.
     "NET002" "multus-init-crash" Net,
     needs: [DaemonSets, PodTables, Objects, Logs],
+    fix: restart_multus,
     explained_by: [(node::node_not_ready, Node), (ovn::stale_after_reboot, Node)],
 }
 
@@ -67,44 +71,71 @@ fn finding(pod: &Pod, status: &ContainerStatus, words: Option<Evidence>) -> Find
 fn remedy(pod: &Pod, status: &ContainerStatus, text: &str) -> Remedy {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
     let delete = format!("kubectl -n {ns} delete pod {name}");
+    let log = format!("kubectl -n {ns} logs {name} -c {} --previous", status.name);
     let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
-    let edit = format!("kubectl -n {ns} edit daemonset {owner}");
-    if text.contains("Text file busy") {
+    let wait = format!("kubectl -n {ns} rollout status daemonset {owner} --timeout=5m");
+    let debug = format!("kubectl debug node/{node} -it");
+    let edit = |remedy: Remedy| {
+        let change = format!("kubectl -n {ns} edit daemonset {owner}");
+        node_by_node(remedy, ns, owner, change)
+    };
+    let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    if status.terminated().is_some_and(is_out_of_memory) {
+        return edit(Remedy::guided(say!(
+            "raise the memory limit of init container {}; {}",
+            status.name,
+            NODE_BY_NODE
+        )));
+    }
+    if has(&["Text file busy"]) {
         let file = busy_file(text).unwrap_or("/opt/cni/bin/multus-shim");
         return Remedy::guided(say!(
-            "on {} remove the busy file and delete the Multus pod there, whose init container then copies a fresh one; leave other nodes alone; for good, move the DaemonSet to Multus v4.2.3 or later, which replaces the file by a rename",
+            "on the host {} remove the busy file, then delete the Multus pod there, whose init container copies a fresh one; leave other nodes alone. For good, move the DaemonSet to Multus v4.2.3 or later, which replaces the file by a rename",
             node
         ))
-        .command(format!("kubectl debug node/{node} -it --profile=sysadmin --image=busybox -- rm /host{file}"))
+        .command(format!("{debug} --profile=sysadmin --image=busybox -- rm /host{file}"))
         .command(delete)
-        .command(edit);
+        .command(wait);
     }
-    if text.contains("executable file not found") {
-        return Remedy::guided(say!(
-            "the image has no such program, so manifest and image are of different versions: apply the manifest of the image's release"
-        ))
-        .command(edit);
+    if has(&["executable file not found"]) {
+        return edit(Remedy::guided(say!(
+            "the image has no such program, so manifest and image are of different versions: give the init container the command that the manifest of the image's release has; {}",
+            NODE_BY_NODE
+        )));
     }
-    if ["ead-only file system", "temp file", "No such file or directory", "no such file or directory"]
-        .iter()
-        .any(|sign| text.contains(sign))
-    {
+    if has(&["ead-only file system", "temp file", "No such file or directory", "no such file or directory"]) {
+        return edit(
+            Remedy::guided(say!(
+                "the directory for plugins is absent or read-only on the host {}: see there which one the container runtime uses (bin_dir of containerd, plugin_dirs of CRI-O), and set the hostPath of the DaemonSet to that; {}",
+                node,
+                NODE_BY_NODE
+            ))
+            .command(format!("{debug} --image=busybox -- grep -rE 'bin_dir|plugin_dirs' /host/etc/containerd /host/etc/crio")),
+        );
+    }
+    if has(&["--type"]) {
+        return edit(Remedy::guided(say!(
+            "the init container's arguments lack a valid --type: set thin or thick, as the Multus is; {}",
+            NODE_BY_NODE
+        )));
+    }
+    if has(&["o space left on device", "ermission denied", "peration not permitted"]) {
         return Remedy::guided(say!(
-            "the directory for plugins is absent or read-only on {}: set the hostPath of the DaemonSet to the one that the container runtime uses",
+            "the init container may not, or cannot, write on the host {}: see to its disk and to who may write there, then delete the pod to skip its back-off",
             node
         ))
-        .command(edit);
+        .command(format!("{debug} --image=busybox -- df -h /host /host/opt"))
+        .command(format!("{debug} --image=busybox -- ls -la /host/opt/cni/bin"))
+        .command(delete);
     }
-    if text.contains("--type") {
-        return Remedy::guided(say!("the init container's arguments lack a valid --type: set thin or thick"))
-            .command(edit);
-    }
-    Remedy::guided(say!(
+    let remedy = Remedy::guided(say!(
         "read the init container's log, and the container runtime's log on {}; once the cause is gone, delete the pod to skip its back-off",
         node
     ))
-    .command(format!("kubectl -n {ns} logs {name} -c {} --previous", status.name))
-    .command(delete)
+    .command(log)
+    .command(delete);
+    // Without a reason nobody knows whether the cause has passed.
+    if text.is_empty() { remedy } else { remedy.auto() }
 }
 
 /// The file that `cp` named, as the host knows it.

@@ -21,13 +21,14 @@ check! {
     /// age of `/etc/cni/net.d/multus.d/multus.kubeconfig`.
     ///
     /// # Fix
-    /// Delete the Multus pod of that node: the new one writes a new token. If it comes back, upgrade Multus to a
-    /// release that renews it.
+    /// Delete the Multus pod of that node: the new one writes a new token. `kubectl rookdoctor fix NET004` does it
+    /// and waits. If it comes back, upgrade Multus to a release that renews it.
     ///
     /// # References
     /// multus-cni #852, #1094; kubespray #12002.
     "NET004" "multus-unauthorized" Net,
     needs: [DaemonSets, PodTables, Objects, SandboxEvents],
+    fix: restart_multus,
     explained_by: [(node::node_clock_skew, Node)],
 }
 
@@ -58,7 +59,8 @@ fn finding(pod: &Pod, failure: &Failure<'_>) -> Finding {
         "delete the Multus pod on {}, which makes a new token; pods of that node then start by themselves. If it comes back, compare the clock of the node, and upgrade Multus to a release that renews the token",
         node
     ))
-    .command(format!("kubectl -n {ns} delete pod {name}"));
+    .command(format!("kubectl -n {ns} delete pod {name}"))
+    .auto();
     let object = ObjectRef::pod(pod);
     let started = pod.status.start_time.map(|start| Evidence::field(&object, "status.startTime", start));
     Finding::critical(object, summary, remedy)

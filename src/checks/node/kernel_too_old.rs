@@ -39,7 +39,7 @@ check! {
 }
 
 const MSGR2: (u32, u32) = (5, 11);
-const QUOTAS: (u32, u32) = (4, 17);
+pub(crate) const QUOTAS: (u32, u32) = (4, 17);
 const SEVERAL_FILESYSTEMS: (u32, u32) = (4, 7);
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -105,7 +105,7 @@ fn finding(node: &NodeRow, asks: Option<&'static str>, several: bool) -> Option<
 }
 
 /// The first two numbers of `6.1.0-18-amd64`.
-fn version(kernel: &str) -> Option<(u32, u32)> {
+pub(crate) fn version(kernel: &str) -> Option<(u32, u32)> {
     let mut numbers = kernel.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }

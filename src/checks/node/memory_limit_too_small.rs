@@ -4,6 +4,7 @@ use super::quantity::{MIB, bytes, text};
 use super::{daemon_of, restarted_lately, rook_pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::checks::net::{NODE_BY_NODE, node_by_node};
 use crate::facts::tables::PodRow;
 use crate::facts::{Each, Facts, Gap, both};
 use crate::objects::kube::{Container, ContainerStatus, DaemonSet, Pod, Terminated};
@@ -130,8 +131,7 @@ fn oom(killed: &[Killed<'_>]) -> Option<Finding> {
     let summary =
         say!("container {} of pod {}{} was killed for memory (limit {})", container.name, row.name, more, limit);
     let remedy = if row.name.contains("multus") {
-        Remedy::guided(say!("give Multus more memory; its pods are replaced node by node"))
-            .command(more_memory(pod, &container.name))
+        more_memory(pod, &container.name)
     } else {
         Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
             .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
@@ -147,15 +147,21 @@ fn oom(killed: &[Killed<'_>]) -> Option<Finding> {
     Some(finding)
 }
 
-/// Gives a container of a DaemonSet twice the limit that was too small, and no less than what the issues of
+/// Gives a container of a DaemonSet more memory, node by node.
+pub(crate) fn more_memory(pod: &Pod, name: &str) -> Remedy {
+    let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
+    let remedy = Remedy::guided(say!("give {} more memory; {}", name, NODE_BY_NODE));
+    node_by_node(remedy, &pod.metadata.namespace, owner, set_memory(pod, "daemonset", owner, name))
+}
+
+/// The command that gives a container twice the limit that was too small, and no less than what the issues of
 /// Multus found to do.
-pub(crate) fn more_memory(pod: &Pod, name: &str) -> String {
+pub(crate) fn set_memory(pod: &Pod, kind: &str, owner: &str, name: &str) -> String {
     const LEAST: u64 = 256;
     let container = pod.spec.containers.iter().find(|container| container.name == name);
     let limit = container.and_then(|it| bytes(&text(it.resources.limits.get("memory")?)));
     let limit = limit.map_or(LEAST, |limit| (2.0 * limit / MIB) as u64).max(LEAST);
-    let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
-    format!("kubectl -n {} set resources daemonset {owner} -c {name} --limits=memory={limit}Mi", pod.metadata.namespace)
+    format!("kubectl -n {} set resources {kind} {owner} -c {name} --limits=memory={limit}Mi", pod.metadata.namespace)
 }
 
 fn too_small(cluster: &CephCluster) -> impl Iterator<Item = Finding> {

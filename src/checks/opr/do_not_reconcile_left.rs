@@ -2,7 +2,8 @@ use jiff::SignedDuration;
 
 use super::{DO_NOT_RECONCILE, ago, older};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
+use crate::checks::img::release;
 use crate::facts::{Facts, Gap, Settled};
 use crate::objects::kube::{Deployment, ManagedFields, Meta};
 use crate::objects::rook::CephCluster;
@@ -26,12 +27,15 @@ check! {
     /// # Fix
     /// Ask why it was set. Then take it away, one daemon at a time with clean PGs between them; the operator
     /// brings the Deployment up to date. A hand-edited image is put back to the CephCluster's by that.
+    /// `kubectl rookdoctor fix OPR006` takes it away where the image is the CephCluster's and nothing newer runs; for
+    /// the CephCluster itself only where no change of its spec waits. Undo: the label with its old value.
     ///
     /// # References
     /// Rook: Troubleshooting/ceph-common-issues and the kubectl plugin's `maintenance`; rook pull request 16874. Pages
     /// that say `debug start` for it are older than that command.
     "OPR006" "do-not-reconcile-left" Opr,
     needs: [Discovery, CephClusters, MarkedDeployments],
+    fix: reconcile_again,
     explained_by: [],
 }
 
@@ -39,12 +43,11 @@ const FRESH: SignedDuration = SignedDuration::from_mins(60);
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let cluster = facts.ceph_cluster()?;
-    let image = &cluster.spec.ceph_version.image;
     let mut findings: Vec<Finding> = on_cluster(facts, cluster).into_iter().collect();
     match facts.marked_deployments().settled()? {
         Ok(marked) => {
             let left = marked.iter().filter(|deployment| !has_reason(deployment, marked));
-            findings.extend(left.map(|deployment| on_deployment(facts, deployment, image)));
+            findings.extend(left.map(|deployment| on_deployment(facts, deployment, cluster)));
             Ok(Answered::judged(findings))
         }
         Err(unknown) => Ok(Answered::judged(findings).blind([unknown])),
@@ -60,15 +63,15 @@ fn has_reason(deployment: &Deployment, marked: &[Deployment]) -> bool {
         || marked.iter().any(|other| other.metadata.name == stands_in)
 }
 
-fn on_deployment(facts: &Facts<'_>, deployment: &Deployment, image: &str) -> Finding {
-    let meta = &deployment.metadata;
+fn on_deployment(facts: &Facts<'_>, deployment: &Deployment, cluster: &CephCluster) -> Finding {
+    let (meta, image) = (&deployment.metadata, &cluster.spec.ceph_version.image);
     let object = ObjectRef::of::<Deployment>(meta);
     let freezes = match meta.labels.get("app").map(String::as_str) {
         Some("rook-ceph-mon") => "it is not updated, and no monitor at all is watched or failed over",
         Some("rook-ceph-osd") => "this OSD is not updated",
         _ => "it is not updated",
     };
-    let used = deployment.spec.template.spec.containers.first().map_or("", |container| container.image.as_str());
+    let used = image_of(deployment);
     let differs = !image.is_empty() && used != image;
     let summary = say!(
         "the operator leaves {} alone ({} {}), with no maintenance going on: {}",
@@ -84,6 +87,8 @@ fn on_deployment(facts: &Facts<'_>, deployment: &Deployment, image: &str) -> Fin
     };
     let remedy = Remedy::guided(say!("{}take the label away, one daemon at a time with clean PGs between them; the operator then updates it to the CephCluster's image", first))
         .command(format!("kubectl -n {} label deploy {} {DO_NOT_RECONCILE}-", meta.namespace, meta.name));
+    let may = !differs && !image.is_empty() && runs_newer(deployment, cluster).is_none();
+    let remedy = if may { remedy.auto() } else { remedy };
     let kind = meta.labels.get("ceph_daemon_type").zip(meta.labels.get("ceph_daemon_id"));
     let image = differs.then(|| Evidence::field(&object, "spec.template.spec.containers[0].image", used));
     Finding::new(severity(facts, meta), object.clone(), summary, remedy)
@@ -91,6 +96,39 @@ fn on_deployment(facts: &Facts<'_>, deployment: &Deployment, image: &str) -> Fin
         .at(kind.map(|(kind, id)| Place::daemon(kind, id)))
         .evidence([evidence(meta, &object)])
         .evidence(image)
+}
+
+/// The image of the daemon itself.
+pub(crate) fn image_of(deployment: &Deployment) -> &str {
+    deployment.spec.template.spec.containers.first().map_or("", |container| container.image.as_str())
+}
+
+/// The release that runs, if it is a later one than the CephCluster asks for: the operator would go back.
+pub(crate) fn runs_newer<'d>(deployment: &'d Deployment, cluster: &CephCluster) -> Option<&'d str> {
+    let runs = deployment.metadata.labels.get("ceph-version")?;
+    (release(runs)? > release(&cluster.status.version.version)?).then_some(runs)
+}
+
+/// What an operator that reconciles again will change beside what is at hand; none if nothing waits.
+pub(crate) fn waits(cluster: &CephCluster) -> Option<Text> {
+    let (wanted, found) = (&cluster.spec.ceph_version.image, &cluster.status.version.image);
+    if wanted != found {
+        return Some(say!(
+            "the CephCluster asks for {} and has {}: the operator will go on to change the version",
+            wanted,
+            found
+        ));
+    }
+    let (wanted, observed) = (cluster.metadata.generation, cluster.status.observed_generation);
+    match observed {
+        Some(observed) if observed >= wanted => None,
+        Some(observed) => Some(say!(
+            "the CephCluster is at generation {} and the operator last took {}: all changes in between will take effect at once",
+            wanted,
+            observed
+        )),
+        None => Some(say!("which generation of the CephCluster the operator last took is not known: changes may wait")),
+    }
 }
 
 fn on_cluster(facts: &Facts<'_>, cluster: &CephCluster) -> Option<Finding> {
@@ -105,6 +143,7 @@ fn on_cluster(facts: &Facts<'_>, cluster: &CephCluster) -> Option<Finding> {
     );
     let remedy = Remedy::guided(say!("ask why it was set, then take the label away"))
         .command(format!("kubectl -n {} label cephcluster {} {DO_NOT_RECONCILE}-", meta.namespace, meta.name));
+    let remedy = if waits(cluster).is_none() { remedy.auto() } else { remedy };
     let since = writer(meta).and_then(|writer| writer.time);
     Some(
         Finding::new(severity(facts, meta), object.clone(), summary, remedy)

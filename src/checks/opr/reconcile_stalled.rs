@@ -26,12 +26,14 @@ check! {
     ///
     /// # Fix
     /// Repair what the last lines of the log wait for. If they name nothing, restart the operator, but not while
-    /// the quorum is lost: a new operator only waits again, and forgets its failover timers.
+    /// the quorum is lost: a new operator only waits again, and forgets its failover timers. `kubectl rookdoctor fix
+    /// OPR005` does that, after it has told which blank disks the new operator would take.
     ///
     /// # References
     /// Rook: CephCluster `status` (phase, message, observedGeneration, ceph.lastChecked), pkg/operator/ceph/controller.
     "OPR005" "reconcile-stalled" Opr,
     needs: [Discovery, CephClusters, OperatorPods, Logs, CephStatus],
+    fix: restart_operator,
     explained_by: [
         (opr::operator_down, Cluster), (opr::operator_cannot_reach_mons, Cluster), (opr::reconcile_failing, Cluster),
         (mon::quorum_lost, Cluster), (mon::all_mons_down, Cluster), (net::nad_default_route, Cluster),
@@ -145,7 +147,13 @@ fn finding(facts: &Facts<'_>, object: &ObjectRef, summary: crate::check::Text) -
         .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --tail=40"));
     // Without a quorum a new operator only waits again, and forgets its timers.
     let holds = facts.ceph_status().settled()?.is_ok_and(|status| !status.quorum_names.is_empty());
-    let remedy =
-        if holds { remedy.command(format!("kubectl -n {ns} rollout restart deploy/{OPERATOR}")) } else { remedy };
+    let remedy = if holds {
+        remedy
+            .command(format!("kubectl -n {ns} rollout restart deploy/{OPERATOR}"))
+            .command(format!("kubectl -n {ns} rollout status deploy/{OPERATOR} --timeout=5m"))
+            .auto()
+    } else {
+        remedy
+    };
     Ok(Finding::warning(object.clone(), summary, remedy))
 }

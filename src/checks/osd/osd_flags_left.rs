@@ -25,12 +25,14 @@ check! {
     /// # Fix
     /// When the maintenance is over, `ceph osd unset <flag>`, or `ceph osd unset-group <flag> <bucket>`. Taking
     /// `noout` away while an OSD is down marks that OSD out after a while, and its data is copied elsewhere.
+    /// `kubectl rookdoctor fix OSD011` takes away only what an earlier fix of this tool set, as its journal says.
     ///
     /// # References
     /// Ceph: health codes OSDMAP_FLAGS and OSD_FLAGS. Rook: `disruptionManagement`, ConfigMap
     /// `rook-ceph-pdbstatemap`.
     "OSD011" "osd-flags-left" Osd,
     needs: [CephStatus, OsdDump, OsdTree, Nodes, Objects],
+    fix: unset_flags,
     explained_by: [],
 }
 
@@ -81,6 +83,19 @@ fn kept_down(facts: &Facts<'_>) -> Result<Vec<Place>, Gap> {
     Ok(tree.osds().filter(|osd| osd.is_down()).map(|osd| Place::daemon("osd", osd.id)).collect())
 }
 
+/// The flags that a finding about the whole cluster is about, by its detail.
+pub(crate) fn of_kind<'h>(health: &'h Health, detail: &str) -> Vec<&'h str> {
+    let kinds = [("pause", PAUSE), ("hold", HOLD), ("scrub", SCRUB)];
+    let kind = |flag: &str| kinds.iter().find(|(_, flags)| flags.contains(&flag)).map_or("other", |(kind, _)| kind);
+    raised(health).into_iter().filter(|flag| kind(flag) == detail).collect()
+}
+
+/// The flags of one OSD.
+pub(crate) fn of_osd(dump: &OsdDump, osd: i64) -> Vec<&str> {
+    let states = dump.osds.iter().filter(|it| it.osd == osd).flat_map(|it| &it.state);
+    states.map(String::as_str).filter(|state| HOLD.contains(state)).collect()
+}
+
 /// The flags that the code names: `noout,norebalance flag(s) set`.
 fn raised(health: &Health) -> Vec<&str> {
     let message = health.checks.get("OSDMAP_FLAGS").map_or("", |code| code.summary.message.as_str());
@@ -120,6 +135,9 @@ fn whole_cluster(cluster: &Cluster, raised: &[&str], nodes: &[NodeRow]) -> Vec<F
             let mut unset: Vec<String> =
                 words.map(|flag| ceph_command(cluster, &format!("osd unset {flag}"))).collect();
             unset.dedup();
+            if unset.is_empty() {
+                unset.push(ceph_command(cluster, "osd dump"));
+            }
             finding(severity, ObjectRef::cluster(cluster), summary, unset)
                 .detail(detail)
                 .evidence([Evidence::ceph("status", format!("OSDMAP_FLAGS: {} flag(s) set", raised.join(",")))])
@@ -187,7 +205,7 @@ fn on_classes_and_osds(cluster: &Cluster, dump: &OsdDump) -> Vec<Finding> {
         add(class.clone(), flags.join(", "), None);
     }
     for osd in &dump.osds {
-        let flags: Vec<&str> = osd.state.iter().map(String::as_str).filter(|state| HOLD.contains(state)).collect();
+        let flags = of_osd(dump, osd.osd);
         if !flags.is_empty() {
             let place = (flags.contains(&NOUP) && osd.up == 0).then(|| Place::daemon("osd", osd.osd));
             add(format!("osd.{}", osd.osd), flags.join(", "), place);

@@ -4,7 +4,8 @@ use super::{OVS_FAULTS, namespace, pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::checks::net::sandbox::{Blame, Failure, failures, is_settled};
-use crate::checks::net::{down, last_words, status_evidence, trouble};
+use crate::checks::net::{down, fails_anew, is_out_of_memory, last_words, status_evidence, trouble};
+use crate::checks::node::memory_limit_too_small::more_memory;
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::Pod;
@@ -25,12 +26,14 @@ check! {
     ///
     /// # Fix
     /// If its log names OVS or the gateway, mend ovs-ovn on that node first (OVN007, OVN002). Else delete the
-    /// kube-ovn-cni pod of that node.
+    /// kube-ovn-cni pod of that node: `kubectl rookdoctor fix OVN003` does it, if ovn-central has its leaders and
+    /// ovs-ovn there is Ready, and waits.
     ///
     /// # References
     /// kube-ovn #5836 and #6775 (socket gone after a long uptime), #4845, #4730.
     "OVN003" "kube-ovn-cni-unhealthy" Ovn,
     needs: [Discovery, DaemonSets, PodTables, Objects, Logs, SandboxEvents],
+    fix: restart_kube_ovn,
     explained_by: [
         (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node),
         (ovn::stale_after_reboot, Node), (ovn::ovs_ovn_unhealthy, Node), (ovn::ovn_central_down, Cluster),
@@ -65,13 +68,25 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn not_ready(pod: &Pod, words: Option<Evidence>, refused: Option<&Failure<'_>>) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
     let (how, status) = trouble(pod);
-    let remedy = Remedy::guided(if words.is_some() {
-        say!("its log names OVS or the gateway: mend ovs-ovn on {} first; only then delete this pod, if it does not recover by itself", node)
+    let log = format!("kubectl -n {ns} logs {name} -c cni-server --tail=50");
+    let delete = format!("kubectl -n {ns} delete pod {name}");
+    let killed = status.filter(|status| status.terminated().is_some_and(is_out_of_memory));
+    let remedy = if let Some(status) = killed {
+        more_memory(pod, &status.name)
+    } else if fails_anew(pod) {
+        Remedy::guided(say!("the image or the configuration of its DaemonSet keeps kube-ovn-cni on {} from starting, and a new pod would fare the same: mend that", node))
+            .command(format!("kubectl -n {ns} describe pod {name}"))
+    } else if words.is_some() {
+        Remedy::guided(say!("its log names OVS or the gateway: mend ovs-ovn on {} first; only then delete this pod, if it does not recover by itself", node))
+            .command(format!("kubectl -n {ns} get pods -l app=ovs -o wide --field-selector spec.nodeName={node}"))
+            .command(log)
+            .command(delete)
     } else {
-        say!("read its log, then delete the kube-ovn-cni pod of {}", node)
-    })
-    .command(format!("kubectl -n {ns} logs {name} -c cni-server --tail=50"))
-    .command(format!("kubectl -n {ns} delete pod {name}"));
+        Remedy::guided(say!("read its log, then delete the kube-ovn-cni pod of {}", node))
+            .command(log)
+            .command(delete)
+            .auto()
+    };
     let summary = say!("kube-ovn-cni on {} {}: no pod of that node gets a network", node, how);
     Finding::critical(ObjectRef::pod(pod), summary, remedy)
         .at([Place::node(node)])
@@ -90,7 +105,8 @@ fn unreached(ns: &str, pod: &PodRow, failure: &Failure<'_>) -> Finding {
         node
     ))
     .command(format!("kubectl -n {ns} delete pod {}", pod.name))
-    .command(ovs);
+    .command(ovs)
+    .auto();
     let summary = say!("pods on {} do not reach kube-ovn-cni: {}", node, failure.error);
     Finding::critical(ObjectRef::pod_row(pod, ns, format!("kube-ovn-cni@{node}")), summary, remedy)
         .at([Place::node(node)])

@@ -73,11 +73,6 @@ fn made<T: View>(facts: &Facts<'_>, of: impl Fn(&T) -> (&String, &String)) -> Re
 }
 
 /// What the mgr answers, such as whether OSDs may stop, hangs without one.
-pub(super) fn mgr_serves(facts: &Facts<'_>) -> Result<Held, Gap> {
-    let status = facts.ceph_status()?;
-    Ok(Held::when(status.mgrmap.available, || "no mgr is active".to_owned()))
-}
-
 pub(super) fn filesystem_serves(facts: &Facts<'_>, name: &str) -> Result<Held, Gap> {
     let dump = facts.fs_dump()?;
     let Some(filesystem) = dump.filesystems.iter().find(|it| it.mdsmap.fs_name == name) else {
@@ -145,4 +140,22 @@ pub(super) fn pgs_clean(facts: &Facts<'_>) -> Result<Held, Gap> {
         .map(|state| format!("{} {}", state.count, state.state_name))
         .collect();
     Ok(Held::when(other.is_empty(), || other.join(", ")))
+}
+
+pub(super) fn mgr_active(facts: &Facts<'_>) -> Result<Held, Gap> {
+    Ok(Held::when(facts.ceph_status()?.mgrmap.available, || "no mgr is active".to_owned()))
+}
+
+pub(super) fn standby_mgr(facts: &Facts<'_>) -> Result<Held, Gap> {
+    Ok(Held::when(facts.ceph_status()?.mgrmap.num_standbys > 0, || "there is no standby mgr".to_owned()))
+}
+
+/// The wrong application is not repaired by adding the right one.
+pub(super) fn pool_application(facts: &Facts<'_>, pool: &str, only: &str) -> Result<Held, Gap> {
+    let Some(found) = facts.pools()?.iter().find(|it| it.pool_name == pool) else {
+        return Ok(Held::No(format!("there is no pool {pool}")));
+    };
+    let others: Vec<&str> =
+        found.application_metadata.keys().map(String::as_str).filter(|application| *application != only).collect();
+    Ok(Held::when(others.is_empty(), || format!("it has {}", others.join(", "))))
 }

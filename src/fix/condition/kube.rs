@@ -5,10 +5,15 @@ use jiff::SignedDuration;
 use super::Held;
 use crate::check::Answered;
 use crate::checks::node::boots;
+use crate::checks::ovn::kube_ovn_controller_unhealthy::LEADERLESS;
 use crate::checks::ovn::{self, ovn_central_down};
+use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
 use crate::lookup;
-use crate::objects::kube::{DaemonSet, Deployment, Pod};
+use crate::objects::kube::{DaemonSet, Deployment, Lease, Namespace, Pod};
+
+/// Rook's annotations on an OSD that is being replaced.
+const REPLACED: &str = "osd.rook.io/replace";
 
 pub(super) fn no_maintenance(facts: &Facts<'_>) -> Result<Held, Gap> {
     let cluster = facts.cluster()?;
@@ -23,6 +28,10 @@ pub(super) fn no_maintenance(facts: &Facts<'_>) -> Result<Held, Gap> {
     let stands_in = daemons.iter().find(|it| it.metadata.name.ends_with("-maintenance"));
     if let Some(stands_in) = stands_in {
         return Ok(Held::No(format!("somebody works on a daemon: Deployment {} exists", stands_in.metadata.name)));
+    }
+    let replaced = daemons.iter().find(|it| it.metadata.annotations.keys().any(|key| key.starts_with(REPLACED)));
+    if let Some(replaced) = replaced {
+        return Ok(Held::No(format!("Rook replaces the OSD of Deployment {}", replaced.metadata.name)));
     }
     let stopped = daemons.iter().find(|it| it.spec.replicas == Some(0));
     Ok(Held::when(stopped.is_none(), || {
@@ -54,7 +63,7 @@ pub(super) fn pods_well(
     facts: &Facts<'_>,
     ns: &str,
     label: &str,
-    count: usize,
+    at_least: usize,
     instead_of: &[String],
 ) -> Result<Held, Gap> {
     let rows = facts.pods_where(ns, label)?;
@@ -62,7 +71,7 @@ pub(super) fn pods_well(
         return Ok(Held::No(format!("{} is still there ({})", old.name, old.status)));
     }
     let well = rows.iter().filter(|row| row.is_well()).count();
-    Ok(Held::when(well >= count, || format!("{well} of {count} are well")))
+    Ok(Held::when(well >= at_least, || format!("{well} of {at_least} are well")))
 }
 
 /// A node that is cordoned or lost gives no pod its place back.
@@ -72,6 +81,29 @@ pub(super) fn takes_pods(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
         Some(row) => Held::when(row.is_ready() && !row.is_cordoned(), || format!("it is {}", row.status)),
         None => Held::No("there is no such node".to_owned()),
     })
+}
+
+pub(super) fn node_ready(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
+    let row = facts.nodes()?.iter().find(|row| row.name == node);
+    Ok(Held::when(row.is_some_and(NodeRow::is_ready), || match row {
+        Some(row) => format!("it is {}", row.status),
+        None => "there is no such node".to_owned(),
+    }))
+}
+
+pub(super) fn still_down(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<Held, Gap> {
+    let ready = facts.object::<Pod>(ns, pod)?.is_some_and(Pod::is_ready);
+    Ok(Held::when(!ready, || "it has become Ready by itself".to_owned()))
+}
+
+pub(super) fn lease_stale(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Held, Gap> {
+    let lease = facts.object::<Lease>(ns, name)?;
+    let renewed = lease.and_then(|lease| lease.spec.renew_time);
+    let age = renewed.map(|renewed| facts.now().duration_since(renewed));
+    Ok(Held::when(age.is_none_or(|age| age >= LEADERLESS), || {
+        let holder = lease.map_or("", |lease| lease.spec.holder_identity.as_str());
+        format!("{holder} did so {} s ago", age.unwrap_or_default().as_secs())
+    }))
 }
 
 pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {
@@ -129,6 +161,11 @@ pub(super) fn boot_settled(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
             None => Ok(Held::Yes),
         },
     }
+}
+
+pub(super) fn namespace_gone(facts: &Facts<'_>, namespace: &str) -> Result<Held, Gap> {
+    let found = facts.object::<Namespace>("", namespace)?;
+    Ok(Held::when(found.is_none(), || "it exists".to_owned()))
 }
 
 /// A check that cannot look has not passed.

@@ -1,7 +1,8 @@
 //! OVN007, OVN002: the ovs-ovn pod of one node is made anew.
 //!
-//! Its containers start again in their old pod after a boot, with what they kept of the network before; only a new
-//! pod starts clean. Every pod of the node is without a network until it does, and was before.
+//! Its containers start again in their old pod after a boot or a crash, with what they kept of the network before;
+//! only a new pod starts clean. Every pod of the node is without a network until it does, and was before. A pod that
+//! crashes for its image or its memory limit is left alone, and so is one that OVN007 has the word about.
 
 use jiff::SignedDuration;
 
@@ -9,7 +10,7 @@ use crate::check::{Place, Text};
 use crate::checks::mon::mons;
 use crate::checks::osd::by_osd;
 use crate::facts::{Facts, Gap, Select, Settled, both};
-use crate::fix::restart::{take_away, wait_for_successor};
+use crate::fix::restart::{in_vain, take_away, wait_for_successor};
 use crate::fix::{Case, Condition, Plan, Proposal, Risk, Step};
 use crate::objects::kube::Pod;
 use crate::say;
@@ -19,6 +20,11 @@ const RECOVERS_WITHIN: u64 = 600;
 
 pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
     let facts = case.facts;
+    let stale = case.check.code == "OVN007";
+    // A pod that crashes may have a cause outside of it; one that is stale has none but itself.
+    if let Some(why) = in_vain(case).filter(|_| !stale) {
+        return Ok(Proposal::Guided(why));
+    }
     let Some(object) = case.finding.objects.first() else { return Ok(Proposal::Guided(say!("no pod is named"))) };
     let (ns, name) = (&object.namespace, &object.name);
     let Some(pod) = facts.object::<Pod>(ns, name)? else {
@@ -45,15 +51,23 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
     plan.warnings = warnings;
     let monitors: Vec<String> =
         mons(facts)?.iter().filter(|mon| mon.node == Some(node)).map(|mon| mon.id.to_owned()).collect();
-    let mut delete = take_away
-        .guard(Condition::BootSettled { node: node.clone() })
-        .guard(Condition::SameRevision { ns: ns.clone(), pod: name.clone() });
-    if !monitors.is_empty() {
-        delete = delete.guard(Condition::Quorum { without: monitors });
+    let mut guards = vec![
+        Condition::BootSettled { node: node.clone() },
+        Condition::NodeReady { node: node.clone() },
+        Condition::SameRevision { ns: ns.clone(), pod: name.clone() },
+    ];
+    if !stale {
+        guards.push(Condition::StillDown { ns: ns.clone(), pod: name.clone() });
+        guards.push(Condition::Passes { code: "OVN007".into(), object: Some(object.to_string()) });
     }
+    if !monitors.is_empty() {
+        guards.push(Condition::Quorum { without: monitors });
+    }
+    let guarded = |step: Step| guards.iter().cloned().fold(step, Step::guard);
     let plan = plan
-        .steps(out.set)
-        .step(delete)
+        // What keeps the pod from being deleted keeps OSDs from being held in for nothing.
+        .steps(out.set.map(guarded))
+        .step(guarded(take_away))
         .step(wait_for_successor(pod, "app=ovs"))
         .step(Step::wait(say!("wait until kube-ovn-cni on {} is Ready", node), of_node("app=kube-ovn-cni"), RECOVERS_WITHIN))
         .steps(out.unset)
