@@ -362,3 +362,36 @@ fn only_flags_that_this_tool_set_are_taken_away() {
     journal(&bed, &["osd", "set-group", "noout", "osd.4"]);
     assert!(bed.run("fix OSD011 --yes").says("does not say that it set all of these flags"));
 }
+
+#[test]
+fn one_daemon_after_the_other_is_given_back_to_the_operator() {
+    let two = || {
+        let label = json!({"metadata": {"labels": {"ceph.rook.io/do-not-reconcile": "true"}}});
+        Bed::serve(with_deployment(tree("OPR006-osd-forgotten"), "rook-ceph-osd-2", &label))
+    };
+    let patched = |osd: u32| format!("PATCH /apis/apps/v1/namespaces/{NS}/deployments/rook-ceph-osd-{osd}");
+    let bed = two();
+    assert_eq!(bed.run("fix OPR006 --yes").code, Some(0));
+    assert_eq!(bed.changes_made(), [patched(2), patched(4)]);
+    let bed = two();
+    bed.double.on(&patched(2), a_pg_is_degraded);
+    let ran = bed.run("fix OPR006 --yes");
+    assert!(ran.code == Some(5) && ran.says("3 active+undersized+degraded"), "{ran:?}");
+    assert_eq!(bed.changes_made(), [patched(2)], "the first is not well yet");
+}
+
+#[test]
+fn a_restart_of_the_operator_tells_which_disks_it_may_take() {
+    let mut disks = tree("OPR005-reconcile-stalled");
+    let devices =
+        r#"[{"name": "sdx", "filesystem": "", "empty": true}, {"name": "sdy", "filesystem": "ext4", "empty": false}]"#;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"devices": devices},
+        "metadata": {"name": "local-device-birch-w1", "namespace": NS, "uid": "00000000-0000-4000-8000-0000000000d1",
+            "labels": {"app": "rook-discover", "rook.io/node": "birch-w1"}}});
+    disks.write(&format!("namespaces/{NS}/core/configmaps/local-device-birch-w1.yaml"), map.to_string().into_bytes());
+    let shown = Bed::serve(disks.clone()).run("fix OPR005");
+    assert!(shown.says("known to be blank: sdx on birch-w1"), "{shown:?}");
+    let listed = json!({"spec": {"storage": {"useAllDevices": false, "deviceFilter": null}}});
+    let shown = Bed::serve(with_cluster(disks, &listed)).run("fix OPR005");
+    assert!(shown.says("start the operator anew") && !shown.says("blank"), "{shown:?}");
+}
