@@ -235,6 +235,10 @@ fn every_guard_stops_its_fix() {
 fn a_pool_is_left_to_a_person_unless_its_use_proves_what_it_is_for() {
     guided(tree("CEPH002-nobody-uses-it"), "CEPH002", "does not prove just one application");
     guided(tree("CEPH002-ceph-names-no-pool"), "CEPH002", "Ceph does not name the pool");
+    let unseen = Bed::of("story4-clock-and-pool-app");
+    unseen.double.deny("list", "cephfilesystems");
+    let ran = unseen.run("fix CEPH002 --yes");
+    assert!(ran.code == Some(5) && ran.says("what might use the pool could not be read"), "{ran:?}");
     let pool = json!({"apiVersion": "ceph.rook.io/v1", "kind": "CephFilesystem",
         "metadata": {"name": "other", "namespace": NS, "uid": "00000000-0000-4000-8000-00000000ce02"},
         "spec": {"dataPools": [{"name": "kube"}], "preservePoolNames": true, "metadataServer": {"activeCount": 1}}});
