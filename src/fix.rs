@@ -14,6 +14,7 @@ pub mod preview;
 pub mod restart;
 pub mod runbook;
 pub mod script;
+pub mod undo;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

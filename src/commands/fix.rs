@@ -99,6 +99,9 @@ impl<'s> Session<'s> {
             Ok(Proposal::Plan(mut plan)) => {
                 let owners = preview::owners(&plan);
                 plan.warnings.extend(owners);
+                let causes = placed.causes.iter().map(|(at, _)| &diagnosis.findings[*at].id);
+                let causes = causes.map(|id| say!("this follows from {}: mend that first, and it may be over", id));
+                plan.warnings.extend(causes);
                 Ok(Proposal::Plan(plan))
             }
             Ok(guided) => Ok(guided),

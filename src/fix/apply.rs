@@ -28,8 +28,8 @@ use crate::lookup;
 
 pub use lease::HELD_FOR;
 
-/// How long one question may take.
-const QUESTION: Duration = Duration::from_secs(60);
+/// How long one question may take: well below the time of the Lease.
+const QUESTION: Duration = Duration::from_secs(45);
 
 /// How fast things are asked again, and how long they may take.
 #[derive(Clone, Copy, Debug)]
@@ -255,7 +255,7 @@ impl Applying<'_> {
             Act::Ceph { words, .. } => {
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
                 let fresh = self.live.fresh();
-                let run = || fresh.command(&self.cluster.ns, &words);
+                let run = || fresh.change_ceph(&self.cluster.ns, &words);
                 match run().await {
                     // It may have been carried out before the answer was lost, and may be run again.
                     Err(Why::Timeout | Why::Unreachable(_)) => run().await,

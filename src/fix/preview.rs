@@ -52,8 +52,18 @@ pub enum PlanKind {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ShownStep {
-    #[serde(flatten)]
-    pub step: Step,
+    pub does: Text,
+    /// `patch`, `delete`, `evict`, `create`, `ceph`, `wait`
+    pub act: &'static str,
+    /// The object that it changes.
+    pub object: Option<Object>,
+    /// What must hold before it, beside the guards of the plan.
+    pub guards: Vec<String>,
+    /// What a patch does, as JSON Patch (RFC 6902).
+    pub changes: Option<Value>,
+    /// What a wait waits for, and for how long at most.
+    pub until: Option<String>,
+    pub at_most_seconds: Option<u64>,
     /// The commands that do the same.
     pub commands: Vec<String>,
     pub diff: Option<String>,
@@ -70,7 +80,34 @@ pub struct ShownPermission {
 
 impl ShownStep {
     pub fn new(step: &Step, cluster: &Cluster) -> Self {
-        Self { step: step.clone(), commands: commands(&step.act, cluster), diff: diff(&step.act), dry_run: None }
+        let (act, object) = match &step.act {
+            Act::Patch { object, .. } => ("patch", Some(object)),
+            Act::Delete { object, .. } => ("delete", Some(object)),
+            Act::Evict { object } => ("evict", Some(object)),
+            Act::Create { object, .. } => ("create", Some(object)),
+            Act::Ceph { .. } => ("ceph", None),
+            Act::Wait { .. } => ("wait", None),
+        };
+        let (until, at_most_seconds) = match &step.act {
+            Act::Wait { until, at_most_seconds } => (Some(until.to_string()), Some(*at_most_seconds)),
+            _ => (None, None),
+        };
+        let changes = match &step.act {
+            Act::Patch { before, after, .. } => serde_json::to_value(json_patch::diff(before, after)).ok(),
+            _ => None,
+        };
+        Self {
+            does: step.does.clone(),
+            act,
+            object: object.cloned(),
+            guards: step.guards.iter().map(ToString::to_string).collect(),
+            changes,
+            until,
+            at_most_seconds,
+            commands: commands(&step.act, cluster),
+            diff: diff(&step.act),
+            dry_run: None,
+        }
     }
 }
 
@@ -147,17 +184,12 @@ pub fn human(shown: &Shown, width: usize) -> String {
 
 fn step(page: &mut Page, at: usize, shown: &ShownStep) {
     page.blank();
-    said(page, &format!("{}. ", at + 1), &shown.step.does);
-    for guard in &shown.step.guards {
-        page.hang(
-            &[(Ink::Plain, "       "), (Ink::Dim, "only if ")],
-            Ink::Dim,
-            &clean(&guard.to_string(), clean::SENTENCE),
-        );
+    said(page, &format!("{}. ", at + 1), &shown.does);
+    for guard in &shown.guards {
+        page.hang(&[(Ink::Plain, "       "), (Ink::Dim, "only if ")], Ink::Dim, &clean(guard, clean::SENTENCE));
     }
     // What takes a shell more than one command to ask is for scripts.
-    let told =
-        |command: &&String| command.len() <= clean::COMMAND && (shown.step.act.writes() || !command.contains('|'));
+    let told = |command: &&String| command.len() <= clean::COMMAND && (shown.act != "wait" || !command.contains('|'));
     for command in shown.commands.iter().filter(told) {
         page.line("       ", Ink::Command, &clean(command, clean::COMMAND));
     }

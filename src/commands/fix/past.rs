@@ -10,11 +10,10 @@ use crate::cli::{Cli, Format};
 use crate::diagnosis::Diagnosis;
 use crate::exit::{Exit, Failed};
 use crate::fix::journal::{Begun, Ended, Journal, Run, Stand};
-use crate::fix::{Act, Condition, Plan, Risk, Step};
+use crate::fix::{Step, undo};
 use crate::report::ApiVersion;
 use crate::report::clean::{self, clean};
 use crate::report::human::{Ink, Page};
-use crate::say;
 use crate::screen::Screen;
 
 #[derive(Serialize)]
@@ -187,7 +186,7 @@ pub(super) async fn undo(cli: &Cli, screen: &Screen, id: &str, yes: bool) -> Res
         screen.show(&format!("{} was taken back before, by {by}\n", run.id))?;
         return Ok(Exit::Healthy);
     }
-    let plan = inverse(run);
+    let plan = undo::plan(run);
     if plan.steps.is_empty() {
         screen.show(&format!("{} changed nothing that could be taken back\n", run.id))?;
         return Ok(Exit::Healthy);
@@ -240,37 +239,12 @@ async fn take_back(session: &Session<'_>, diagnosis: &Diagnosis, run: &Run) -> R
         return Err(Failed::usage(anyhow::anyhow!("a recorded cluster cannot be changed")));
     };
     let user = live.user().await.unwrap_or_else(|| run.begun.user.clone());
-    let begun =
-        Begun { consequences: Vec::new(), user, plan: inverse(run), undoes: Some(run.id.clone()), ..run.begun.clone() };
+    let begun = Begun {
+        consequences: Vec::new(),
+        user,
+        plan: undo::plan(run),
+        undoes: Some(run.id.clone()),
+        ..run.begun.clone()
+    };
     apply(session, live, cluster, Going { begun: &begun, id: None, from: 0 }).await
-}
-
-/// What a fix changed, taken back in the opposite order.
-fn inverse(run: &Run) -> Plan {
-    let mut plan = Plan::new(say!("take back: {}", run.begun.plan.does), Risk::Disruptive);
-    plan.guards.clear();
-    let taken = run.begun.plan.steps.iter().zip(&run.steps);
-    let taken = taken.filter(|(_, stand)| matches!(stand, Stand::Done | Stand::Begun));
-    for (step, _) in taken.rev() {
-        if let Some(act) = step.act.inverse() {
-            let up = osds_let_go(&act);
-            let mut step = Step::new(say!("take back: {}", step.does), act);
-            step.guards.extend(up);
-            plan.steps.push(step);
-        }
-    }
-    plan
-}
-
-/// An OSD that is down while noout is taken from it is marked out, and its data moves.
-fn osds_let_go(act: &Act) -> Option<Condition> {
-    let Act::Ceph { words, .. } = act else { return None };
-    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["osd", "unset-group", "noout", osds @ ..] => {
-            let osds = osds.iter().filter_map(|osd| osd.strip_prefix("osd.")?.parse().ok()).collect();
-            Some(Condition::OsdsUp { osds })
-        }
-        ["osd", "unset", "noout"] => Some(Condition::OsdsUp { osds: Vec::new() }),
-        _ => None,
-    }
 }

@@ -1,8 +1,8 @@
 //! A fix that is being applied, as a person or a program watches it.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::facts::live::Live;
 use crate::facts::{Cluster, Source};
 use crate::fix::apply::{Applying, News, Pace};
 use crate::fix::journal::{Begun, Ended, What};
+use crate::fix::undo;
 use crate::report::ApiVersion;
 use crate::report::clean::{self, clean};
 use crate::screen::Screen;
@@ -36,6 +37,8 @@ struct Document<'d> {
     ended: &'static str,
     /// Why, where it is not verified.
     why: Option<String>,
+    /// Whether something stands that `fix undo` can take back.
+    can_be_undone: bool,
     exit_code: u8,
 }
 
@@ -55,7 +58,12 @@ pub(super) async fn apply(
     let listening = tokio::spawn(listen(Arc::clone(&stop), *session.screen));
     let screen = session.screen;
     let quiet = session.cli.output.quiet;
-    let tell = |news: News<'_>| tell(screen, quiet, news);
+    let seen = Mutex::new(String::new());
+    let tell = |news: News<'_>| {
+        if let Some(line) = line(&news, quiet, &seen) {
+            screen.tell(&(line + "\n"));
+        }
+    };
     let applying = Applying {
         live,
         cluster,
@@ -87,17 +95,25 @@ async fn listen(stop: Arc<AtomicBool>, screen: Screen) {
     }
 }
 
-fn tell(screen: &Screen, quiet: bool, news: News<'_>) {
-    let line = match news {
-        News::Note(text) => format!("note: {text}"),
-        _ if quiet => return,
-        News::Step { at, of, step } => format!("[{}/{of}] {}", at + 1, step.does),
-        News::Waiting(seen) => format!("        … {seen}"),
-        News::Done { already: true } => "        was so already".to_owned(),
-        News::Done { already: false } => "        done".to_owned(),
+/// What a person reads of it. A wait that sees the same as before says it once.
+fn line(news: &News<'_>, quiet: bool, seen: &Mutex<String>) -> Option<String> {
+    let told = |text: &str| clean(text, clean::SENTENCE);
+    Some(match news {
+        News::Note(text) => format!("note: {}", told(text)),
+        _ if quiet => return None,
+        News::Step { at, of, step } => format!("[{}/{of}] {}", at + 1, told(&step.does.to_string())),
+        News::Waiting(text) => {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if *seen == *text {
+                return None;
+            }
+            (*text).clone_into(&mut seen);
+            format!("      … {}", told(text))
+        }
+        News::Done { already: true } => "      was so already".to_owned(),
+        News::Done { already: false } => "      done".to_owned(),
         News::Verifying => "[verify] asking the check and its consequences again".to_owned(),
-    };
-    screen.complain(&line);
+    })
 }
 
 fn show(session: &Session<'_>, begun: &Begun, id: &str, from: usize, ended: &Ended) -> Result<Exit, Failed> {
@@ -118,6 +134,8 @@ fn show(session: &Session<'_>, begun: &Begun, id: &str, from: usize, ended: &End
             (Exit::Interrupted, "interrupted", Some(format!("before step {} was done", step + 1)))
         }
     };
+    let history = session.journal.history()?;
+    let run = history.find(id).ok();
     let document = Document {
         api_version: ApiVersion::V1,
         kind: "Fix",
@@ -125,6 +143,7 @@ fn show(session: &Session<'_>, begun: &Begun, id: &str, from: usize, ended: &End
         finding: &begun.finding,
         ended: word,
         why: why.map(|why| clean(&why, clean::SENTENCE)),
+        can_be_undone: begun.undoes.is_none() && run.is_some_and(|run| !undo::plan(run).steps.is_empty()),
         exit_code: exit.code(),
     };
     super::super::print(session.screen, session.cli.output.output, &document, |it| human(it, begun, exit))?;
@@ -132,13 +151,9 @@ fn show(session: &Session<'_>, begun: &Begun, id: &str, from: usize, ended: &End
 }
 
 fn human(document: &Document<'_>, begun: &Begun, exit: Exit) -> String {
-    let Document { id, finding, why, .. } = document;
+    let Document { id, finding, why, can_be_undone: stands, .. } = document;
     let why = why.as_deref().unwrap_or_default();
-    let undo = if begun.plan.steps.iter().any(|step| step.act.inverse().is_some()) {
-        format!("take it back: kubectl rookdoctor fix undo {id}\n")
-    } else {
-        String::new()
-    };
+    let undo = if *stands { format!("take it back: kubectl rookdoctor fix undo {id}\n") } else { String::new() };
     let finish = format!("go on: kubectl rookdoctor fix finish {id}\n");
     let next: String = begun.plan.next.iter().map(|text| format!("next: {text}\n")).collect();
     match (document.ended, exit) {

@@ -11,7 +11,7 @@ use crate::facts::{Answer, Cluster, Fact, Source, kinds};
 
 const NAME: &str = "kubectl-rookdoctor-fix";
 /// One whose holder died is free after this time.
-pub const HELD_FOR: Duration = Duration::from_secs(60);
+pub const HELD_FOR: Duration = Duration::from_secs(120);
 const RENEW_AFTER: Duration = Duration::from_secs(15);
 
 pub(super) struct Lease {
