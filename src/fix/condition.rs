@@ -48,6 +48,19 @@ pub enum Condition {
     NamespaceGone { namespace: String },
     /// A check has an answer and finds nothing; with an object, nothing about it.
     Passes { code: String, object: Option<String> },
+    /// No OSD, no pool and no volume exists: no data that could be lost or out of reach.
+    HoldsNothing,
+    /// The node is ready and takes pods: what is taken away there can come back.
+    TakesPods { node: String },
+    /// So many pods of this label are well, and none of these old ones is left.
+    #[serde(rename_all = "camelCase")]
+    PodsWell { ns: String, label: String, count: usize, instead_of: Vec<String> },
+    /// This monitor is in quorum, by an election that it took part in after it started.
+    MonRejoined { mon: String },
+    /// A mgr is active and answers.
+    MgrServes,
+    /// Each rank of this filesystem has an active MDS.
+    FilesystemServes { name: String },
 }
 
 /// Whether a condition holds.
@@ -85,6 +98,12 @@ impl Condition {
             Self::BootSettled { node } => kube::boot_settled(facts, node),
             Self::NamespaceGone { namespace } => kube::namespace_gone(facts, namespace),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
+            Self::HoldsNothing => ceph::nothing_held(facts),
+            Self::TakesPods { node } => kube::takes_pods(facts, node),
+            Self::PodsWell { ns, label, count, instead_of } => kube::pods_well(facts, ns, label, *count, instead_of),
+            Self::MonRejoined { mon } => ceph::mon_rejoined(facts, mon),
+            Self::MgrServes => ceph::mgr_serves(facts),
+            Self::FilesystemServes { name } => ceph::filesystem_serves(facts, name),
         }
     }
 
@@ -104,7 +123,9 @@ impl Condition {
             }
             // Who is in quorum is for a person to weigh.
             Self::Quorum { .. } => json("quorum_status", ""),
-            Self::MonIn { mon } => json("quorum_status", &format!(r#"grep -q '"quorum_names":\[[^]]*"{mon}"'"#)),
+            Self::MonIn { mon } | Self::MonRejoined { mon } => {
+                json("quorum_status", &format!(r#"grep -q '"quorum_names":\[[^]]*"{mon}"'"#))
+            }
             Self::OkToStop { osds } => ceph(&format!("osd ok-to-stop {}", ids(osds))),
             Self::OsdsUp { osds } if osds.is_empty() => json("osd dump", r#"grep -vq '"up":0'"#),
             Self::OsdsUp { osds } => {
@@ -132,6 +153,19 @@ impl Condition {
                 format!("kubectl -n {ns} wait pod -l '{label}'{node} --for=condition=Ready --timeout=10m")
             }
             Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),
+            Self::HoldsNothing => format!(
+                "osds=$(kubectl -n {ns} get deployments -l app=rook-ceph-osd -o name) && pools=$(kubectl -n {ns} get cephblockpools,cephfilesystems,cephobjectstores -o jsonpath='{{.items[*].status.phase}}') && drivers=$(kubectl get pv -o jsonpath='{{.items[*].spec.csi.driver}}') && test -z \"$osds\" && echo \"$pools\" | grep -vqw Ready && echo \"$drivers\" | grep -vq ceph"
+            ),
+            Self::TakesPods { node } => {
+                format!("kubectl get node {node} --no-headers | grep -w Ready | grep -v SchedulingDisabled")
+            }
+            Self::PodsWell { ns, label, .. } => {
+                format!("kubectl -n {ns} wait pod -l '{label}' --for=condition=Ready --timeout=10m")
+            }
+            Self::MgrServes => json("status", r#"grep -q '"mgrmap":{"available":true'"#),
+            Self::FilesystemServes { .. } => {
+                format!("{} | tr '\\n' ' ' | grep -vq -e FS_DEGRADED -e MDS_ALL_DOWN", ceph("health detail"))
+            }
             Self::SameRevision { .. } | Self::OvnLeads | Self::BootSettled { .. } => return None,
         })
     }
@@ -165,6 +199,13 @@ impl fmt::Display for Condition {
             Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
             Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),
             Self::Passes { code, object: Some(object) } => write!(f, "{code} finds nothing about {object}"),
+            Self::HoldsNothing => write!(f, "no OSD, pool or volume of the cluster exists"),
+            Self::TakesPods { node } => write!(f, "{node} is ready and takes pods"),
+            Self::PodsWell { ns, label, count: 1, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
+            Self::PodsWell { ns, label, count, .. } => write!(f, "{count} pods of {label} in {ns} are Ready"),
+            Self::MonRejoined { mon } => write!(f, "mon.{mon} is in quorum again"),
+            Self::MgrServes => write!(f, "a mgr is active"),
+            Self::FilesystemServes { name } => write!(f, "each rank of the filesystem {name} has an active MDS"),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod core;
 mod heal;
+mod net;
 mod opr;
 mod ovn;
 
@@ -35,7 +36,7 @@ pub struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [ovn::CASES, opr::CASES].into_iter().flatten()
+    [net::CASES, opr::CASES, ovn::CASES].into_iter().flatten()
 }
 
 /// A served cluster, and a home for the journal.

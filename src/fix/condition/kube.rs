@@ -57,6 +57,30 @@ pub(super) fn pod_well(
     }))
 }
 
+pub(super) fn pods_well(
+    facts: &Facts<'_>,
+    ns: &str,
+    label: &str,
+    count: usize,
+    instead_of: &[String],
+) -> Result<Held, Gap> {
+    let rows = facts.pods_where(ns, label)?;
+    if let Some(old) = rows.iter().find(|row| instead_of.contains(&row.name)) {
+        return Ok(Held::No(format!("{} is still there ({})", old.name, old.status)));
+    }
+    let well = rows.iter().filter(|row| row.is_well()).count();
+    Ok(Held::when(well >= count, || format!("{well} of {count} are well")))
+}
+
+/// A node that is cordoned or lost gives no pod its place back.
+pub(super) fn takes_pods(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
+    let row = facts.nodes()?.iter().find(|row| row.name == node);
+    Ok(match row {
+        Some(row) => Held::when(row.is_ready() && !row.is_cordoned(), || format!("it is {}", row.status)),
+        None => Held::No("there is no such node".to_owned()),
+    })
+}
+
 pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {
     let faults = ovn_central_down::faults(ovn::central(facts, ovn::namespace(facts)?)?);
     Ok(Held::when(faults.is_empty(), || {
