@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod condition;
 pub mod journal;
+pub mod json_text;
 pub mod object;
 pub mod plans;
 pub mod preview;

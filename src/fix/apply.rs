@@ -255,7 +255,7 @@ impl Applying<'_> {
             Act::Ceph { words, .. } => {
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
                 let fresh = self.live.fresh();
-                let run = || fresh.command(&self.cluster.ns, &words);
+                let run = || fresh.change_ceph(&self.cluster.ns, &words);
                 match run().await {
                     // It may have been carried out before the answer was lost, and may be run again.
                     Err(Why::Timeout | Why::Unreachable(_)) => run().await,

@@ -46,9 +46,6 @@ pub enum Condition {
     NodeReady { node: String },
     /// This pod is not Ready still, or gone: the fault has not passed by itself.
     StillDown { ns: String, pod: String },
-    /// So many pods of this label are well.
-    #[serde(rename_all = "camelCase")]
-    PodsWell { ns: String, label: String, at_least: usize },
     /// Nobody renews the Lease: whoever should lead does not.
     LeaseStale { ns: String, name: String },
     /// No mount of this driver on this node would end with the pod of its node plugin there.
@@ -61,6 +58,17 @@ pub enum Condition {
     NamespaceGone { namespace: String },
     /// A check has an answer and finds nothing; with an object, nothing about it.
     Passes { code: String, object: Option<String> },
+    /// No OSD, no pool and no volume exists: no data that could be lost or out of reach.
+    HoldsNothing,
+    /// The node is ready and takes pods: what is taken away there can come back.
+    TakesPods { node: String },
+    /// So many pods of this label are well, and none of these old ones is left.
+    #[serde(rename_all = "camelCase")]
+    PodsWell { ns: String, label: String, at_least: usize, instead_of: Vec<String> },
+    /// This monitor is in quorum, by an election that it took part in after it started.
+    MonRejoined { mon: String },
+    /// Each rank of this filesystem has an active MDS.
+    FilesystemServes { name: String },
 }
 
 /// Whether a condition holds.
@@ -96,13 +104,19 @@ impl Condition {
             Self::SameRevision { ns, pod } => kube::same_revision(facts, ns, pod),
             Self::NodeReady { node } => kube::node_ready(facts, node),
             Self::StillDown { ns, pod } => kube::still_down(facts, ns, pod),
-            Self::PodsWell { ns, label, at_least } => kube::pods_well(facts, ns, label, *at_least),
             Self::LeaseStale { ns, name } => kube::lease_stale(facts, ns, name),
             Self::MountsOutlive { ns, pod, node, driver } => mounts::outlive(facts, ns, pod, node, driver),
             Self::OvnLeads => kube::ovn_leads(facts),
             Self::BootSettled { node } => kube::boot_settled(facts, node),
             Self::NamespaceGone { namespace } => kube::namespace_gone(facts, namespace),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
+            Self::HoldsNothing => ceph::nothing_held(facts),
+            Self::TakesPods { node } => kube::takes_pods(facts, node),
+            Self::PodsWell { ns, label, at_least, instead_of } => {
+                kube::pods_well(facts, ns, label, *at_least, instead_of)
+            }
+            Self::MonRejoined { mon } => ceph::mon_rejoined(facts, mon),
+            Self::FilesystemServes { name } => ceph::filesystem_serves(facts, name),
         }
     }
 
@@ -122,7 +136,9 @@ impl Condition {
             }
             // Who is in quorum is for a person to weigh.
             Self::Quorum { .. } => json("quorum_status", ""),
-            Self::MonIn { mon } => json("quorum_status", &format!(r#"grep -q '"quorum_names":\[[^]]*"{mon}"'"#)),
+            Self::MonIn { mon } | Self::MonRejoined { mon } => {
+                json("quorum_status", &format!(r#"grep -q '"quorum_names":\[[^]]*"{mon}"'"#))
+            }
             Self::OkToStop { osds } => ceph(&format!("osd ok-to-stop {}", ids(osds))),
             Self::OsdsUp { osds } if osds.is_empty() => json("osd dump", r#"grep -vq '"up":0'"#),
             Self::OsdsUp { osds } => {
@@ -154,7 +170,7 @@ impl Condition {
                 let ready = r#"{.status.conditions[?(@.type=="Ready")].status}"#;
                 format!("kubectl -n {ns} get pod {pod} -o jsonpath='{ready}' | grep -qv True")
             }
-            Self::PodsWell { ns, label, at_least } => {
+            Self::PodsWell { ns, label, at_least, .. } => {
                 let ready = r#"{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
                 format!(
                     "test $(kubectl -n {ns} get pods -l '{label}' -o jsonpath='{ready}' | grep -c True) -ge {at_least}"
@@ -164,6 +180,15 @@ impl Condition {
                 format!("{} | tr '\\n' ' ' | grep -vq -e ceph-fuse -e rbd-nbd", list_processes(ns, pod, driver))
             }
             Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),
+            Self::HoldsNothing => format!(
+                "osds=$(kubectl -n {ns} get deployments -l app=rook-ceph-osd -o name) && pools=$(kubectl -n {ns} get cephblockpools,cephfilesystems,cephobjectstores -o jsonpath='{{.items[*].status.phase}}') && drivers=$(kubectl get pv -o jsonpath='{{.items[*].spec.csi.driver}}') && test -z \"$osds\" && echo \"$pools\" | grep -vqw Ready && echo \"$drivers\" | grep -vq ceph"
+            ),
+            Self::TakesPods { node } => {
+                format!("kubectl get node {node} --no-headers | grep -w Ready | grep -v SchedulingDisabled")
+            }
+            Self::FilesystemServes { .. } => {
+                format!("{} | tr '\\n' ' ' | grep -vq -e FS_DEGRADED -e MDS_ALL_DOWN", ceph("health detail"))
+            }
             Self::SameRevision { .. } | Self::LeaseStale { .. } | Self::OvnLeads | Self::BootSettled { .. } => {
                 return None;
             }
@@ -197,7 +222,6 @@ impl fmt::Display for Condition {
             Self::SameRevision { ns, pod } => write!(f, "{ns}/{pod} would come back unchanged"),
             Self::NodeReady { node } => write!(f, "{node} is Ready"),
             Self::StillDown { ns, pod } => write!(f, "{ns}/{pod} is still not Ready"),
-            Self::PodsWell { ns, label, at_least } => write!(f, "{at_least} pods of {label} in {ns} are Ready"),
             Self::LeaseStale { ns, name } => write!(f, "nobody renews the Lease {ns}/{name}"),
             Self::MountsOutlive { node, driver, .. } => {
                 write!(
@@ -209,6 +233,12 @@ impl fmt::Display for Condition {
             Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
             Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),
             Self::Passes { code, object: Some(object) } => write!(f, "{code} finds nothing about {object}"),
+            Self::HoldsNothing => write!(f, "no OSD, pool or volume of the cluster exists"),
+            Self::TakesPods { node } => write!(f, "{node} is ready and takes pods"),
+            Self::PodsWell { ns, label, at_least: 1, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
+            Self::PodsWell { ns, label, at_least, .. } => write!(f, "{at_least} pods of {label} in {ns} are Ready"),
+            Self::MonRejoined { mon } => write!(f, "mon.{mon} is in quorum again"),
+            Self::FilesystemServes { name } => write!(f, "each rank of the filesystem {name} has an active MDS"),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The fixes, one file each: a pure function from facts and a finding to a plan.
 
 pub mod archive_crashes;
+pub mod attachment_missing;
 pub mod delete_webhook;
 pub mod enable_application;
 pub mod fail_over_mgr;
+pub mod nad_routes;
 pub mod reconcile_again;
 pub mod restart_kube_ovn;
 pub mod restart_multus;

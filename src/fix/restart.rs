@@ -1,8 +1,13 @@
 //! Pods that are made anew, one after the other.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::condition::ceph::holds_nothing;
 use super::{Act, Case, Condition, Object, Step};
 use crate::check::{FixKind, Severity, Text};
-use crate::facts::{Facts, Gap, Select, both, kinds};
+use crate::checks::ceph::ceph_command;
+use crate::facts::tables::PodRow;
+use crate::facts::{Cluster, Facts, Gap, Select, Settled, both, kinds};
 use crate::objects::kube::{DaemonSet, DisruptionBudget, Pod};
 use crate::say;
 
@@ -65,4 +70,229 @@ pub fn wait_for_successor(pod: &Pod, label: &str) -> Step {
         instead_of: vec![pod.metadata.name.clone()],
     };
     Step::wait(say!("wait until its successor is Ready"), until, READY_WITHIN)
+}
+
+/// Ceph has so long to be clean again after the OSDs of a node were away for the time of a restart.
+const CLEAN_WITHIN: u64 = 1800;
+
+/// The steps that make pods of a Ceph cluster anew, in the order that is safe.
+#[derive(Clone, Debug, Default)]
+pub struct Restarts {
+    pub monitors: Vec<Step>,
+    /// mgr, then MDS, gateways and helpers, then OSDs.
+    pub rest: Vec<Step>,
+}
+
+impl Restarts {
+    pub fn steps(self) -> impl Iterator<Item = Step> {
+        self.monitors.into_iter().chain(self.rest)
+    }
+}
+
+/// Makes these pods of a Ceph cluster anew, one after the other: first the monitors, each back in quorum before the
+/// next; then mgr and MDS, standbys before those that serve; then all others; at last the OSDs, node by node. A node
+/// lies within every failure domain from the host upwards; where copies may lie on one host, Ceph's own word on each
+/// OSD stands in.
+pub fn in_order(facts: &Facts<'_>, pods: &[&Pod]) -> Result<Restarts, Gap> {
+    let of = |app: &str| -> Vec<&Pod> { pods.iter().copied().filter(|pod| label(pod, "app") == app).collect() };
+    let known = ["rook-ceph-mon", "rook-ceph-mgr", "rook-ceph-mds", "rook-ceph-osd"];
+    let others: Vec<&Pod> = pods.iter().copied().filter(|pod| !known.contains(&label(pod, "app"))).collect();
+    let mgrs = both(mgrs(facts, of(known[1])), mdss(facts, of(known[2])));
+    let first = of(known[1]).is_empty();
+    let last = both(others_of(facts, others), osds(facts, of(known[3]), first));
+    let (monitors, ((mgrs, mdss), (others, osds))) = both(monitors(facts, of(known[0])), both(mgrs, last))?;
+    Ok(Restarts { monitors, rest: [mgrs, mdss, others, osds].concat() })
+}
+
+fn label<'p>(pod: &'p Pod, key: &str) -> &'p str {
+    pod.metadata.labels.get(key).map_or("", String::as_str)
+}
+
+/// `a` of mon.a, `files-a` of mds.files-a
+fn daemon(pod: &Pod) -> &str {
+    label(pod, "ceph_daemon_id")
+}
+
+/// Selects a daemon's pods, old and new: Rook gives both labels to every daemon.
+fn selector(pod: &Pod) -> String {
+    format!("app={},ceph_daemon_id={}", label(pod, "app"), daemon(pod))
+}
+
+/// Takes a pod away, but from no node that would not have it back.
+fn take(facts: &Facts<'_>, pod: &Pod) -> Result<Step, Gap> {
+    let step = take_away(facts, pod)?;
+    let node = pod.spec.node_name.clone();
+    Ok(if node.is_empty() { step } else { step.guard(Condition::TakesPods { node }) })
+}
+
+fn monitors(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
+    pods.sort_by_key(|pod| daemon(pod));
+    if pods.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (nothing, quorum) = both(holds_nothing(facts).settled(), facts.quorum_status().settled())?;
+    let are_in = |names: &[String]| pods.iter().all(|pod| names.iter().any(|name| name == daemon(pod)));
+    // Monitors that never found each other do so only when all of them are mended.
+    let at_the_end = nothing.is_ok_and(|nothing| nothing) && !quorum.is_ok_and(|status| are_in(&status.quorum_names));
+    let joined = |pod: &Pod| {
+        let mon = daemon(pod).to_owned();
+        Step::wait(say!("wait until mon.{} is in quorum again", mon), Condition::MonRejoined { mon }, READY_WITHIN)
+    };
+    let mut steps = Vec::new();
+    for pod in &pods {
+        let without = vec![daemon(pod).to_owned()];
+        steps.push(take(facts, pod)?.guard(Condition::Quorum { without }));
+        steps.push(wait_for_successor(pod, &selector(pod)));
+        if !at_the_end {
+            steps.push(joined(pod));
+        }
+    }
+    steps.extend(pods.iter().filter(|_| at_the_end).map(|pod| joined(pod)));
+    Ok(steps)
+}
+
+/// Standbys first, so that the active one has somebody to hand over to.
+fn mgrs(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
+    pods.sort_by_key(|pod| (label(pod, "mgr_role") == "active", daemon(pod)));
+    let mut steps = Vec::new();
+    for pod in &pods {
+        steps.push(take(facts, pod)?);
+        steps.push(wait_for_successor(pod, &selector(pod)));
+        steps.push(Step::wait(say!("wait until a mgr is active"), Condition::MgrActive, READY_WITHIN));
+    }
+    Ok(steps)
+}
+
+/// Standbys first; one that serves only while its filesystem is whole.
+fn mdss(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
+    if pods.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Without the monitors' word on who serves, any order is as good as another.
+    let dump = facts.fs_dump().settled()?;
+    let active: BTreeSet<&str> = dump
+        .iter()
+        .flat_map(|dump| &dump.filesystems)
+        .flat_map(|filesystem| filesystem.mdsmap.info.values())
+        .filter(|mds| mds.state == "up:active")
+        .map(|mds| mds.name.as_str())
+        .collect();
+    pods.sort_by_key(|pod| (active.contains(daemon(pod)), daemon(pod)));
+    let mut steps = Vec::new();
+    for pod in &pods {
+        let name = label(pod, "rook_file_system").to_owned();
+        let serves = Condition::FilesystemServes { name: name.clone() };
+        let works = active.contains(daemon(pod));
+        let step = take(facts, pod)?;
+        steps.push(if works { step.guard(serves.clone()) } else { step });
+        steps.push(wait_for_successor(pod, &selector(pod)));
+        steps.extend(
+            works.then(|| Step::wait(say!("wait until the filesystem {} is served", name), serves, READY_WITHIN)),
+        );
+    }
+    Ok(steps)
+}
+
+/// Gateways and helpers: as many as were well, and this one, must be well before the next.
+fn others_of(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
+    pods.sort_by_key(|pod| (label(pod, "app"), pod.metadata.name.as_str()));
+    let mut steps = Vec::new();
+    let rows =
+        facts.each(pods.iter().copied(), |facts, pod| facts.pods_where(&pod.metadata.namespace, &of_app(pod)))?;
+    if let Some(unknown) = rows.blind.into_iter().next() {
+        return Err(Gap::Unknown(unknown));
+    }
+    for (pod, rows) in rows.seen {
+        let name = &pod.metadata.name;
+        let others = rows.iter().filter(|row| row.name != *name && row.is_well()).count();
+        let until = Condition::PodsWell {
+            ns: pod.metadata.namespace.clone(),
+            label: of_app(pod),
+            at_least: others + 1,
+            instead_of: vec![name.clone()],
+        };
+        steps.push(take(facts, pod)?);
+        steps.push(Step::wait(say!("wait until its successor is Ready"), until, READY_WITHIN));
+    }
+    Ok(steps)
+}
+
+/// What a pod has in common with its successor. Helpers of all nodes share an id.
+fn of_app(pod: &Pod) -> String {
+    let last = if daemon(pod).is_empty() { "pod-template-hash" } else { "ceph_daemon_id" };
+    let keys = ["app", last, "node_name"].into_iter().filter(|key| !label(pod, key).is_empty());
+    keys.map(|key| format!("{key}={}", label(pod, key))).collect::<Vec<_>>().join(",")
+}
+
+/// Whether an OSD may stop, a mgr says; one that has just taken over needs a moment for it.
+fn osds(facts: &Facts<'_>, pods: Vec<&Pod>, mgr_is_settled: bool) -> Result<Vec<Step>, Gap> {
+    let mut nodes: BTreeMap<&str, BTreeMap<i64, &Pod>> = BTreeMap::new();
+    for pod in pods {
+        let Ok(id) = daemon(pod).parse() else { continue };
+        nodes.entry(&pod.spec.node_name).or_default().insert(id, pod);
+    }
+    let mut steps = Vec::new();
+    for (node, pods) in nodes {
+        if !steps.is_empty() {
+            let does = say!("wait until all PGs are clean, before {}", node);
+            steps.push(Step::wait(does, Condition::PgsClean, CLEAN_WITHIN));
+        }
+        for (id, pod) in pods {
+            let may_stop = Condition::OkToStop { osds: vec![id] };
+            if !steps.is_empty() || !mgr_is_settled {
+                // The PGs of the one before peer for a moment.
+                steps.push(Step::wait(say!("wait until osd.{} may stop", id), may_stop.clone(), CLEAN_WITHIN));
+            }
+            steps.push(take(facts, pod)?.guard(may_stop));
+            steps.push(wait_for_successor(pod, &selector(pod)));
+            let up = Condition::OsdsUp { osds: vec![id] };
+            steps.push(Step::wait(say!("wait until osd.{} is up", id), up, READY_WITHIN));
+        }
+    }
+    Ok(steps)
+}
+
+/// So many nodes are named with their OSDs; the others go the same way.
+const NODES_BY_HAND: usize = 12;
+
+/// The commands by which a person makes the pods of these rows anew, in the same order. In a cluster
+/// that is still being made there is no quorum to keep, and the operator, which waits for the monitors, comes after them.
+pub fn by_hand(cluster: &Cluster, rows: &[&PodRow], being_made: bool) -> Vec<String> {
+    let ns = &cluster.ns;
+    let mut commands = Vec::new();
+    let delete = |pod: &str| format!("kubectl -n {ns} delete pod {pod}");
+    let wait = |label: &str| format!("kubectl -n {ns} wait pod -l {label} --for=condition=Ready --timeout=10m");
+    for kind in ["mon", "mgr", "mds", "rgw"] {
+        let prefix = format!("rook-ceph-{kind}-");
+        let of_kind = rows.iter().filter_map(|row| Some((*row, row.daemon_id(&prefix)?)));
+        for (at, (row, id)) in of_kind.enumerate() {
+            match (kind, at) {
+                ("mon", _) if !being_made => commands.push(ceph_command(cluster, "quorum_status --format json-pretty")),
+                ("mgr", 0) => commands.push(format!("kubectl -n {ns} get pods -l app=rook-ceph-mgr -L mgr_role")),
+                _ => {}
+            }
+            let id = if kind == "rgw" { String::new() } else { format!(",ceph_daemon_id={id}") };
+            commands.extend([delete(&row.name), wait(&format!("app=rook-ceph-{kind}{id}"))]);
+        }
+        if kind == "mon" && being_made && !commands.is_empty() {
+            commands.push(format!("kubectl -n {} rollout restart deployment rook-ceph-operator", cluster.operator_ns));
+        }
+    }
+    let mut nodes: BTreeMap<&str, Vec<(i64, &str)>> = BTreeMap::new();
+    for row in rows {
+        let Some(id) = row.daemon_id("rook-ceph-osd-").and_then(|id| id.parse().ok()) else { continue };
+        nodes.entry(&row.node).or_default().push((id, &row.name));
+    }
+    for (node, mut osds) in nodes.into_iter().take(NODES_BY_HAND) {
+        osds.sort_unstable();
+        let ids: Vec<String> = osds.iter().map(|(id, _)| id.to_string()).collect();
+        let pods: Vec<&str> = osds.iter().map(|(_, name)| *name).collect();
+        commands.push(ceph_command(cluster, &format!("osd ok-to-stop {}", ids.join(" "))));
+        commands.push(delete(&pods.join(" ")));
+        commands.push(format!(
+            "kubectl -n {ns} wait pod -l app=rook-ceph-osd --field-selector spec.nodeName={node} --for=condition=Ready --timeout=10m"
+        ));
+        commands.push(ceph_command(cluster, "pg stat"));
+    }
+    commands
 }

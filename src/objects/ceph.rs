@@ -181,6 +181,8 @@ pub fn version_number(text: &str) -> &str {
 pub struct QuorumStatus {
     pub quorum: Vec<i32>,
     pub quorum_names: Vec<String>,
+    /// Seconds since the last election.
+    pub quorum_age: Option<i64>,
     pub monmap: MonMap,
 }
 

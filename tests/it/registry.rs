@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rookdoctor::check::Check;
+use rookdoctor::check::{Check, FixKind};
 use rookdoctor::checks;
 use rookdoctor::diagnosis::Status;
 use rookdoctor::facts::Row;
@@ -130,31 +130,53 @@ fn messages_are_fragments() {
     }
 }
 
-/// A check that drops the reason of an unknown fact could call the unseen healthy.
-#[test]
-fn checks_do_not_swallow_gaps() {
-    let mut wrong = Vec::new();
-    let mut open = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/checks")];
+/// The program's own code below a folder, without its tests: path and text of each file.
+fn sources(below: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut open = vec![root.join(below)];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 open.push(path);
-                continue;
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                files.push((path.strip_prefix(root).unwrap().display().to_string(), code));
             }
-            let text = std::fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap();
-            for (number, line) in code.lines().enumerate() {
-                let reads = line.contains("facts.") && !line.contains("settled()");
-                if reads
-                    && [".ok()", "is_err()", "is_ok()", "unwrap_or", "Err(_)"].iter().any(|word| line.contains(word))
-                {
-                    wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
-                }
+        }
+    }
+    files
+}
+
+/// A check or a fix that drops the reason of an unknown fact could call the unseen healthy, or safe.
+#[test]
+fn gaps_are_not_swallowed() {
+    let mut wrong = Vec::new();
+    for (path, code) in ["src/checks", "src/fix/plans", "src/fix/condition"].into_iter().flat_map(sources) {
+        for (number, line) in code.lines().enumerate() {
+            let reads = line.contains("facts.") && !line.contains("settled()");
+            let drops = [".ok()", "is_err()", "is_ok()", "unwrap_or", "Err(_)"].iter().any(|word| line.contains(word));
+            if reads && drops {
+                wrong.push(format!("{path}:{}: {}", number + 1, line.trim()));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What changes a cluster goes through the guards, the journal and the user's word.
+#[test]
+fn only_apply_writes() {
+    let writes = ["Write::", "change_ceph("];
+    let may = |path: &str| path.starts_with("src/fix/apply") || path == "src/facts/live/write.rs";
+    let wrong: Vec<String> = sources("src")
+        .into_iter()
+        .filter(|(path, code)| !may(path) && writes.iter().any(|word| code.contains(word)))
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(wrong, [] as [&str; 0]);
 }
 
 /// The items of Rook's troubleshooting documentation in the order of its chapters: a number, what it is about, and the
@@ -258,4 +280,20 @@ fn every_item_of_rooks_troubleshooting_has_a_check() {
         let docs = codes.first().and_then(check).map_or("", |check| check.docs);
         assert!(!docs.is_empty() && docs.contains(word), "{item}, {what}: {codes:?} does not say {word}");
     }
+}
+
+/// What a finding offers is there: a fix where it says `auto`, commands where a person acts.
+#[test]
+fn findings_offer_what_there_is() {
+    let mut wrong = BTreeSet::new();
+    for placed in DIAGNOSES.iter().flat_map(|(_, diagnosis)| &diagnosis.findings) {
+        let (check, remedy) = (placed.check, &placed.finding.remedy);
+        if remedy.fix == FixKind::Auto && check.fix.is_none() {
+            wrong.insert(format!("{} says auto and has no fix", check.code));
+        }
+        if remedy.fix != FixKind::Advice && remedy.commands.is_empty() {
+            wrong.insert(format!("{} gives no command: {}", check.code, remedy.summary.template));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
 }

@@ -77,6 +77,7 @@ fn inconsistent(
         groups.first().unwrap_or(&"and the group's id")
     ));
     let list = |group| format!("rados list-inconsistent-obj {group} --format=json-pretty");
+    let remedy = remedy.command(ceph_command(cluster, "health detail"));
     let lists = groups.iter().take(3).map(|group| tool_command(cluster, &list(group)));
     let remedy = lists.fold(remedy, Remedy::command);
     let codes = raised(health, &["PG_DAMAGED", "OSD_SCRUB_ERRORS"]);

@@ -52,8 +52,9 @@ fn remedy(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Remedy {
             "find who holds port {} (`ss -ltnp` on the node names the process), and give one side another port",
             clash.port
         ));
-        let look = |node: String| format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}");
-        return clash.nodes().into_iter().take(1).fold(remedy, |remedy, node| remedy.command(look(node)));
+        let node = clash.nodes().into_iter().next();
+        let on = node.map(|node| format!(" --field-selector spec.nodeName={node}")).unwrap_or_default();
+        return remedy.command(format!("kubectl get pods -A -o wide{on}"));
     }
     if clash.is_of_csi_operator() {
         return without_liveness(ns, version);

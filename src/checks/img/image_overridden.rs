@@ -145,6 +145,10 @@ fn pruned(cluster: &CephCluster, fields: &[String]) -> Finding {
     let remedy = Remedy::guided(say!(
         "take {} out of the manifest; one image for all daemons belongs into spec.cephVersion.image",
         list
+    ))
+    .command(format!(
+        "kubectl -n {} get cephcluster {} -o jsonpath='{{.spec.cephVersion.image}}'",
+        cluster.metadata.namespace, cluster.metadata.name
     ));
     let line = Evidence::field(&object, format!("metadata.annotations[{LAST_APPLIED}]"), &list);
     Finding::warning(object, summary, remedy).detail("dropped").evidence([line])

@@ -1,3 +1,4 @@
+use super::nad_host_local_shared::is_shared;
 use super::{daemon_place, daemon_rows, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
@@ -23,12 +24,15 @@ check! {
     /// `kubectl -n rook-ceph get pod <pod> -o jsonpath='{.metadata.annotations}'`; in the pod, `ip addr`.
     ///
     /// # Fix
-    /// See that Multus is Ready on the node, then delete the pod; one at a time.
+    /// See that Multus is Ready on the node, then delete the pod; one at a time, monitors first and OSDs last.
+    /// `fix` does so, and refuses while NET012 stands on one of the pod's networks: with host-local each restart
+    /// takes the next address of the node, which a pod of another node may have.
     ///
     /// # References
     /// multus-cni #1387, #1312.
     "NET016" "attachment-missing" Net,
     needs: [Discovery, CephClusters, Nodes, NetworkAttachments, MonPods, MgrPods, MdsPods, RgwPods, OsdPods, Objects],
+    fix: attachment_missing,
     explained_by: [(net::multus_missing, Node), (net::multus_init_crash, Node), (net::multus_daemon_down, Node)],
 }
 
@@ -39,10 +43,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     }
     // What a lost node last said of its pods is old; they start anew when it is back.
     let is_lost = |row: &PodRow| nodes.iter().any(|node| node.name == row.node && !node.is_ready());
+    let shared: Vec<Selection> =
+        networks.iter().filter(|it| is_shared(it, &rows)).map(|it| it.selection.clone()).collect();
     let suspects = rows.into_iter().filter(|row| is_suspect(row) && !is_lost(row));
     let opened = facts.each(suspects, |facts, row| facts.pod(&row.ns, &row.name))?;
     let cluster = facts.cluster()?;
-    let findings = opened.seen.iter().filter_map(|(_, pod)| Some(finding(cluster, pod, &lacking(pod)?))).collect();
+    let findings =
+        opened.seen.iter().filter_map(|(_, pod)| Some(finding(cluster, pod, &lacking(pod)?, &shared))).collect();
     Ok(Answered::judged(findings).blind(opened.blind))
 }
 
@@ -54,7 +61,7 @@ fn is_suspect(row: &PodRow) -> bool {
 }
 
 /// The networks that this running pod asked for and did not get; none if it lacks nothing.
-fn lacking(pod: &Pod) -> Option<Vec<Selection>> {
+pub(crate) fn lacking(pod: &Pod) -> Option<Vec<Selection>> {
     let runs = pod.status.phase == "Running" && pod.has_sandbox() && !pod.spec.host_network;
     // An annotation that cannot be read is NET005's to report.
     let wanted = wanted_networks(pod).ok().filter(|_| runs)?;
@@ -66,7 +73,7 @@ fn lacking(pod: &Pod) -> Option<Vec<Selection>> {
     (!lacking.is_empty()).then_some(lacking)
 }
 
-fn finding(cluster: &Cluster, pod: &Pod, lacking: &[Selection]) -> Finding {
+fn finding(cluster: &Cluster, pod: &Pod, lacking: &[Selection], shared: &[Selection]) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
     let list = lacking.iter().map(Selection::full_name).collect::<Vec<_>>().join(", ");
     let severity = if pod.is_ready() { Severity::Warning } else { Severity::Critical };
@@ -76,10 +83,14 @@ fn finding(cluster: &Cluster, pod: &Pod, lacking: &[Selection]) -> Finding {
         node,
         list
     );
+    // A new pod gets a new address in each of its networks.
+    let may_double = wanted_networks(pod).unwrap_or_default().iter().any(|network| shared.contains(network));
     let remedy = Remedy::guided(say!(
-        "see that Multus is Ready on {}, then delete the pod; one at a time: a monitor only while the others hold the quorum, an OSD only when ceph osd ok-to-stop agrees",
+        "{}see that Multus is Ready on {}, then delete the pod; one at a time: a monitor only while the others hold the quorum, an OSD only when ceph osd ok-to-stop agrees",
+        if may_double { "mend NET012 first, as the new pod may take an address that another has; then " } else { "" },
         node
     ));
+    let remedy = if may_double { remedy.command("kubectl rookdoctor explain NET012") } else { remedy.auto() };
     let ask = daemon_place(pod).and_then(|place| match place {
         Place::Daemon(name) => {
             name.strip_prefix("osd.").map(|id| ceph_command(cluster, &format!("osd ok-to-stop {id}")))

@@ -1,10 +1,13 @@
-use super::{StorageNetwork, storage_networks};
+use super::{StorageNetwork, daemon_rows, nad_host_local_shared, storage_networks};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity, Text};
 use crate::facts::tables::PodRow;
-use crate::facts::{Cluster, Each, Facts, Gap, PodRowTable, Settled, Why, both};
+use crate::facts::{Cluster, Each, Facts, Gap, Settled, Why, both};
+use crate::fix::plans::nad_routes::{Mend, list as list_of, mend, patch_command};
+use crate::fix::restart::by_hand;
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NETWORK_STATUS, NetworkAttachment, Plugin, Route, interfaces};
+use crate::report::clean;
 use crate::say;
 
 check! {
@@ -27,11 +30,17 @@ check! {
     /// # Fix
     /// Remove the default route from the NAD and keep only specific routes, such as one to the hosts' storage
     /// addresses; then restart the pods that carry the interface, monitors one by one, before mgr and OSDs.
+    /// `fix` does so while no OSD, pool or volume exists, NET012 finds nothing about the NAD, and no host that
+    /// mounts volumes lies outside of its subnets; else it prints the changed configuration and the restarts.
     ///
     /// # References
     /// Rook: CRDs/Cluster/network-providers, "Multus Configuration"; CNI specification, `routes` of a result.
     "NET007" "nad-default-route" Net,
-    needs: [Discovery, CephClusters, NetworkAttachments, OsdPods, MonPods, CephStatus, Objects],
+    needs: [
+        Discovery, CephClusters, NetworkAttachments, OsdPods, MonPods, MgrPods, MdsPods, RgwPods, CephStatus, Nodes,
+        CsiDeployments, DaemonSets, DeploymentTables, Volumes, StorageClasses, Objects,
+    ],
+    fix: nad_routes,
     explained_by: [],
 }
 
@@ -46,19 +55,28 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if guilty.is_empty() {
         return Ok(Answered::passed());
     }
-    let (severity, mons) = both(severity(facts), facts.mon_pods().settled())?;
-    let mons: PodRowTable<'_> = match mons {
-        Ok(mons) => mons,
-        Err(_unread) => &[],
+    let (severity, (mons, rows)) =
+        both(severity(facts), both(facts.mon_pods().settled(), daemon_rows(facts).settled()))?;
+    let (mons, rows) = match (mons, rows) {
+        (Ok(mons), Ok(rows)) => (mons, rows),
+        (Ok(mons), Err(_unread)) => (mons, mons.iter().collect()),
+        (Err(_unread), _) => (&[][..], Vec::new()),
     };
-    // The monitors show the interface, and are the first to restart; the finding stands without them.
-    let seen = facts.each(mons.iter().take(5), |facts, row| facts.pod(&row.ns, &row.name))?;
+    // The monitors show the interface; the finding stands without them.
+    let seen = facts.each(mons.iter().take(5), |facts, row| facts.pod(&row.ns, &row.name));
+    let mends = facts.each(guilty.iter(), |facts, (network, _)| mend(facts, network));
+    let (seen, mends) = both(seen, mends)?;
     let cluster = facts.cluster()?;
-    let findings = guilty.iter().map(|(network, routes)| {
-        let remedy = remedy(cluster, network, routes, mons);
+    let findings = mends.seen.iter().map(|((network, routes), mend)| {
+        let summary = say!(
+            "take the routes {} out of the NAD (and its gateway, if no other route needs it){}; then restart the pods that carry the interface: monitors one by one, each back in quorum before the next, then mgr, MDS and gateways, at last OSDs by failure domain",
+            list(routes),
+            before_restarts(network, mend, &rows)
+        );
+        let remedy = remedy(cluster, network, summary, mend, &rows);
         finding(network, routes, severity, remedy).evidence(in_a_pod(network, &seen))
     });
-    Ok(Answered::judged(findings.collect()))
+    Ok(Answered::judged(findings.collect()).blind(mends.blind))
 }
 
 fn default_routes(attachment: &NetworkAttachment) -> Vec<Route> {
@@ -123,24 +141,45 @@ fn in_a_pod(network: &StorageNetwork<'_>, mons: &Each<&PodRow, &Pod>) -> Option<
 }
 
 /// First the NAD, then the restarts in their order: a pod keeps the routes that it started with.
-fn remedy(cluster: &Cluster, network: &StorageNetwork<'_>, routes: &[Route], mons: &[PodRow]) -> Remedy {
+pub(crate) fn remedy(
+    cluster: &Cluster,
+    network: &StorageNetwork<'_>,
+    summary: Text,
+    mend: &Mend,
+    rows: &[&PodRow],
+) -> Remedy {
     let (ns, name) = (&network.selection.ns, &network.selection.name);
-    let rook = &cluster.ns;
-    let mut remedy = Remedy::guided(say!(
-        "take the routes {} out of the NAD (and its gateway, if no other route needs it), then restart the pods that carry the interface: monitors one by one, each back in quorum before the next, then the operator, then mgr, then OSDs by failure domain",
-        list(routes)
-    ))
-    .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
-    .command(format!("kubectl -n {ns} edit net-attach-def {name}"));
-    for mon in mons.iter().take(5) {
-        remedy = remedy
-            .command(format!("kubectl -n {rook} delete pod {}", mon.name))
-            .command(format!("kubectl -n {rook} wait pod -l app=rook-ceph-mon --for=condition=Ready --timeout=5m"));
+    // What is too long to be shown is of no use to who reads it.
+    let patch = mend.config.as_ref().map(|config| patch_command(network, config));
+    let change = patch.filter(|patch| patch.len() <= clean::COMMAND);
+    let change = change.unwrap_or_else(|| format!("kubectl -n {ns} edit net-attach-def {name}"));
+    let mut remedy = Remedy::guided(summary)
+        .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
+        .command(change);
+    if nad_host_local_shared::is_shared(network, rows) {
+        remedy = remedy.command("kubectl rookdoctor explain NET012");
     }
-    remedy
-        .command(format!("kubectl -n {} rollout restart deployment rook-ceph-operator", cluster.operator_ns))
-        .command(format!("kubectl -n {rook} delete pod -l app=rook-ceph-mgr"))
-        .command(format!("kubectl -n {rook} get pods -l app=rook-ceph-osd -L topology-location-host,ceph-osd-id"))
+    let being_made = !rows.iter().any(|row| row.name.starts_with("rook-ceph-osd-"));
+    // Only OSDs are put on the cluster network.
+    let carries = |row: &&&PodRow| network.role == "public" || row.name.starts_with("rook-ceph-osd-");
+    let rows: Vec<&PodRow> = rows.iter().filter(carries).copied().collect();
+    let remedy = by_hand(cluster, &rows, being_made).into_iter().fold(remedy, Remedy::command);
+    if mend.why_by_hand().is_none() { remedy.auto() } else { remedy }
+}
+
+/// What else a remedy says before the restarts.
+pub(crate) fn before_restarts(network: &StorageNetwork<'_>, mend: &Mend, rows: &[&PodRow]) -> String {
+    let mut text = String::new();
+    if !mend.instead.is_empty() {
+        let ranges = list_of(&mend.instead);
+        text.push_str(&format!(
+            " and put routes to {ranges} in their place, unless every host that mounts volumes has an address in the network"
+        ));
+    }
+    if nad_host_local_shared::is_shared(network, rows) {
+        text.push_str("; mend NET012 on it before any restart");
+    }
+    text
 }
 
 fn quoted(route: &Route) -> String {

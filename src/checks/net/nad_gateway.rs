@@ -1,9 +1,11 @@
 use std::net::IpAddr;
 
-use super::{StorageNetwork, nad_default_route, storage_networks};
+use super::{StorageNetwork, daemon_rows, nad_default_route, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, Remedy, Severity};
-use crate::facts::{Facts, Gap};
+use crate::facts::tables::PodRow;
+use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::fix::plans::nad_routes::{Mend, mend};
 use crate::objects::multus::Plugin;
 use crate::say;
 
@@ -23,13 +25,18 @@ check! {
     /// `ip route`.
     ///
     /// # Fix
-    /// Take the gateway out; a storage network needs specific routes at most. Then restart the pods that carry
-    /// the interface, monitors one by one.
+    /// Take the gateway out (a bridge that is the default gateway stays a plain one, with its address); a storage
+    /// network needs specific routes at most. Then restart the pods that carry the interface, monitors one by one.
+    /// `fix` does so for `isDefaultGateway`, under the conditions of NET007.
     ///
     /// # References
     /// containernetworking/plugins: bridge, host-local; Rook: CRDs/Cluster/network-providers.
     "NET008" "nad-gateway" Net,
-    needs: [Discovery, CephClusters, NetworkAttachments, OsdPods, CephStatus],
+    needs: [
+        Discovery, CephClusters, NetworkAttachments, OsdPods, MonPods, MgrPods, MdsPods, RgwPods, CephStatus, Nodes,
+        CsiDeployments, DaemonSets, DeploymentTables, Volumes, StorageClasses, Objects,
+    ],
+    fix: nad_routes,
     explained_by: [(net::nad_default_route, Network)],
 }
 
@@ -38,35 +45,62 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if networks.is_empty() {
         return Ok(Answered::NotApplicable("the cluster's network provider is not Multus"));
     }
+    let cluster = facts.cluster()?;
     let mut findings = Vec::new();
     for network in &networks {
         // A configuration that cannot be read is NET006's to report.
         let plugins = network.attachment.and_then(|nad| nad.plugins().ok()).unwrap_or_default();
         let is_default = |plugin: &Plugin| plugin.kind == "bridge" && plugin.is_default_gateway;
         if plugins.iter().any(is_default) && !nad_default_route::is_by_source(&plugins) {
-            findings.push(default_gateway(network, nad_default_route::severity(facts)?));
+            let found =
+                both(nad_default_route::severity(facts), both(mend(facts, network), daemon_rows(facts).settled()))?;
+            let (severity, (mend, rows)) = found;
+            // Without the pods the remedy names none of them.
+            let rows = rows.unwrap_or_else(|_unread| Vec::new());
+            findings.push(default_gateway(cluster, network, severity, &mend, &rows));
         }
-        findings.extend(plugins.iter().flat_map(outside).map(|(gateway, subnets)| {
-            let summary = say!(
-                "the {} network {} has the gateway {} out of its subnet {}",
-                network.role,
-                network.selection.full_name(),
-                gateway,
-                subnets
-            );
-            finding(network, Severity::Warning, summary, "ipam gateway", &gateway)
-        }));
+        findings.extend(
+            plugins.iter().flat_map(outside).map(|(gateway, subnets)| out_of_subnet(network, &gateway, &subnets)),
+        );
     }
     Ok(Answered::judged(findings))
 }
 
-fn default_gateway(network: &StorageNetwork<'_>, severity: Severity) -> Finding {
+fn default_gateway(
+    cluster: &Cluster,
+    network: &StorageNetwork<'_>,
+    severity: Severity,
+    mend: &Mend,
+    rows: &[&PodRow],
+) -> Finding {
     let summary = say!(
         "the {} network {} makes its bridge the default gateway of every Ceph pod",
         network.role,
         network.selection.full_name()
     );
-    finding(network, severity, summary, "isDefaultGateway", "true")
+    let text = say!(
+        "make isDefaultGateway of the NAD a plain isGateway{}; then restart the pods that carry the interface: monitors one by one, each back in quorum before the next, then mgr, MDS and gateways, at last OSDs by failure domain",
+        nad_default_route::before_restarts(network, mend, rows)
+    );
+    let remedy = nad_default_route::remedy(cluster, network, text, mend, rows);
+    finding(network, Finding::new(severity, network.object(), summary, remedy), "isDefaultGateway", "true")
+}
+
+fn out_of_subnet(network: &StorageNetwork<'_>, gateway: &str, subnets: &str) -> Finding {
+    let summary = say!(
+        "the {} network {} has the gateway {} out of its subnet {}",
+        network.role,
+        network.selection.full_name(),
+        gateway,
+        subnets
+    );
+    let (ns, name) = (&network.selection.ns, &network.selection.name);
+    let remedy = Remedy::guided(say!(
+        "take the gateway out of the NAD, or write the right one; pods that run have no route by it, so none needs to restart for that"
+    ))
+    .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
+    .command(format!("kubectl -n {ns} edit net-attach-def {name}"));
+    finding(network, Finding::warning(network.object(), summary, remedy), "ipam gateway", gateway)
 }
 
 /// Gateways that no subnet of the plugin holds, with the subnets.
@@ -82,24 +116,12 @@ fn outside(plugin: &Plugin) -> Vec<(String, String)> {
     plugin.ipam.gateways().into_iter().filter(beyond).map(|gateway| (gateway.to_owned(), written.clone())).collect()
 }
 
-fn finding(
-    network: &StorageNetwork<'_>,
-    severity: Severity,
-    summary: crate::check::Text,
-    key: &str,
-    value: &str,
-) -> Finding {
-    let object = network.object();
-    let (ns, name) = (&network.selection.ns, &network.selection.name);
-    let remedy = Remedy::guided(say!(
-        "take the gateway out of the NAD, then restart the pods that carry the interface: monitors one by one, then mgr, then OSDs by failure domain"
-    ))
-    .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
-    .command(format!("kubectl -n {ns} edit net-attach-def {name}"));
-    Finding::new(severity, object.clone(), summary, remedy)
-        .detail(key.replace(' ', "-"))
-        .at([network.place()])
-        .evidence([Evidence::field(&object, format!("spec.config {key}"), value)])
+fn finding(network: &StorageNetwork<'_>, finding: Finding, key: &str, value: &str) -> Finding {
+    finding.detail(key.replace(' ', "-")).at([network.place()]).evidence([Evidence::field(
+        &network.object(),
+        format!("spec.config {key}"),
+        value,
+    )])
 }
 
 #[cfg(test)]

@@ -51,8 +51,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         return Ok(Answered::passed());
     }
     let (mut rows, dump) = both(daemon_rows(facts), facts.osd_dump().settled())?;
-    let local: Vec<_> = local.into_iter().map(|network| (network, nodes_on(network, &rows))).collect();
-    let local: Vec<_> = local.into_iter().filter(|(_, nodes)| nodes.len() > 1).collect();
+    let local = local.into_iter().filter(|network| is_shared(network, &rows));
+    let local: Vec<_> = local.map(|network| (network, nodes_on(network, &rows))).collect();
     if local.is_empty() {
         return Ok(Answered::passed());
     }
@@ -68,6 +68,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let findings = local.iter().map(|(network, nodes)| finding(network, nodes, &doubles(network, &opened.seen), osds));
     let findings = findings.collect();
     Ok(Answered::judged(findings).blind(opened.blind))
+}
+
+/// Whether several nodes hand out the addresses of this network, each for itself.
+pub(crate) fn is_shared(network: &StorageNetwork<'_>, rows: &[&PodRow]) -> bool {
+    is_host_local(network) && nodes_on(network, rows).len() > 1
 }
 
 fn is_host_local(network: &StorageNetwork<'_>) -> bool {

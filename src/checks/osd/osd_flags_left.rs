@@ -135,6 +135,9 @@ fn whole_cluster(cluster: &Cluster, raised: &[&str], nodes: &[NodeRow]) -> Vec<F
             let mut unset: Vec<String> =
                 words.map(|flag| ceph_command(cluster, &format!("osd unset {flag}"))).collect();
             unset.dedup();
+            if unset.is_empty() {
+                unset.push(ceph_command(cluster, "osd dump"));
+            }
             finding(severity, ObjectRef::cluster(cluster), summary, unset)
                 .detail(detail)
                 .evidence([Evidence::ceph("status", format!("OSDMAP_FLAGS: {} flag(s) set", raised.join(",")))])

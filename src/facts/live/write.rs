@@ -128,7 +128,7 @@ impl Live {
     }
 
     /// Runs a Ceph command that changes something. What it printed is of no use to anyone.
-    pub(crate) async fn command(&self, ns: &str, words: &[&str]) -> Result<(), Why> {
+    pub(crate) async fn change_ceph(&self, ns: &str, words: &[&str]) -> Result<(), Why> {
         self.run_ceph(ns, words, false).await?.succeeded().map(drop)
     }
 

@@ -1,8 +1,12 @@
 //! What Ceph must say.
 
+use jiff::SignedDuration;
+
 use super::Held;
-use crate::facts::{Facts, Gap, both};
+use crate::facts::{Facts, Gap, Select, View, both};
 use crate::objects::ceph::QuorumStatus;
+use crate::objects::kube::Pod;
+use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
 
 /// A cluster without any data may lose its quorum: nothing is stored, and often it never had one.
 pub(super) fn quorum(facts: &Facts<'_>, without: &[String]) -> Result<Held, Gap> {
@@ -26,16 +30,57 @@ fn names(status: &QuorumStatus) -> impl Iterator<Item = &str> {
     status.quorum_names.iter().map(String::as_str)
 }
 
-/// No OSD is deployed and no volume of Ceph's exists: nothing can be lost.
+/// No OSD is deployed, no pool was made and no volume of Ceph's exists: nothing can be lost.
 pub(crate) fn holds_nothing(facts: &Facts<'_>) -> Result<bool, Gap> {
-    let (osds, (volumes, classes)) =
-        both(facts.deployments_where("app=rook-ceph-osd"), both(facts.volumes(), facts.storage_classes()))?;
+    Ok(nothing_held(facts)? == Held::Yes)
+}
+
+pub(super) fn nothing_held(facts: &Facts<'_>) -> Result<Held, Gap> {
+    let stores = both(
+        made(facts, |filesystem: &Filesystem| (&filesystem.status.phase, &filesystem.metadata.name)),
+        made(facts, |store: &ObjectStore| (&store.status.phase, &store.metadata.name)),
+    );
+    let pools = both(made(facts, |pool: &BlockPool| (&pool.status.phase, &pool.metadata.name)), stores);
+    let volumes = both(facts.volumes(), facts.storage_classes());
+    let osds = facts.deployments_where("app=rook-ceph-osd");
+    let ((osds, (volumes, classes)), (pool, (filesystem, store))) = both(both(osds, volumes), pools)?;
     let of_ceph = |class: &str| {
         let class = classes.iter().find(|it| it.metadata.name == class);
         // A volume whose class is gone may be anybody's.
         class.is_none_or(|class| class.provisioner.contains("ceph"))
     };
-    Ok(osds.is_empty() && !volumes.iter().any(|volume| of_ceph(&volume.storage_class)))
+    if let Some(osd) = osds.first() {
+        return Ok(Held::No(format!("Deployments of OSDs exist, {} among them", osd.name)));
+    }
+    if let Some(volume) = volumes.iter().find(|volume| of_ceph(&volume.storage_class)) {
+        return Ok(Held::No(format!("PersistentVolume {} exists", volume.name)));
+    }
+    Ok(match pool.or(filesystem).or(store) {
+        Some(made) => Held::No(format!("{made} was made")),
+        None => Held::Yes,
+    })
+}
+
+/// The first object of this kind that Rook made in Ceph, with its pools.
+fn made<T: View>(facts: &Facts<'_>, of: impl Fn(&T) -> (&String, &String)) -> Result<Option<String>, Gap> {
+    let ns = facts.cluster()?.ns.as_str();
+    let all: &[T] = match facts.list(Some(ns), Select::all()) {
+        Err(Gap::NotInstalled(_)) => &[],
+        all => all?,
+    };
+    let mut ready = all.iter().map(of).filter(|(phase, _)| *phase == "Ready");
+    Ok(ready.next().map(|(_, name)| format!("{} {name}", T::KIND.kind)))
+}
+
+/// What the mgr answers, such as whether OSDs may stop, hangs without one.
+pub(super) fn filesystem_serves(facts: &Facts<'_>, name: &str) -> Result<Held, Gap> {
+    let dump = facts.fs_dump()?;
+    let Some(filesystem) = dump.filesystems.iter().find(|it| it.mdsmap.fs_name == name) else {
+        return Ok(Held::No(format!("Ceph knows no filesystem {name}")));
+    };
+    let map = &filesystem.mdsmap;
+    let active = map.info.values().filter(|mds| mds.state == "up:active").count();
+    Ok(Held::when(active >= map.max_mds as usize, || format!("{active} of {} ranks are active", map.max_mds)))
 }
 
 pub(super) fn mon_in(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
@@ -44,6 +89,26 @@ pub(super) fn mon_in(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
         format!("in quorum are {}", names(status).collect::<Vec<_>>().join(", "))
     }))
 }
+
+/// That a monitor went is noticed only after some seconds: until then the others still count it, though it has not
+/// come back yet.
+pub(super) fn mon_rejoined(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
+    let ns = facts.cluster()?.ns.as_str();
+    let pods = facts.list::<Pod>(Some(ns), Select::label(format!("app=rook-ceph-mon,ceph_daemon_id={mon}")));
+    let (held, (status, pods)) = both(mon_in(facts, mon), both(facts.quorum_status(), pods))?;
+    let statuses = pods.iter().flat_map(|pod| &pod.status.container_statuses).filter(|status| status.name == "mon");
+    let started = statuses.filter_map(|status| status.state.running.as_ref()?.started_at).max();
+    let elected = status.quorum_age.map(|age| facts.now() - SignedDuration::from_secs(age));
+    Ok(match (held, started, elected) {
+        (Held::Yes, Some(started), Some(elected)) => Held::when(elected + CLOCKS_DIFFER >= started, || {
+            "the quorum is older than its container: the others have not noticed that it went".to_owned()
+        }),
+        (held, ..) => held,
+    })
+}
+
+/// The start of a container and the age of a quorum are told by different clocks.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) fn ok_to_stop(facts: &Facts<'_>, osds: &[i64]) -> Result<Held, Gap> {
     let answer = facts.ok_to_stop(osds)?;

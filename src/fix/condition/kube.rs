@@ -59,6 +59,30 @@ pub(super) fn pod_well(
     }))
 }
 
+pub(super) fn pods_well(
+    facts: &Facts<'_>,
+    ns: &str,
+    label: &str,
+    at_least: usize,
+    instead_of: &[String],
+) -> Result<Held, Gap> {
+    let rows = facts.pods_where(ns, label)?;
+    if let Some(old) = rows.iter().find(|row| instead_of.contains(&row.name)) {
+        return Ok(Held::No(format!("{} is still there ({})", old.name, old.status)));
+    }
+    let well = rows.iter().filter(|row| row.is_well()).count();
+    Ok(Held::when(well >= at_least, || format!("{well} of {at_least} are well")))
+}
+
+/// A node that is cordoned or lost gives no pod its place back.
+pub(super) fn takes_pods(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
+    let row = facts.nodes()?.iter().find(|row| row.name == node);
+    Ok(match row {
+        Some(row) => Held::when(row.is_ready() && !row.is_cordoned(), || format!("it is {}", row.status)),
+        None => Held::No("there is no such node".to_owned()),
+    })
+}
+
 pub(super) fn node_ready(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
     let row = facts.nodes()?.iter().find(|row| row.name == node);
     Ok(Held::when(row.is_some_and(NodeRow::is_ready), || match row {
@@ -70,11 +94,6 @@ pub(super) fn node_ready(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
 pub(super) fn still_down(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<Held, Gap> {
     let ready = facts.object::<Pod>(ns, pod)?.is_some_and(Pod::is_ready);
     Ok(Held::when(!ready, || "it has become Ready by itself".to_owned()))
-}
-
-pub(super) fn pods_well(facts: &Facts<'_>, ns: &str, label: &str, at_least: usize) -> Result<Held, Gap> {
-    let well = facts.pods_where(ns, label)?.iter().filter(|row| row.is_well()).count();
-    Ok(Held::when(well >= at_least, || format!("{well} are")))
 }
 
 pub(super) fn lease_stale(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Held, Gap> {
