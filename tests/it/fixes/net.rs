@@ -368,7 +368,7 @@ fn what_restarts_wait_for_is_seen() {
     let pods_well = |count, instead_of: &[&str]| Condition::PodsWell {
         ns: "rook-ceph".into(),
         label: crash(),
-        count,
+        at_least: count,
         instead_of: instead_of.iter().map(|name| (*name).to_owned()).collect(),
     };
     let old = "rook-ceph-crashcollector-elm-01-grrsd77v2z-x8bhr";
@@ -380,7 +380,7 @@ fn what_restarts_wait_for_is_seen() {
         let cluster = support::run(&source).cluster.unwrap();
         runtime.block_on(refusals(&source, &cluster, &[condition])).join("; ")
     };
-    for condition in [Condition::MgrServes, serves("files"), back("a"), node("elm-01"), pods_well(3, &["gone"])] {
+    for condition in [Condition::MgrActive, serves("files"), back("a"), node("elm-01"), pods_well(3, &["gone"])] {
         assert_eq!(judge(&tree, &condition), "", "{condition}");
     }
     answer(&mut tree, "status", |said| said["mgrmap"]["available"] = false.into());
@@ -395,7 +395,7 @@ fn what_restarts_wait_for_is_seen() {
         }
     });
     for (condition, seen) in [
-        (Condition::MgrServes, "no mgr is active"),
+        (Condition::MgrActive, "no mgr is active"),
         (Condition::HoldsNothing, "Deployments of OSDs exist, rook-ceph-osd-0 among them"),
         (serves("files"), "0 of 1 ranks are active"),
         (serves("other"), "Ceph knows no filesystem other"),
