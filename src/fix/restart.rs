@@ -7,6 +7,7 @@ use super::plans::restart_operator;
 use super::{Act, Case, Condition, Object, Step};
 use crate::check::{FixKind, Severity, Text};
 use crate::checks::ceph::ceph_command;
+use crate::checks::opr::do_not_reconcile_left::waits;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Select, Settled, both, kinds};
 use crate::objects::kube::{DaemonSet, DisruptionBudget, Pod};
@@ -349,10 +350,12 @@ pub fn operator_steps(facts: &Facts<'_>, ns: &str, label: &str) -> Result<Vec<St
 /// What to know before Rook's operator goes through a whole cluster, as it does when it starts and when the CephCluster
 /// changes.
 pub fn reconcile_warnings(facts: &Facts<'_>) -> Result<Vec<Text>, Gap> {
-    let disks = restart_operator::disks(facts, &facts.ceph_cluster()?.spec.storage)?;
+    let cluster = facts.ceph_cluster()?;
+    let disks = restart_operator::disks(facts, &cluster.spec.storage)?;
     let mut warnings = vec![say!(
         "Rook goes through the whole cluster then: what was changed before and not applied yet is applied as well"
     )];
+    warnings.extend(waits(cluster));
     warnings.extend(disks);
     Ok(warnings)
 }

@@ -111,7 +111,8 @@ fn raise(setting: &Setting, container: &str, whole: &Value, pointer: &str, limit
             setting.name
         ));
     plan.interrupts = interrupts;
-    if waits_for_rook(whole) {
+    // Of a CephCluster that is told with everything else that a reconcile brings.
+    if setting.kind != kinds::CEPH_CLUSTER && waits_for_rook(whole) {
         plan = plan.warning(say!(
             "{} was changed before and Rook has not come to that yet: it will apply it together with this",
             setting.name

@@ -407,9 +407,14 @@ fn an_entry_that_is_lost_stops_and_fails() {
     });
     stopped_at_once(&bed, "CSI009", "has an entry for rook-ceph, second: no, there is none for second");
 
-    let ids = ["rook-ceph", "second"].map(str::to_owned).to_vec();
-    let (ns, config) = ("rook-ceph".to_owned(), "rook-ceph-csi-config".to_owned());
-    let condition = Condition::CsiEntries { ns, config, key: "csi-cluster-config-json".to_owned(), ids };
+    let condition = Condition::CsiEntries {
+        ns: "rook-ceph".into(),
+        config: "rook-ceph-csi-config".into(),
+        key: "csi-cluster-config-json".into(),
+        ids: vec!["rook-ceph".into(), "second".into()],
+    };
+    let shown = Bed::serve(told(STALE)).run("fix CSI009 --dry-run");
+    assert!(shown.says("4. hold the entries against those of before: rook-ceph, second"), "{shown:?}");
     let cluster =
         Cluster { ns: "rook-ceph".into(), name: "rook-ceph".into(), operator_ns: "rook-ceph".into(), external: false };
     for (entries, says) in [
