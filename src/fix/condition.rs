@@ -154,8 +154,8 @@ impl Condition {
             Self::NoMaintenance => {
                 format!("kubectl -n {ns} get deployments -o name | tr '\\n' ' ' | grep -vq -e '-maintenance '")
             }
-            // Who is in quorum is for a person to weigh.
-            Self::Quorum { .. } => json("quorum_status", ""),
+            // Who is in quorum is for a person to weigh. Where nothing is held there may never have been one.
+            Self::Quorum { .. } => format!("{{ {}; }} || {}", holds_nothing(ns), json("quorum_status", "")),
             Self::MonIn { mon } | Self::MonRejoined { mon } => {
                 json("quorum_status", &format!(r#"grep -q '"quorum_names":\[[^]]*"{mon}"'"#))
             }
@@ -171,15 +171,15 @@ impl Condition {
             Self::PgsClean => {
                 json("status", r#"sed 's/"state_name":"active+clean[^"]*"//g' | grep -vq '"state_name"'"#)
             }
-            Self::MgrActive => format!("{} | grep -E '\"available\": *true'", ceph("mgr stat --format json-pretty")),
-            Self::StandbyMgr => {
-                format!("{} | grep -E '\"num_standby\": *[1-9]'", ceph("mgr stat --format json-pretty"))
+            Self::MgrActive => json("mgr stat", r#"grep -q '"available":true'"#),
+            Self::StandbyMgr => json("mgr stat", r#"grep -q '"num_standby":[1-9]'"#),
+            Self::PoolApplication { pool, only } => {
+                let one = quoted(&format!(r#"{{"{only}":{{}}}}"#));
+                json(&format!("osd pool application get {}", quoted(pool)), &format!("grep -qxF -e '{{}}' -e {one}"))
             }
-            Self::PoolApplication { pool, .. } => format!(
-                "{} | grep -x '{{}}'",
-                ceph(&format!("osd pool application get {} --format json", quoted(pool)))
-            ),
-            Self::NamespaceGone { namespace } => format!("! kubectl get namespace {namespace}"),
+            Self::NamespaceGone { namespace } => {
+                format!("kubectl get namespaces -o name | tr '\n' ' ' | grep -vq -e 'namespace/{namespace} '")
+            }
             Self::PodWell { ns, label, node, .. } => {
                 let node =
                     node.as_ref().map(|node| format!(" --field-selector spec.nodeName={node}")).unwrap_or_default();
@@ -200,9 +200,7 @@ impl Condition {
                 format!("{} | tr '\\n' ' ' | grep -vq -e ceph-fuse -e rbd-nbd", list_processes(ns, pod, driver))
             }
             Self::Passes { code, .. } => format!("kubectl rookdoctor diagnose -n {ns} --only {code} -q"),
-            Self::HoldsNothing => format!(
-                "osds=$(kubectl -n {ns} get deployments -l app=rook-ceph-osd -o name) && pools=$(kubectl -n {ns} get cephblockpools,cephfilesystems,cephobjectstores -o jsonpath='{{.items[*].status.phase}}') && drivers=$(kubectl get pv -o jsonpath='{{.items[*].spec.csi.driver}}') && test -z \"$osds\" && echo \"$pools\" | grep -vqw Ready && echo \"$drivers\" | grep -vq ceph"
-            ),
+            Self::HoldsNothing => holds_nothing(ns),
             Self::TakesPods { node } => {
                 format!("kubectl get node {node} --no-headers | grep -w Ready | grep -v SchedulingDisabled")
             }
@@ -228,6 +226,18 @@ impl Condition {
             | Self::MemoryLimit { .. } => return None,
         })
     }
+}
+
+fn holds_nothing(ns: &str) -> String {
+    let asked = [
+        format!("osds=$(kubectl -n {ns} get deployments -l app=rook-ceph-osd -o name)"),
+        format!(
+            "pools=$(kubectl -n {ns} get cephblockpools,cephfilesystems,cephobjectstores -o jsonpath='{{.items[*].status.phase}}')"
+        ),
+        "drivers=$(kubectl get pv -o jsonpath='{.items[*].spec.csi.driver}')".to_owned(),
+    ];
+    let empty = r#"test -z "$osds" && echo "$pools" | grep -vqw Ready && echo "$drivers" | grep -vq ceph"#;
+    format!("{} && {empty}", asked.join(" && "))
 }
 
 impl fmt::Display for Condition {

@@ -98,14 +98,37 @@ impl Restarts {
 /// lies within every failure domain from the host upwards; where copies may lie on one host, Ceph's own word on each
 /// OSD stands in.
 pub fn in_order(facts: &Facts<'_>, pods: &[&Pod]) -> Result<Restarts, Gap> {
-    let of = |app: &str| -> Vec<&Pod> { pods.iter().copied().filter(|pod| label(pod, "app") == app).collect() };
-    let known = ["rook-ceph-mon", "rook-ceph-mgr", "rook-ceph-mds", "rook-ceph-osd"];
-    let others: Vec<&Pod> = pods.iter().copied().filter(|pod| !known.contains(&label(pod, "app"))).collect();
-    let mgrs = both(mgrs(facts, of(known[1])), mdss(facts, of(known[2])));
-    let first = of(known[1]).is_empty();
-    let last = both(others_of(facts, others), osds(facts, of(known[3]), first));
-    let (monitors, ((mgrs, mdss), (others, osds))) = both(monitors(facts, of(known[0])), both(mgrs, last))?;
+    // A canary only tries whether a monitor would find a place, and is soon gone.
+    let pods = pods.iter().copied().filter(|pod| label(pod, "mon_canary").is_empty());
+    let mut of: BTreeMap<Kind, Vec<&Pod>> = BTreeMap::new();
+    pods.for_each(|pod| of.entry(kind(pod)).or_default().push(pod));
+    let mut take = |kind| of.remove(&kind).unwrap_or_default();
+    let mgr_pods = take(Kind::Mgr);
+    let osds = osds(facts, take(Kind::Osd), mgr_pods.is_empty());
+    let first = both(monitors(facts, take(Kind::Monitor)), mgrs(facts, mgr_pods));
+    let last = both(mdss(facts, take(Kind::Mds)), both(others(facts, take(Kind::Other)), osds));
+    let ((monitors, mgrs), (mdss, (others, osds))) = both(first, last)?;
     Ok(Restarts { monitors, rest: [mgrs, mdss, others, osds].concat() })
+}
+
+/// What a pod runs, as far as its restart is a matter of its own.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Monitor,
+    Mgr,
+    Mds,
+    Osd,
+    Other,
+}
+
+fn kind(pod: &Pod) -> Kind {
+    match label(pod, "app") {
+        "rook-ceph-mon" | "rook-ceph-floating-mon" => Kind::Monitor,
+        "rook-ceph-mgr" => Kind::Mgr,
+        "rook-ceph-mds" => Kind::Mds,
+        "rook-ceph-osd" => Kind::Osd,
+        _ => Kind::Other,
+    }
 }
 
 fn label<'p>(pod: &'p Pod, key: &str) -> &'p str {
@@ -198,7 +221,7 @@ fn mdss(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
 }
 
 /// Gateways and helpers: as many as were well, and this one, must be well before the next.
-fn others_of(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
+fn others(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
     pods.sort_by_key(|pod| (label(pod, "app"), pod.metadata.name.as_str()));
     let mut steps = Vec::new();
     let rows =
@@ -208,11 +231,11 @@ fn others_of(facts: &Facts<'_>, mut pods: Vec<&Pod>) -> Result<Vec<Step>, Gap> {
     }
     for (pod, rows) in rows.seen {
         let name = &pod.metadata.name;
-        let others = rows.iter().filter(|row| row.name != *name && row.is_well()).count();
+        let beside = rows.iter().filter(|row| row.name != *name && row.is_well()).count();
         let until = Condition::PodsWell {
             ns: pod.metadata.namespace.clone(),
             label: of_app(pod),
-            at_least: others + 1,
+            at_least: beside + 1,
             instead_of: vec![name.clone()],
         };
         steps.push(take(facts, pod)?);
@@ -259,8 +282,8 @@ fn osds(facts: &Facts<'_>, pods: Vec<&Pod>, mgr_is_settled: bool) -> Result<Vec<
 /// So many nodes are named with their OSDs; the others go the same way.
 const NODES_BY_HAND: usize = 12;
 
-/// The commands by which a person makes the pods of these rows anew, in the same order. In a cluster
-/// that is still being made there is no quorum to keep, and the operator, which waits for the monitors, comes after them.
+/// The commands by which a person makes the pods of these rows anew, in the same order. In a cluster that is still
+/// being made there is no quorum to keep, and the operator, which waits for the monitors, comes after them.
 pub fn by_hand(cluster: &Cluster, rows: &[&PodRow], being_made: bool) -> Vec<String> {
     let ns = &cluster.ns;
     let mut commands = Vec::new();
@@ -269,7 +292,7 @@ pub fn by_hand(cluster: &Cluster, rows: &[&PodRow], being_made: bool) -> Vec<Str
     for kind in ["mon", "mgr", "mds", "rgw"] {
         let prefix = format!("rook-ceph-{kind}-");
         let of_kind = rows.iter().filter_map(|row| Some((*row, row.daemon_id(&prefix)?)));
-        for (at, (row, id)) in of_kind.enumerate() {
+        for (at, (row, id)) in of_kind.filter(|(_, id)| !id.ends_with("-canary")).enumerate() {
             match (kind, at) {
                 ("mon", _) if !being_made => commands.push(ceph_command(cluster, "quorum_status --format json-pretty")),
                 ("mgr", 0) => commands.push(format!("kubectl -n {ns} get pods -l app=rook-ceph-mgr -L mgr_role")),
@@ -287,6 +310,7 @@ pub fn by_hand(cluster: &Cluster, rows: &[&PodRow], being_made: bool) -> Vec<Str
         let Some(id) = row.daemon_id("rook-ceph-osd-").and_then(|id| id.parse().ok()) else { continue };
         nodes.entry(&row.node).or_default().push((id, &row.name));
     }
+    let more = nodes.len() > NODES_BY_HAND;
     for (node, mut osds) in nodes.into_iter().take(NODES_BY_HAND) {
         osds.sort_unstable();
         let ids: Vec<String> = osds.iter().map(|(id, _)| id.to_string()).collect();
@@ -297,6 +321,9 @@ pub fn by_hand(cluster: &Cluster, rows: &[&PodRow], being_made: bool) -> Vec<Str
             "kubectl -n {ns} wait pod -l app=rook-ceph-osd --field-selector spec.nodeName={node} --for=condition=Ready --timeout=10m"
         ));
         commands.push(ceph_command(cluster, "pg stat"));
+    }
+    if more {
+        commands.push(format!("kubectl -n {ns} get pods -l app=rook-ceph-osd -o wide"));
     }
     commands
 }

@@ -15,6 +15,7 @@ use rookdoctor::objects::kube::Pod;
 use serde_json::{Value, json};
 
 use super::{Bed, Case, Changed};
+use crate::api;
 use crate::double::Double;
 use crate::support;
 
@@ -365,10 +366,10 @@ fn what_restarts_wait_for_is_seen() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut tree = super::tree("healthy-multus-kubeovn");
     let crash = || "app=rook-ceph-crashcollector".to_owned();
-    let pods_well = |count, instead_of: &[&str]| Condition::PodsWell {
+    let pods_well = |at_least, instead_of: &[&str]| Condition::PodsWell {
         ns: "rook-ceph".into(),
         label: crash(),
-        at_least: count,
+        at_least,
         instead_of: instead_of.iter().map(|name| (*name).to_owned()).collect(),
     };
     let old = "rook-ceph-crashcollector-elm-01-grrsd77v2z-x8bhr";
@@ -475,4 +476,51 @@ fn a_whole_cluster_restarts_in_the_safe_order() {
         format!("{}{guards}\n", step.does)
     };
     insta::assert_snapshot!(steps.unwrap().iter().map(line).collect::<String>());
+}
+
+#[test]
+fn scripts_do_what_the_fixes_do() {
+    for (name, expected) in [
+        ("NET016_osd", &["DELETE"][..]),
+        ("NET016_mgr", &["POST"]),
+        ("NET007", &["PATCH", "DELETE", "DELETE", "DELETE", "DELETE"]),
+    ] {
+        let case = CASES.iter().find(|case| case.name == name).unwrap();
+        let bed = Bed::healing(case);
+        let script = bed.run(&format!("fix {} --script", case.fix));
+        assert_eq!(script.code, Some(0), "{script:?}");
+        let path = bed.state().join("fix.sh");
+        std::fs::write(&path, &script.stdout).unwrap();
+        let mut bash = std::process::Command::new("timeout");
+        let ran = api::on_path(bash.args(["100", "bash", "-x"]).arg(&path), &bed.double).output().unwrap();
+        let made = bed.changes_made();
+        assert!(
+            made.len() == expected.len() && made.iter().zip(expected).all(|(made, wanted)| made.starts_with(wanted)),
+            "{name}: {made:?}\n{ran:?}"
+        );
+        assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}
+
+/// A script that cannot ask, or to which no is said, changes nothing.
+#[test]
+fn scripts_fail_closed() {
+    let stops = |tree: Tree, fix: &str, denied: Option<&str>, why: &str| {
+        let bed = Bed::serve(tree.clone());
+        let script = bed.run(&format!("fix {fix} --script"));
+        assert_eq!(script.code, Some(0), "{script:?}");
+        let path = bed.state().join("fix.sh");
+        std::fs::write(&path, &script.stdout).unwrap();
+        denied.into_iter().for_each(|resource| bed.double.deny("list", resource));
+        let mut bash = std::process::Command::new("timeout");
+        let ran = api::on_path(bash.args(["100", "bash", "-x"]).arg(&path), &bed.double).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(!ran.status.success() && said.contains(&format!("stopped: not so: {why}")), "{said}");
+        assert!(bed.double.writes().is_empty());
+    };
+    let nothing = "no OSD, pool or volume of the cluster exists";
+    stops(super::tree(NEW), "NET007", Some("persistentvolumes"), nothing);
+    stops(super::tree(NEW), "NET007", Some("cephblockpools"), nothing);
+    let cordoned = cordoned(super::tree("NET016-started-without-multus"), "elm-02");
+    stops(cordoned, "NET016", None, "elm-02 is ready and takes pods");
 }
