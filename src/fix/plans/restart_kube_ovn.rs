@@ -98,7 +98,12 @@ fn well(facts: &Facts<'_>, ns: &str) -> Result<usize, Gap> {
 fn controller(does: Text, pod: &Pod, delete: Step, well: usize) -> Plan {
     let (ns, node) = (&pod.metadata.namespace, &pod.spec.node_name);
     let delete = if node.is_empty() { delete } else { delete.guard(Condition::NodeReady { node: node.clone() }) };
-    let until = Condition::PodsWell { ns: ns.clone(), label: LABEL.to_owned(), at_least: well, instead_of: Vec::new() };
+    let until = Condition::PodsWell {
+        ns: ns.clone(),
+        label: LABEL.to_owned(),
+        at_least: well,
+        instead_of: vec![pod.metadata.name.clone()],
+    };
     Plan::new(does, Risk::Disruptive)
         .guard(Condition::OvnLeads)
         .interrupts(say!(
