@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::clash::Clash;
 use crate::check::{ObjectRef, Remedy};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Kind, Settled, both, kinds};
@@ -229,7 +230,7 @@ pub(crate) fn configure(ns: &str, data: &str) -> String {
 
 /// What ends a clash of metrics ports in the layout of the ceph-csi-operator, where a Driver has one port for both
 /// its plugins.
-pub(crate) fn without_liveness(ns: &str, version: Option<Version>) -> Remedy {
+pub(crate) fn without_liveness(ns: &str, version: Option<Version>, clash: &Clash<'_>) -> Remedy {
     let summary = match version {
         Some(version) if version >= (1, 20, 0) => say!(
             "take `liveness` out of the Drivers and the OperatorConfig, or take the controller plugins off the host network: a Driver has one metrics port for both its plugins"
@@ -241,8 +242,17 @@ pub(crate) fn without_liveness(ns: &str, version: Option<Version>) -> Remedy {
             "upgrade Rook to v1.18.3 or later, which no longer sets `liveness` on the Drivers; until then only taking the controller plugins off the host network helps (ROOK_ENFORCE_HOST_NETWORK, which moves every other pod of Rook as well, so only where monitors and OSDs are reachable from the pod network); editing a Driver does not last, Rook writes it again"
         ),
     };
-    Remedy::guided(summary)
-        .command(format!("kubectl -n {ns} get drivers.csi.ceph.io,operatorconfigs.csi.ceph.io -o yaml"))
+    let remedy = Remedy::guided(summary)
+        .command(format!("kubectl -n {ns} get drivers.csi.ceph.io,operatorconfigs.csi.ceph.io -o yaml"));
+    // Before that Rook writes it back.
+    if version.is_none_or(|version| version < (1, 18, 3)) {
+        return remedy;
+    }
+    let drivers: BTreeSet<&str> = clash.plugins().map(|plugin| plugin.driver()).collect();
+    drivers.into_iter().fold(remedy, |remedy, driver| {
+        let patch = r#"--type merge -p '{"spec":{"liveness":null}}'"#;
+        remedy.command(format!("kubectl -n {ns} patch drivers.csi.ceph.io {driver} {patch}"))
+    })
 }
 
 /// `Pod apps/a and 3 more`: some of these objects, and how many more there are.

@@ -16,7 +16,7 @@ pub mod node_not_ready;
 pub mod node_pressure;
 pub mod node_rebooted;
 pub mod pods_not_created;
-mod quantity;
+pub(crate) mod quantity;
 mod refusals;
 mod scheduler;
 pub mod service_proxy_down;

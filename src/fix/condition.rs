@@ -2,7 +2,9 @@
 //! each time.
 
 pub mod ceph;
+pub mod csi;
 pub mod kube;
+pub mod memory;
 mod mounts;
 
 use std::fmt;
@@ -56,6 +58,18 @@ pub enum Condition {
     BootSettled { node: String },
     /// There is no such namespace.
     NamespaceGone { namespace: String },
+    /// The operator of the cluster runs, so that what is changed in its resources comes about.
+    OperatorRuns,
+    /// No template that is seen takes this port of any host, but for this one workload.
+    PortFree { port: u16, beside: String },
+    /// A Deployment listens on this port of the hosts, and all its pods are of that mind and Ready.
+    ListensOn { ns: String, deployment: String, port: u16 },
+    /// The configuration that the CSI drivers mount has an entry for each of these clusterIDs.
+    CsiEntries { ns: String, config: String, key: String, ids: Vec<String> },
+    /// Every node where a pod of this label runs has room for so much more beside what others there asked for.
+    MemoryRoom { ns: String, label: String, bytes: u64 },
+    /// Every pod of this label has this memory limit on this container, and is Ready or has ended well.
+    MemoryLimit { ns: String, label: String, container: String, limit: String },
     /// A check has an answer and finds nothing; with an object, nothing about it.
     Passes { code: String, object: Option<String> },
     /// No OSD, no pool and no volume exists: no data that could be lost or out of reach.
@@ -109,6 +123,12 @@ impl Condition {
             Self::OvnLeads => kube::ovn_leads(facts),
             Self::BootSettled { node } => kube::boot_settled(facts, node),
             Self::NamespaceGone { namespace } => kube::namespace_gone(facts, namespace),
+            Self::OperatorRuns => kube::operator_runs(facts),
+            Self::PortFree { port, beside } => csi::port_free(facts, *port, beside),
+            Self::ListensOn { ns, deployment, port } => csi::listens_on(facts, ns, deployment, *port),
+            Self::CsiEntries { ns, config, key, ids } => csi::entries(facts, ns, config, key, ids),
+            Self::MemoryRoom { ns, label, bytes } => memory::room(facts, ns, label, *bytes),
+            Self::MemoryLimit { ns, label, container, limit } => memory::limit(facts, ns, label, container, limit),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
             Self::HoldsNothing => ceph::nothing_held(facts),
             Self::TakesPods { node } => kube::takes_pods(facts, node),
@@ -187,9 +207,23 @@ impl Condition {
             Self::FilesystemServes { .. } => {
                 format!("{} | tr '\\n' ' ' | grep -vq -e FS_DEGRADED -e MDS_ALL_DOWN", ceph("health detail"))
             }
-            Self::SameRevision { .. } | Self::LeaseStale { .. } | Self::OvnLeads | Self::BootSettled { .. } => {
-                return None;
+            Self::OperatorRuns => {
+                format!(
+                    "kubectl -n {} wait pod -l app=rook-ceph-operator --for=condition=Ready --timeout=1m",
+                    cluster.operator_ns
+                )
             }
+            Self::ListensOn { ns, deployment, port } => format!(
+                "kubectl -n {ns} get deployment {deployment} -o yaml | grep -q -e '--controller-port={port}' && kubectl -n {ns} rollout status deployment {deployment} --timeout=5m"
+            ),
+            Self::CsiEntries { ns, config, key, ids } => csi::entries_command(ns, config, key, ids),
+            Self::SameRevision { .. }
+            | Self::LeaseStale { .. }
+            | Self::OvnLeads
+            | Self::BootSettled { .. }
+            | Self::PortFree { .. }
+            | Self::MemoryRoom { .. }
+            | Self::MemoryLimit { .. } => return None,
         })
     }
 }
@@ -241,6 +275,27 @@ impl fmt::Display for Condition {
             }
             Self::OvnLeads => write!(f, "ovn-central has its leaders"),
             Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
+            Self::OperatorRuns => write!(f, "Rook's operator runs"),
+            Self::PortFree { port, beside } => {
+                write!(f, "nothing that is seen takes port {port} of any node, but for {beside}")
+            }
+            Self::ListensOn { ns, deployment, port } => {
+                write!(f, "Deployment {ns}/{deployment} listens on port {port}, and all its pods are Ready")
+            }
+            Self::CsiEntries { ns, config, ids, .. } => {
+                write!(f, "ConfigMap {ns}/{config} has an entry for {}", ids.join(", "))
+            }
+            Self::MemoryRoom { ns, label, bytes } => write!(
+                f,
+                "every node with a pod of {label} in {ns} has {} of memory that no other pod asked for",
+                memory::shown(*bytes)
+            ),
+            Self::MemoryLimit { ns, label, container, limit } => {
+                write!(
+                    f,
+                    "container {container} of every pod of {label} in {ns} has the limit {limit}, and the pods are well"
+                )
+            }
             Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),
             Self::Passes { code, object: Some(object) } => write!(f, "{code} finds nothing about {object}"),
             Self::HoldsNothing => write!(f, "no OSD, pool or volume of the cluster exists"),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::condition::ceph::holds_nothing;
+use super::plans::restart_operator;
 use super::{Act, Case, Condition, Object, Step};
 use crate::check::{FixKind, Severity, Text};
 use crate::checks::ceph::ceph_command;
@@ -10,6 +11,9 @@ use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Select, Settled, both, kinds};
 use crate::objects::kube::{DaemonSet, DisruptionBudget, Pod};
 use crate::say;
+
+/// The label of the pod of Rook's operator.
+pub const OPERATOR_LABEL: &str = "app=rook-ceph-operator";
 
 /// A new pod has so long to become Ready: its image may have to be pulled.
 pub const READY_WITHIN: u64 = 600;
@@ -322,4 +326,33 @@ pub fn by_hand(cluster: &Cluster, rows: &[&PodRow], being_made: bool) -> Vec<Str
         commands.push(format!("kubectl -n {ns} get pods -l app=rook-ceph-osd -o wide"));
     }
     commands
+}
+
+/// Makes the pods of an operator anew, one after the other; no step where it has none. An operator that starts goes
+/// through everything it looks after, and so it must not where the monitors have no quorum: it would take that for
+/// the state to work from.
+pub fn operator_steps(facts: &Facts<'_>, ns: &str, label: &str) -> Result<Vec<Step>, Gap> {
+    let rows = facts.pods_where(ns, label)?;
+    let pods = facts.each(rows.iter().filter(|row| !row.is_replaced()), |facts, row| {
+        let pod = facts.pod(ns, &row.name)?;
+        Ok((pod, take_away(facts, pod)?))
+    })?;
+    if let Some(unknown) = pods.blind.into_iter().next() {
+        return Err(Gap::Unknown(unknown));
+    }
+    let steps = pods.seen.into_iter().flat_map(|(_, (pod, take_away))| {
+        [take_away.guard(Condition::Quorum { without: Vec::new() }), wait_for_successor(pod, label)]
+    });
+    Ok(steps.collect())
+}
+
+/// What to know before Rook's operator goes through a whole cluster, as it does when it starts and when the CephCluster
+/// changes.
+pub fn reconcile_warnings(facts: &Facts<'_>) -> Result<Vec<Text>, Gap> {
+    let disks = restart_operator::disks(facts, &facts.ceph_cluster()?.spec.storage)?;
+    let mut warnings = vec![say!(
+        "Rook goes through the whole cluster then: what was changed before and not applied yet is applied as well"
+    )];
+    warnings.extend(disks);
+    Ok(warnings)
 }

@@ -350,6 +350,8 @@ pub struct Taint {
 pub struct NodeStatus {
     pub conditions: Vec<Condition>,
     pub addresses: Vec<Address>,
+    /// What pods may ask for: `memory` and the like.
+    pub allocatable: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -575,6 +577,7 @@ impl Requirement {
 pub struct DeploymentStatus {
     pub observed_generation: i64,
     pub replicas: i32,
+    pub updated_replicas: i32,
     pub ready_replicas: i32,
     pub conditions: Vec<Condition>,
 }

@@ -4,6 +4,7 @@
 //! A fix is one line in a table of [`Case`]s, in the file of its area. The tests here walk all of them.
 
 mod core;
+mod csi;
 mod heal;
 mod net;
 mod opr;
@@ -37,7 +38,7 @@ pub struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [net::CASES, opr::CASES, ovn::CASES, pods::CASES].into_iter().flatten()
+    [csi::CASES, net::CASES, opr::CASES, ovn::CASES, pods::CASES].into_iter().flatten()
 }
 
 /// A served cluster, and a home for the journal.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::csi_addons_port_conflict::port_key;
 use super::ports::{Listener, Victim};
 use super::{Plugin, listed};
 use crate::check::{Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
+use crate::facts::{Facts, Gap, Select, Settled};
+use crate::objects::kube::{Node, Taint, condition};
 use crate::say;
 
 /// At most this many pods or nodes of a workload are named.
@@ -51,6 +54,27 @@ impl Clash<'_> {
         self.listeners.iter().filter_map(|listener| listener.plugin)
     }
 
+    /// The provisioners whose CSI-Addons sidecars are part of it, and can be given other ports in the classic layout.
+    pub fn provisioners(&self) -> impl Iterator<Item = Plugin<'_>> {
+        let movable = |plugin: &Plugin<'_>| port_key(plugin).is_some();
+        let sidecars = self.listeners.iter().filter(|listener| listener.is_csi_addons());
+        sidecars.filter_map(|listener| listener.plugin).filter(movable)
+    }
+
+    /// Whether nobody is in anybody's way once the provisioners have moved.
+    pub fn ends_without_provisioners(&self) -> bool {
+        let stays = |listener: &&Listener<'_>| {
+            !(listener.is_csi_addons() && listener.plugin.as_ref().is_some_and(|plugin| port_key(plugin).is_some()))
+        };
+        let stay: Vec<&Listener<'_>> = self.listeners.iter().filter(stays).collect();
+        match stay.as_slice() {
+            _ if stay.len() == self.listeners.len() => false,
+            // Whoever stays alone and lost the port, lost it to one that moves, or to what no template shows.
+            [] | [_] => true,
+            [..] => false,
+        }
+    }
+
     /// `DaemonSet rook-ceph/csi-rbdplugin and Deployment rook-ceph/csi-rbdplugin-provisioner`
     pub fn names(&self) -> String {
         let mut names: Vec<String> = self.listeners.iter().map(|listener| listener.object().to_string()).collect();
@@ -58,6 +82,28 @@ impl Clash<'_> {
             names.push("something that no DaemonSet and no CSI Deployment shows".to_owned());
         }
         listed(&names)
+    }
+
+    /// Whether fewer pods would end it: where only controllers are part of it, each may have a node of its own. None
+    /// where a DaemonSet is, which has a pod on every node, or where there are not enough nodes.
+    pub fn room_apart(&self, facts: &Facts<'_>) -> Result<Option<Text>, Gap> {
+        let controllers: Vec<Plugin<'_>> = self.plugins().filter(Plugin::is_controller).collect();
+        if controllers.len() < 2 || controllers.len() != self.listeners.len() {
+            return Ok(None);
+        }
+        let Ok(nodes) = facts.list::<Node>(None, Select::all()).settled()? else { return Ok(None) };
+        let fit = nodes.iter().filter(|node| controllers.iter().all(|it| takes(node, it))).count();
+        let pods: usize = controllers.iter().map(|it| usize::try_from(it.wanted).unwrap_or_default()).sum();
+        let least = controllers.len();
+        Ok((least <= fit).then(|| {
+            say!(
+                "{} pods want port {}, {} nodes can take them, and no node can take two: with controllerPlugin.replicas: 1 in the Drivers there would be {}, which is enough room, but no second one that takes over",
+                pods,
+                self.port,
+                fit,
+                least
+            )
+        }))
     }
 
     pub fn finding(&self, remedy: Remedy) -> Option<Finding> {
@@ -149,6 +195,22 @@ impl Clash<'_> {
         let containers: BTreeSet<&str> = self.victims().map(|(listener, _)| listener.container).collect();
         listed(&containers.into_iter().map(str::to_owned).collect::<Vec<_>>())
     }
+}
+
+/// Whether a node is ready for pods of this plugin, by its taints and its labels; affinities are not looked at.
+fn takes(node: &Node, plugin: &Plugin<'_>) -> bool {
+    let spec = &plugin.template.spec;
+    let ready = condition(&node.status.conditions, "Ready").is_some_and(|ready| ready.status == "True");
+    let selected = spec.node_selector.iter().all(|(key, value)| node.metadata.labels.get(key) == Some(value));
+    let tolerated = |taint: &Taint| {
+        spec.tolerations.iter().any(|it| {
+            let key = it.key.is_empty() || it.key == taint.key;
+            let value = it.operator == "Exists" || it.value == taint.value;
+            key && value && (it.effect.is_empty() || it.effect == taint.effect)
+        })
+    };
+    let open = node.spec.taints.iter().all(|taint| taint.effect == "PreferNoSchedule" || tolerated(taint));
+    ready && !node.spec.unschedulable && selected && open
 }
 
 fn loss(listener: &Listener<'_>) -> Loss {

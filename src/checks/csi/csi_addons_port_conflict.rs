@@ -1,8 +1,9 @@
 use super::clash::Clash;
-use super::ports::{Clashes, clashes};
-use super::{Version, configure, rook_version, without_liveness};
+use super::ports::{Clashes, clashes, free};
+use super::{Plugin, Version, configure, rook_version, without_liveness};
 use crate::check;
 use crate::check::{Answered, Remedy};
+use crate::checks::opr::OPERATOR;
 use crate::facts::{Facts, Gap};
 use crate::say;
 
@@ -28,14 +29,17 @@ check! {
     /// # Fix
     /// From Rook v1.16.5 and v1.17.0 on, `CSIADDONS_RBD_PROVISIONER_PORT` and
     /// `CSIADDONS_CEPHFS_PROVISIONER_PORT` in `rook-ceph-operator-config` move the provisioners; their default
-    /// is still 9070, so an upgrade alone does not help. Older versions do not know these keys; Rook 1.20 has
-    /// given this layout up. With the
+    /// is still 9070, so an upgrade alone does not help. The operator reads them when it starts, so start it
+    /// again; `kubectl rookdoctor fix CSI004` does both and waits until the provisioners have moved. Older
+    /// versions do not know these keys; Rook 1.20 has given this layout up. With the
     /// ceph-csi-operator of Rook 1.18 and later the ports are constants that differ by themselves.
     ///
     /// # References
-    /// rook issue 15432 and pull request 15433; ceph-csi-operator pull request 194 and commit bca85a92.
+    /// rook issue 15432 and pull request 15433; `findCSIChange` in Rook's pkg/operator/ceph/csi/predicate.go (what
+    /// wakes the operator); ceph-csi-operator pull request 194 and commit bca85a92.
     "CSI004" "csi-addons-port-conflict" Csi,
     needs: [Discovery, CephClusters, MonPods, MgrPods, RgwPods, MonDeployments, CsiDeployments, DaemonSets, CsiPods, Operators, PodTables, Objects, Logs],
+    fix: csi_addons_ports,
     explained_by: [],
 }
 
@@ -65,12 +69,25 @@ fn remedy(facts: &Facts<'_>, clash: &Clash<'_>, found: &Clashes<'_>) -> Result<R
             "remove this layout's Deployments and DaemonSets once the ceph-csi-operator serves their drivers: from v1.20 on Rook neither manages them nor reads the CSI keys of rook-ceph-operator-config"
         ))
         .command(format!("kubectl -n {ns} get drivers.csi.ceph.io,deployments,daemonsets")),
-        Some(version) if knows_ports(version) => Remedy::guided(say!(
-            "give the provisioners' CSI-Addons ports of their own, {} and {}, which no template on the host network takes; their default is 9070 in every version",
-            rbd,
-            cephfs
-        ))
-        .command(set_ports),
+        Some(version) if knows_ports(version) && clash.ends_without_provisioners() => start_again(
+            Remedy::guided(say!(
+                "give the provisioners' CSI-Addons ports of their own, {} and {}, which no template on the host network takes; their default is 9070 in every version. The operator reads these keys when it starts",
+                rbd,
+                cephfs
+            ))
+            .command(set_ports),
+            ns,
+        )
+        .auto(),
+        Some(version) if knows_ports(version) => start_again(
+            Remedy::guided(say!(
+                "moving the provisioners would not end it: give the other side another port, or all CSI-Addons sidecars (CSIADDONS_PORT, the provisioners then follow with keys of their own), which replaces the node plugins as well; {} and {} are free. The operator reads these keys when it starts",
+                rbd,
+                cephfs
+            ))
+            .command(configure(ns, &format!(r#""CSIADDONS_PORT":"{rbd}""#))),
+            ns,
+        ),
         Some((major, minor, patch)) => Remedy::guided(say!(
             "upgrade Rook to v1.16.5, v1.17.0 or later, as {} does not know CSIADDONS_RBD_PROVISIONER_PORT and CSIADDONS_CEPHFS_PROVISIONER_PORT; then set them to free ports, {} and {} (second command), as their default is still 9070; until then switch CSI-Addons off if it can be missed (first command)",
             format!("v{major}.{minor}.{patch}"),
@@ -79,18 +96,34 @@ fn remedy(facts: &Facts<'_>, clash: &Clash<'_>, found: &Clashes<'_>) -> Result<R
         ))
         .command(switch_off)
         .command(set_ports_again),
-        None => Remedy::guided(say!(
+        None => start_again(Remedy::guided(say!(
             "with Rook v1.16.5, v1.17.0 or later set CSIADDONS_RBD_PROVISIONER_PORT and CSIADDONS_CEPHFS_PROVISIONER_PORT to free ports, {} and {}; with an older one upgrade first, or switch CSI-Addons off (CSI_ENABLE_CSIADDONS) until then",
             rbd,
             cephfs
         ))
-        .command(set_ports),
+        .command(set_ports), ns),
     })
 }
 
+/// The operator wakes up for keys that begin with `CSI_` or `ROOK_CSI_`, and these begin with `CSIADDONS_`.
+fn start_again(remedy: Remedy, ns: &str) -> Remedy {
+    remedy
+        .command(format!("kubectl -n {ns} rollout restart deployment {OPERATOR}"))
+        .command(format!("kubectl -n {ns} rollout status deployment {OPERATOR} --timeout=10m"))
+}
+
 /// PR 15433 is in 1.17.0 and was taken back to 1.16.5.
-fn knows_ports(version: Version) -> bool {
+pub(crate) fn knows_ports(version: Version) -> bool {
     version >= (1, 16, 5)
+}
+
+/// The key of the operator's settings for the CSI-Addons port of a provisioner of the classic layout.
+pub(crate) fn port_key(plugin: &Plugin<'_>) -> Option<&'static str> {
+    match plugin.metadata.name.as_str() {
+        "csi-rbdplugin-provisioner" => Some("CSIADDONS_RBD_PROVISIONER_PORT"),
+        "csi-cephfsplugin-provisioner" => Some("CSIADDONS_CEPHFS_PROVISIONER_PORT"),
+        _ => None,
+    }
 }
 
 /// In this layout the ports are constants: 9070 (rbd), 9080 (cephfs) and 9071 (nodes) since version 0.3.
@@ -110,7 +143,7 @@ fn of_csi_operator(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Rem
         .command(shown);
     }
     if clash.has_metrics() {
-        return without_liveness(ns, version);
+        return without_liveness(ns, version, clash);
     }
     Remedy::guided(say!(
         "take the controller plugins off the host network (controllerPlugin.hostNetwork: false) if Ceph is reachable from the pod network, or keep them on other nodes than what else wants port {}: the ports of CSI-Addons are constants of the ceph-csi-operator",
@@ -119,10 +152,8 @@ fn of_csi_operator(ns: &str, clash: &Clash<'_>, version: Option<Version>) -> Rem
     .command(shown)
 }
 
-/// Two ports from 9071 on that nothing seen takes, and that Ceph, CSI and their neighbours do not use.
 fn free_ports(found: &Clashes<'_>) -> [u16; 2] {
-    const KNOWN: &[u16] = &[9080, 9081, 9090, 9091, 9099, 9100, 9153, 9283, 9926];
-    let mut free = (9071..=u16::MAX).filter(|port| !found.taken.contains(port) && !KNOWN.contains(port));
+    let mut free = free(&found.taken);
     let mut next = || free.next().unwrap_or(9071);
     [next(), next()]
 }

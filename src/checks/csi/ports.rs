@@ -83,6 +83,39 @@ pub(crate) fn map<'s>(facts: &Facts<'s>) -> Result<(Vec<Listener<'s>>, Vec<Unkno
     Ok((all, blind))
 }
 
+/// A port that a template takes on the hosts where its pods run.
+pub(crate) struct Taker {
+    pub port: u16,
+    /// `DaemonSet rook-ceph/csi-rbdplugin`
+    pub who: String,
+    /// `containerPort 9070; --controller-port=9070`
+    pub says: String,
+}
+
+/// Everything that is seen to take a port of a host, wherever it runs: what [`map`] knows, and the Deployments of all
+/// namespaces. What runs outside of Kubernetes, or in a pod that no DaemonSet and no Deployment made, is not seen.
+pub(crate) fn takers(facts: &Facts<'_>) -> Result<(Vec<Taker>, Vec<Unknown>), Gap> {
+    // There may be thousands of OSDs, whose ports are far below those in question here.
+    let others = facts.list::<Deployment>(None, Select::label("app!=rook-ceph-osd"));
+    let ((known, foreign, blind), others) = both(everyone(facts), others)?;
+    let others = others.iter().flat_map(|it| listeners(kinds::DEPLOYMENT, &it.metadata, &it.spec.template));
+    let all = known.into_iter().chain(foreign).chain(others);
+    let taker = |it: Listener<'_>| Taker { port: it.port, who: it.full_name(), says: it.says.join("; ") };
+    Ok((all.map(taker).collect(), blind))
+}
+
+/// Ports from 9071 on that nothing seen takes, and that Ceph, CSI and their neighbours do not use.
+pub(crate) fn free(taken: &BTreeSet<u16>) -> impl Iterator<Item = u16> {
+    const KNOWN: &[u16] = &[9080, 9081, 9090, 9091, 9099, 9100, 9153, 9283, 9926];
+    (9071..=u16::MAX).filter(|port| !taken.contains(port) && !KNOWN.contains(port))
+}
+
+/// The ports of the host that pods of this Deployment take.
+pub(crate) fn host_ports(deployment: &Deployment) -> BTreeSet<u16> {
+    let all = listeners(kinds::DEPLOYMENT, &deployment.metadata, &deployment.spec.template);
+    all.into_iter().map(|listener| listener.port).collect()
+}
+
 /// The listeners of CSI and of Ceph with their pods, those of others without, and what was not seen.
 type Everyone<'s> = (Vec<Listener<'s>>, Vec<Listener<'s>>, Vec<Unknown>);
 

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::quantity::{MIB, bytes, text};
 use super::{daemon_of, restarted_lately, rook_pods};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::checks::net::{NODE_BY_NODE, node_by_node};
 use crate::facts::tables::PodRow;
-use crate::facts::{Each, Facts, Gap, both};
+use crate::facts::{Cluster, Each, Facts, Gap, Kind, both, kinds};
 use crate::objects::kube::{Container, ContainerStatus, DaemonSet, Pod, Terminated};
 use crate::objects::rook::CephCluster;
 use crate::say;
@@ -26,32 +28,44 @@ check! {
     /// `kubectl -n <ns> get pod <pod> -o jsonpath='{.status.containerStatuses[*].lastState}'`.
     ///
     /// # Fix
-    /// Raise the limit in the CephCluster (`spec.resources.<daemon>`), or of the DaemonSet for Multus.
+    /// Raise the limit in the resource that Rook makes the pods from: `spec.resources.<daemon>` of the CephCluster,
+    /// `spec.metadataServer.resources` of a CephFilesystem, `spec.gateway.resources` of a CephObjectStore; in a
+    /// Deployment it would not last. `kubectl rookdoctor fix NODE009` doubles the limit of a mgr, an MDS, an exporter
+    /// or the prepare jobs that was proven too small, where every host has room for it. A new limit of the OSDs
+    /// restarts every one of them. Multus has its limit in its DaemonSet.
     ///
     /// # References
     /// Rook: CRDs/Cluster/ceph-cluster-crd, "Resource Requirements/Limits"; multus-cni issues 1346 and 1383.
     "NODE009" "memory-limit-too-small" Node,
     needs: [Discovery, CephClusters, DaemonSets, PodTables, MonPods, MgrPods, OsdPods, PreparePods, MdsPods, RgwPods, GatewayPods, CsiPods, Objects],
+    fix: raise_memory_limit,
     explained_by: [],
 }
 
 /// Keys of `spec.resources` and what Rook's documentation calls their minimum, in MiB.
 const MINIMUM: &[(&str, f64)] = &[("mon", 1024.0), ("mgr", 512.0), ("osd", 2048.0), ("prepareosd", 50.0)];
+/// The exporters, one on each node with Ceph daemons.
+const EXPORTER: &str = "app=rook-ceph-exporter";
 /// Documented in units of 1000; a limit of `2G` is not too small for 2 GiB.
 const SLACK: f64 = 0.9;
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
-    let (pods, multus) = both(rook_pods(facts), multus(facts))?;
+    let exporters = facts.each([()], |facts, ()| facts.pods_where(&facts.cluster()?.ns, EXPORTER));
+    let ((pods, multus), exporters) = both(both(rook_pods(facts), multus(facts)), exporters)?;
     let multus_rows = multus.seen.iter().flat_map(|(_, rows)| rows.iter());
-    let suspects = pods.rows.into_iter().chain(multus_rows).filter(|row| may_be_killed(row));
+    let rows = pods.rows.into_iter().chain(multus_rows).chain(exporters.seen.iter().flat_map(|(_, rows)| rows.iter()));
+    let suspects = rows.filter(|row| may_be_killed(row));
     let (killed, cluster) = both(
         facts.each(suspects, |facts, row| facts.pod(&row.ns, &row.name)),
         facts.each([()], |facts, ()| facts.ceph_cluster()),
     )?;
-    let mut findings = ooms(killed.seen.iter().flat_map(|(row, pod)| Killed::of(row, pod)));
+    let resources = cluster.seen.first().map(|(_, cluster)| &cluster.spec.resources);
+    let home = facts.cluster()?;
+    let setting = |pod: &Pod, container: &str| Setting::of(home, resources, pod, container);
+    let mut findings = ooms(killed.seen.iter().flat_map(|(row, pod)| Killed::of(row, pod)), setting);
     findings.extend(cluster.seen.iter().flat_map(|(_, cluster)| too_small(cluster)));
     findings.extend(multus.seen.iter().filter_map(|(set, _)| small_default(set)));
-    let blind = [pods.blind, multus.blind, killed.blind, cluster.blind];
+    let blind = [pods.blind, multus.blind, exporters.blind, killed.blind, cluster.blind];
     Ok(Answered::judged(findings).blind(blind.into_iter().flatten()))
 }
 
@@ -115,15 +129,18 @@ impl<'s> Killed<'s> {
     }
 }
 
-fn ooms<'s>(killed: impl IntoIterator<Item = Killed<'s>>) -> Vec<Finding> {
+fn ooms<'s>(
+    killed: impl IntoIterator<Item = Killed<'s>>,
+    setting: impl Fn(&Pod, &str) -> Option<Setting>,
+) -> Vec<Finding> {
     let mut settings: BTreeMap<_, Vec<Killed<'s>>> = BTreeMap::new();
     for killed in killed {
         settings.entry(killed.setting()).or_default().push(killed);
     }
-    settings.values().filter_map(|killed| oom(killed)).collect()
+    settings.values().filter_map(|killed| oom(killed, &setting)).collect()
 }
 
-fn oom(killed: &[Killed<'_>]) -> Option<Finding> {
+fn oom(killed: &[Killed<'_>], setting: impl Fn(&Pod, &str) -> Option<Setting>) -> Option<Finding> {
     let (first, others) = killed.split_first()?;
     let Killed { row, pod, container, .. } = first;
     let more = if others.is_empty() { String::new() } else { format!(" and {} more of its kind", others.len()) };
@@ -133,8 +150,13 @@ fn oom(killed: &[Killed<'_>]) -> Option<Finding> {
     let remedy = if row.name.contains("multus") {
         more_memory(pod, &container.name)
     } else {
-        Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
-            .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
+        let by_hand = || {
+            Remedy::guided(say!("raise its memory limit, in the CephCluster's resources for a Ceph daemon; without a limit the node itself is short of memory"))
+                .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
+        };
+        let raised = bytes(&limit).map(|limit| raised(&container.name, limit));
+        let setting = setting(pod, &container.name).zip(raised);
+        setting.map_or_else(by_hand, |(setting, raised)| setting.remedy(&raised))
     };
     let serves = killed.iter().all(|killed| killed.status.ready);
     let severity = if serves { Severity::Warning } else { Severity::Critical };
@@ -145,6 +167,102 @@ fn oom(killed: &[Killed<'_>]) -> Option<Finding> {
         .since(killed.iter().filter_map(|killed| killed.end.finished_at).min())
         .evidence(killed.iter().map(Killed::evidence));
     Some(finding)
+}
+
+/// Where the resources of a daemon are set: in the resource that Rook makes its pods from.
+pub(crate) struct Setting {
+    pub kind: Kind,
+    pub ns: String,
+    pub name: String,
+    /// The keys below `spec` that lead to its limits and requests.
+    pub path: Vec<String>,
+    /// Every pod that has its resources from there.
+    pub label: String,
+    /// A new limit restarts daemons that the cluster can do without for a moment.
+    pub is_mild: bool,
+}
+
+impl Setting {
+    /// None for what is not made from a resource of Rook's, and for containers that are not the daemon itself.
+    pub fn of(
+        cluster: &Cluster,
+        resources: Option<&BTreeMap<String, Value>>,
+        pod: &Pod,
+        container: &str,
+    ) -> Option<Self> {
+        let label = |key: &str| pod.metadata.labels.get(key).map_or("", String::as_str);
+        let app = label("app");
+        let of_cluster = |key: &str, is_mild: bool| Self {
+            kind: kinds::CEPH_CLUSTER,
+            ns: cluster.ns.clone(),
+            name: cluster.name.clone(),
+            path: vec!["resources".to_owned(), key.to_owned()],
+            label: format!("app={app}"),
+            is_mild,
+        };
+        let of_resource = |kind: Kind, key: &str, below: &str, is_mild: bool| {
+            let (ns, name, path) = (cluster.ns.clone(), label(key).to_owned(), [below, "resources"]);
+            let path = path.map(str::to_owned).to_vec();
+            (!name.is_empty()).then(|| Self { kind, ns, label: format!("app={app},{key}={name}"), name, path, is_mild })
+        };
+        match (app, container) {
+            ("rook-ceph-mon", "mon") => Some(of_cluster("mon", false)),
+            ("rook-ceph-mgr", "mgr") => Some(of_cluster("mgr", true)),
+            ("rook-ceph-exporter", "ceph-exporter") => Some(of_cluster("exporter", true)),
+            // Rook gives all containers of the job the same.
+            ("rook-ceph-osd-prepare", _) => Some(of_cluster("prepareosd", true)),
+            ("rook-ceph-osd", "osd") => {
+                let of_class = format!("osd-{}", label("device-class"));
+                let is_set = resources.is_some_and(|resources| resources.contains_key(&of_class));
+                Some(of_cluster(if is_set { &of_class } else { "osd" }, false))
+            }
+            ("rook-ceph-mds", "mds") => of_resource(kinds::FILESYSTEM, "rook_file_system", "metadataServer", true),
+            ("rook-ceph-rgw", "rgw") => of_resource(kinds::OBJECT_STORE, "rook_object_store", "gateway", false),
+            _ => None,
+        }
+    }
+
+    /// `spec.resources.mgr.limits.memory`
+    pub fn field(&self) -> String {
+        format!("spec.{}.limits.memory", self.path.join("."))
+    }
+
+    fn remedy(&self, limit: &str) -> Remedy {
+        let object = ObjectRef::new(self.kind, &self.ns, &self.name);
+        let remedy = if self.path.iter().any(|key| key.starts_with("osd")) {
+            Remedy::guided(say!(
+                "raise {} in {}, to {} for example, if every host has room for it: Rook then restarts all these OSDs, one by one",
+                self.field(),
+                object,
+                limit
+            ))
+        } else {
+            Remedy::guided(say!(
+                "raise {} in {}, to {} for example, if its hosts have room for it: Rook then restarts these daemons, one by one",
+                self.field(),
+                object,
+                limit
+            ))
+        };
+        let inner = format!(r#"{{"limits":{{"memory":"{limit}"}}}}"#);
+        let patch = self.path.iter().rev().fold(inner, |inner, key| format!(r#"{{"{key}":{inner}}}"#));
+        let remedy = remedy
+            .command(format!(
+                "kubectl -n {} patch {} {} --type merge -p '{{\"spec\":{patch}}}'",
+                self.ns,
+                self.kind.kind.to_lowercase(),
+                self.name
+            ))
+            .command(format!("kubectl -n {} get pods -l {} -o wide", self.ns, self.label));
+        if self.is_mild { remedy.auto() } else { remedy }
+    }
+}
+
+/// Twice the limit that was too small, and no less than what the daemon needs to work at all.
+pub(crate) fn raised(container: &str, limit: f64) -> String {
+    let key = if container == "provision" { "prepareosd" } else { container };
+    let least = MINIMUM.iter().find(|(daemon, _)| *daemon == key).map_or(0.0, |(_, least)| *least);
+    format!("{}Mi", (2.0 * limit / MIB).max(least).ceil() as u64)
 }
 
 /// Gives a container of a DaemonSet more memory, node by node.

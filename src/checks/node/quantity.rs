@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-pub(super) const MIB: f64 = 1_048_576.0;
+pub(crate) const MIB: f64 = 1_048_576.0;
 
 /// As it stands in the object, with its unit.
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// A Kubernetes quantity of bytes.
-pub(super) fn bytes(quantity: &str) -> Option<f64> {
+pub(crate) fn bytes(quantity: &str) -> Option<f64> {
     let at = quantity.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(quantity.len());
     let (number, unit) = quantity.split_at(at);
     let factor = match unit {

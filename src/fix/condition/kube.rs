@@ -9,6 +9,7 @@ use crate::checks::ovn::kube_ovn_controller_unhealthy::LEADERLESS;
 use crate::checks::ovn::{self, ovn_central_down};
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
+use crate::fix::restart::OPERATOR_LABEL;
 use crate::lookup;
 use crate::objects::kube::{DaemonSet, Deployment, Lease, Namespace, Pod};
 
@@ -104,6 +105,12 @@ pub(super) fn lease_stale(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Hel
         let holder = lease.map_or("", |lease| lease.spec.holder_identity.as_str());
         format!("{holder} did so {} s ago", age.unwrap_or_default().as_secs())
     }))
+}
+
+/// What a person changes in a resource of Rook's is only a wish until the operator sees it.
+pub(super) fn operator_runs(facts: &Facts<'_>) -> Result<Held, Gap> {
+    let ns = &facts.cluster()?.operator_ns;
+    pod_well(facts, ns, OPERATOR_LABEL, None, &[])
 }
 
 pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {

@@ -44,7 +44,7 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
 }
 
 /// The disks that a reconcile may turn into OSDs. What is on them then cannot be brought back.
-fn disks(facts: &Facts<'_>, storage: &Storage) -> Result<Vec<Text>, Gap> {
+pub fn disks(facts: &Facts<'_>, storage: &Storage) -> Result<Vec<Text>, Gap> {
     let by_filter =
         |all: Option<bool>, filter: &str, paths: &str| all == Some(true) || !filter.is_empty() || !paths.is_empty();
     let takes = by_filter(storage.use_all_devices, &storage.device_filter, &storage.device_path_filter)
