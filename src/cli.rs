@@ -83,8 +83,8 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, next_help_heading = "Fix")]
 pub struct Fix {
-    /// The finding to mend, by its code or name: OVN007, stale-after-reboot; without one, the fixes at hand
-    #[arg(value_name = "CODE|NAME")]
+    /// What to mend: a code or name (OVN007, stale-after-reboot), or the id of a finding; without it, the fixes at hand
+    #[arg(value_name = "CODE|NAME|ID")]
     pub check: Option<String>,
     /// Only the finding about this object
     #[arg(long, value_name = "KIND/NAME", requires = "check")]

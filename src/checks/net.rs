@@ -255,4 +255,21 @@ mod tests {
             assert_eq!(crashing(&pod).is_some(), expected, "{status}");
         }
     }
+
+    #[test]
+    fn a_new_pod_is_no_better_where_its_owner_is_at_fault() {
+        let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+        let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        for (ready, state, last, expected) in [
+            (false, waiting("CrashLoopBackOff"), json!({}), false),
+            (false, waiting("CrashLoopBackOff"), killed.clone(), true),
+            (false, waiting("ErrImageNeverPull"), json!({}), true),
+            (false, waiting("CreateContainerConfigError"), json!({}), true),
+            (true, json!({"running": {}}), killed, false),
+        ] {
+            let status: Value = json!({"name": "c", "ready": ready, "state": state, "lastState": last});
+            let pod: Pod = serde_json::from_value(json!({"status": {"containerStatuses": [status]}})).unwrap();
+            assert_eq!(fails_anew(&pod), expected, "{status}");
+        }
+    }
 }

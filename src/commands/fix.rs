@@ -118,28 +118,55 @@ pub(super) fn cluster_id(diagnosis: &Diagnosis) -> ClusterId {
 }
 
 async fn fix(cli: &Cli, flags: &Fix, screen: &Screen) -> Result<Exit, Failed> {
-    let check = flags.check.as_deref().map(lookup::check).transpose().map_err(Failed::usage)?;
+    // A finding's id begins with the code of its check.
+    let asked = flags.check.as_deref();
+    let code = asked.map(|asked| asked.split('/').next().unwrap_or(asked));
+    let check = code.map(lookup::check).transpose().map_err(Failed::usage)?;
+    let id = asked.filter(|asked| asked.contains('/'));
     let session = Session::open(cli, screen, true).await?;
     let Some(check) = check else { return listing::list(&session).await };
     let mut wanted = Vec::new();
     for diagnosis in &session.diagnoses {
         let of_check = diagnosis.findings.iter().filter(|placed| placed.check == check);
-        let chosen = of_check.filter(|placed| flags.object.as_deref().is_none_or(|object| is_about(placed, object)));
+        let chosen = of_check.filter(|placed| {
+            let object = flags.object.as_deref();
+            id.is_none_or(|id| placed.id == id) && object.is_none_or(|object| is_about(placed, object))
+        });
         wanted.extend(chosen.map(|placed| (diagnosis, placed)));
     }
-    let Some((first, _)) = wanted.first() else { return nothing_found(&session, check.code, flags.object.as_deref()) };
+    let Some((first, _)) = wanted.first() else {
+        return nothing_found(&session, check.code, id.or(flags.object.as_deref()));
+    };
     if wanted.iter().any(|(diagnosis, _)| !std::ptr::eq(*diagnosis, *first)) {
         let error = anyhow::anyhow!("several CephClusters have findings of {}: choose one with -n", check.code);
         return Err(Failed::usage(error));
     }
-    // One after the other: the second is planned when the first is well.
+    // One after the other: the second is planned when the first is well. Where a person must act, the others go on.
+    let mut ended = Exit::Healthy;
     for (diagnosis, placed) in wanted {
-        let exit = one(&session, flags, diagnosis, placed).await?;
-        if exit != Exit::Healthy {
-            return Ok(exit);
+        match one(&session, flags, diagnosis, placed).await? {
+            Went::Fixed => {}
+            Went::ByHand if flags.script || flags.dry_run.is_some() => {}
+            Went::ByHand => ended = Exit::FixNotApplied,
+            Went::Stopped(exit) => return Ok(exit),
         }
     }
-    Ok(Exit::Healthy)
+    Ok(ended)
+}
+
+/// How it went with one finding.
+enum Went {
+    /// It is mended, or all that was asked for is shown.
+    Fixed,
+    /// A person must act, and the runbook is shown.
+    ByHand,
+    Stopped(Exit),
+}
+
+impl From<Exit> for Went {
+    fn from(exit: Exit) -> Self {
+        if exit == Exit::Healthy { Self::Fixed } else { Self::Stopped(exit) }
+    }
 }
 
 /// `KIND/NAME`, where the name is that of an object, or what stands for it in the finding's id.
@@ -174,8 +201,8 @@ fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Res
 }
 
 /// Plans, shows and, if the user wants it so, applies one fix.
-async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: &Placed) -> Result<Exit, Failed> {
-    let Some(cluster) = &diagnosis.cluster else { return Ok(Exit::FixNotApplied) };
+async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: &Placed) -> Result<Went, Failed> {
+    let Some(cluster) = &diagnosis.cluster else { return Ok(Went::ByHand) };
     let plan = match or_interrupt(session.propose(diagnosis, placed)).await? {
         Proposal::Plan(plan) => plan,
         Proposal::Guided(why) => {
@@ -184,12 +211,12 @@ async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: 
             super::print(session.screen, session.cli.output.output, &runbook, |it| {
                 runbook::human(it, session.screen.width)
             })?;
-            return Ok(if flags.script || flags.dry_run.is_some() { Exit::Healthy } else { Exit::FixNotApplied });
+            return Ok(Went::ByHand);
         }
     };
     if flags.script {
         session.screen.write(&script(&placed.id, &plan, cluster))?;
-        return Ok(Exit::Healthy);
+        return Ok(Went::Fixed);
     }
     let shown = or_interrupt(shown(session, flags, cluster, placed, &plan)).await?;
     let holds = shown.refusals.is_empty() && shown.permissions.iter().all(|it| it.allowed != Some(false));
@@ -200,18 +227,18 @@ async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: 
     }
     let refused = |why: &str| {
         session.screen.complain(&format!("nothing was changed: {why}"));
-        Ok(Exit::FixNotApplied)
+        Ok(Went::Stopped(Exit::FixNotApplied))
     };
     if !holds {
         return refused("see what does not hold now");
     }
     if flags.dry_run.is_some() {
         let failed = shown.steps.iter().any(|step| step.dry_run.as_ref().is_some_and(|said| said != preview::ACCEPTED));
-        return Ok(if failed { Exit::FixNotApplied } else { Exit::Healthy });
+        return Ok(if failed { Went::Stopped(Exit::FixNotApplied) } else { Went::Fixed });
     }
     let Some(live) = session.opened.live() else { return refused("this is a recorded cluster") };
     if let Some(exit) = past::unfinished(session, diagnosis).await? {
-        return Ok(exit);
+        return Ok(exit.into());
     }
     match confirmed(session, flags.yes, plan.risk, placed).await? {
         true => {}
@@ -229,7 +256,8 @@ async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: 
         plan,
         undoes: None,
     };
-    apply(session, live, cluster, Going { begun: &begun, id: None, from: 0 }).await
+    let exit = apply(session, live, cluster, Going { begun: &begun, id: None, from: 0 }).await?;
+    Ok(exit.into())
 }
 
 /// The plan with what is seen of it now.

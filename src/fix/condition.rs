@@ -171,15 +171,15 @@ impl Condition {
             Self::PgsClean => {
                 json("status", r#"sed 's/"state_name":"active+clean[^"]*"//g' | grep -vq '"state_name"'"#)
             }
-            Self::MgrActive => format!("{} | grep -E '\"available\": *true'", ceph("mgr stat --format json-pretty")),
-            Self::StandbyMgr => {
-                format!("{} | grep -E '\"num_standby\": *[1-9]'", ceph("mgr stat --format json-pretty"))
+            Self::MgrActive => json("mgr stat", r#"grep -q '"available":true'"#),
+            Self::StandbyMgr => json("mgr stat", r#"grep -q '"num_standby":[1-9]'"#),
+            Self::PoolApplication { pool, only } => {
+                let one = quoted(&format!(r#"{{"{only}":{{}}}}"#));
+                json(&format!("osd pool application get {}", quoted(pool)), &format!("grep -qxF -e '{{}}' -e {one}"))
             }
-            Self::PoolApplication { pool, .. } => format!(
-                "{} | grep -x '{{}}'",
-                ceph(&format!("osd pool application get {} --format json", quoted(pool)))
-            ),
-            Self::NamespaceGone { namespace } => format!("! kubectl get namespace {namespace}"),
+            Self::NamespaceGone { namespace } => {
+                format!("kubectl get namespaces -o name | tr '\n' ' ' | grep -vq -e 'namespace/{namespace} '")
+            }
             Self::PodWell { ns, label, node, .. } => {
                 let node =
                     node.as_ref().map(|node| format!(" --field-selector spec.nodeName={node}")).unwrap_or_default();

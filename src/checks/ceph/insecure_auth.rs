@@ -27,7 +27,9 @@ check! {
     /// (Rook 1.19.10, 1.20.6 and later). Rotating keys and tickets follow by themselves within two or three hours.
     /// Then clients, CSI among them: kernel clients need kernel 7.0 for AES256K, 7.2 with FIPS. Only when no entity is
     /// named any more, restrict the allowed ciphers. What has to wait can be muted, by
-    /// `spec.healthCheck.muteHealthWarning`.
+    /// `spec.healthCheck.muteHealthWarning`. The old way to reclaim an id is forbidden by
+    /// `auth_allow_insecure_global_id_reclaim false`, once no client is named. The tool does none of this: clients that
+    /// are away now cannot be seen, and would be locked out.
     ///
     /// # References
     /// Ceph: health codes AUTH_INSECURE_*, CVE-2021-20288 (global_id). Rook: Storage-Configuration/Advanced/cephx.
@@ -149,7 +151,8 @@ fn global_id(cluster: &Cluster, health: &Health) -> Option<Finding> {
         Remedy::guided(say!("upgrade the clients that are named (kernel, librbd, ceph-fuse), and forbid the old way only when none is left"))
             .command(ceph_command(cluster, "health detail"))
     } else {
-        Remedy::guided(say!("no connected client needs the old way: forbid it"))
+        Remedy::guided(say!("no connected client needs the old way: forbid it. Clients that are away now are not seen: one with a Ceph library from before April 2021 could not come back, and then needs an upgrade, or the setting at true again until it has one; kernel clients never needed it"))
+            .command(ceph_command(cluster, "health detail"))
             .command(ceph_command(cluster, "config set mon auth_allow_insecure_global_id_reclaim false"))
     };
     let summary = say!("clients may reclaim their id in an insecure way: {}", told(&codes));

@@ -33,6 +33,7 @@ check! {
     /// # Fix
     /// Look twice, ten minutes apart: a pod that is just being deleted releases its address by itself. Then take
     /// away the allocation, with a test that it is still the same one, and the reservation of the address with it.
+    /// This program looks only once in a run, so it leaves the change to a person and prints the commands.
     /// Or let whereabouts do it: set `cron-expression` in its ConfigMap `whereabouts-config` closer.
     ///
     /// # References
@@ -95,7 +96,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let mut findings: BTreeMap<&str, Finding> = BTreeMap::new();
     for (book, leaks) in books.iter().zip(&suspects).filter(|(_, leaks)| !leaks.is_empty()) {
         let finding = findings.remove(book.pool.metadata.name.as_str());
-        let finding = finding.unwrap_or_else(|| finding_of(book, leaks, reservations)).at([book.network.place()]);
+        let finding = finding.unwrap_or_else(|| finding_of(ours, book, leaks, reservations)).at([book.network.place()]);
         findings.insert(&book.pool.metadata.name, finding);
     }
     Ok(Answered::judged(findings.into_values().collect()))
@@ -138,7 +139,7 @@ fn in_pods(facts: &Facts<'_>, rows: &[&PodRow]) -> Result<(BTreeSet<IpAddr>, Vec
     Ok((addresses, blind))
 }
 
-fn finding_of(book: &Book<'_>, leaks: &[Given<'_>], reservations: &[Reservation]) -> Finding {
+fn finding_of(ours: &str, book: &Book<'_>, leaks: &[Given<'_>], reservations: &[Reservation]) -> Finding {
     let severity = if book.is_full() { Severity::Warning } else { Severity::Info };
     let object = book.object();
     let summary = say!(
@@ -150,8 +151,10 @@ fn finding_of(book: &Book<'_>, leaks: &[Given<'_>], reservations: &[Reservation]
     );
     let (ns, pool) = (&book.pool.metadata.namespace, &book.pool.metadata.name);
     let mut remedy = Remedy::guided(say!(
-        "if the same allocations are there ten minutes from now, take each away together with its reservation; the tests in the patch keep it from touching one that changed"
-    ));
+        "look again ten minutes from now: what this finds then as well, with the same id and podref, is leaked. Take each such allocation away together with its reservation; the tests in the patch keep it from touching one that changed, and where a patch fails leave the reservation, too"
+    ))
+    .command(format!("kubectl rookdoctor diagnose -n {} --only NET015", ours))
+    .command(format!("kubectl -n {ns} get ippools.whereabouts.cni.cncf.io {pool} -o jsonpath='{{.spec.allocations}}'"));
     let mut evidence = vec![book.counted()];
     for Given { address, key, allocation, ns: of, pod } in leaks.iter().take(10) {
         let path = format!("/spec/allocations/{key}");
@@ -170,6 +173,7 @@ fn finding_of(book: &Book<'_>, leaks: &[Given<'_>], reservations: &[Reservation]
         if let Some(reservation) = reservations.iter().find(is_it) {
             let (ns, name) = (&reservation.metadata.namespace, &reservation.metadata.name);
             let kind = "overlappingrangeipreservations.whereabouts.cni.cncf.io";
+            remedy = remedy.command(format!("kubectl -n {ns} get {kind} {name} -o jsonpath='{{.spec.podref}}'"));
             remedy = remedy.command(format!("kubectl -n {ns} delete {kind} {name}"));
             let object = ObjectRef::of::<Reservation>(&reservation.metadata);
             let made = reservation.metadata.creation_timestamp;

@@ -22,7 +22,8 @@ check! {
     /// `kubectl -n <operator-ns> describe pod -l app=rook-ceph-operator`.
     ///
     /// # Fix
-    /// Ask whoever scaled it down whether the work is done, then scale it to 1. A pod that is not Ready is told by
+    /// Ask whoever scaled it down whether the work is done, then scale it to 1; the tool does not do that, as only they
+    /// know. A pod that is not Ready is told by
     /// its status, events and the log of the container before.
     ///
     /// # References
@@ -40,7 +41,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let object = operator_object(facts)?;
     let Some(operator) = operator(facts)? else { return Ok(Answered::judged(vec![absent(object)])) };
     if operator.spec.replicas == Some(0) {
-        return Ok(Answered::judged(vec![scaled_down(facts, operator, object)]));
+        return Ok(Answered::judged(vec![scaled_down(facts, operator, object)?]));
     }
     let available = condition(&operator.status.conditions, "Available");
     let since = match available {
@@ -77,7 +78,7 @@ fn absent(object: ObjectRef) -> Finding {
     Finding::warning(object, summary, remedy).evidence([evidence])
 }
 
-fn scaled_down(facts: &Facts<'_>, operator: &Deployment, object: ObjectRef) -> Finding {
+fn scaled_down(facts: &Facts<'_>, operator: &Deployment, object: ObjectRef) -> Result<Finding, Gap> {
     let writer = operator.metadata.written_by(&["f:spec", "f:replicas"]);
     let when = writer.and_then(|writer| writer.time);
     let who = writer.map_or("unknown".to_owned(), |writer| writer.manager.clone());
@@ -86,8 +87,11 @@ fn scaled_down(facts: &Facts<'_>, operator: &Deployment, object: ObjectRef) -> F
         None => who,
     };
     let summary = say!("the operator is scaled to 0 (by {})", by);
-    let remedy = Remedy::guided(say!("this is the normal middle of a restore of quorum, of the removal of an OSD and of planned maintenance: ask whether that is going on, and if not, scale it up"))
-        .command(format!("kubectl -n {} scale deploy {OPERATOR} --replicas=1", object.namespace));
+    let ns = &object.namespace;
+    let remedy = Remedy::guided(say!("this is the normal middle of a restore of quorum, of the removal of an OSD and of planned maintenance: ask whether that is going on (a daemon that is scaled to 0 or stood in for by a *-maintenance Deployment says yes), and if not, scale it up"))
+        .command(format!("kubectl -n {} get deploy -l 'app in (rook-ceph-mon,rook-ceph-osd)'", facts.cluster()?.ns))
+        .command(format!("kubectl -n {ns} scale deploy {OPERATOR} --replicas=1"))
+        .command(format!("kubectl -n {ns} rollout status deploy/{OPERATOR} --timeout=5m"));
     let evidence = Evidence::field(&object, "spec.replicas", format!("0, written by {by}")).at(when);
-    Finding::warning(object, summary, remedy).since(when).evidence([evidence])
+    Ok(Finding::warning(object, summary, remedy).since(when).evidence([evidence]))
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::super::opening::or_interrupt;
 use super::Session;
 use crate::check::{FixKind, Severity};
+use crate::checks::ceph::quoted;
 use crate::diagnosis::{Diagnosis, Placed};
 use crate::exit::{Exit, Failed};
 use crate::fix::apply::permissions;
@@ -69,8 +70,7 @@ async fn item(session: &Session<'_>, diagnosis: &Diagnosis, placed: &Placed) -> 
         _ => (FixKind::Guided, placed.finding.remedy.summary.to_string(), None, Vec::new()),
     };
     let several = diagnosis.findings.iter().filter(|it| it.check == placed.check).count() > 1;
-    let object = placed.finding.objects.first().filter(|_| several);
-    let object = object.map(|it| format!(" --object {}/{}", it.kind, it.stable.as_deref().unwrap_or(&it.name)));
+    let which = if several { quoted(&placed.id) } else { placed.check.code.to_owned() };
     Ok(Item {
         finding: placed.id.clone(),
         code: placed.check.code,
@@ -87,7 +87,7 @@ async fn item(session: &Session<'_>, diagnosis: &Diagnosis, placed: &Placed) -> 
         does: clean(&does, clean::SENTENCE),
         risk,
         needs,
-        command: format!("kubectl rookdoctor fix {}{}", placed.check.code, object.unwrap_or_default()),
+        command: format!("kubectl rookdoctor fix {which}"),
     })
 }
 

@@ -3,6 +3,7 @@
 //! Nothing but the name is added. The wrong one is not repaired by adding the right one, so one is enabled only where
 //! everything that might use the pool could be read and agrees, and never beside another.
 
+use crate::checks::ceph::pool_users::users;
 use crate::facts::Gap;
 use crate::fix::{Case, Condition, Plan, Proposal, Risk, Step};
 use crate::say;
@@ -18,7 +19,7 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
         return Ok(Proposal::Guided(say!("Ceph does not name the pool")));
     };
     let mut blind = Vec::new();
-    let proofs = crate::checks::ceph::pool_users::users(case.facts, &mut blind)?.of(pool, &cluster.ns);
+    let proofs = users(case.facts, &mut blind)?.of(pool, &cluster.ns);
     if let Some(unknown) = blind.first() {
         return Ok(Proposal::Guided(say!(
             "what might use the pool could not be read: {}: {}",

@@ -407,9 +407,9 @@ fn an_entry_that_is_lost_stops_and_fails() {
     });
     stopped_at_once(&bed, "CSI009", "has an entry for rook-ceph, second: no, there is none for second");
 
-    let shown = Bed::serve(told(STALE)).run("fix CSI009 --dry-run -o json").json();
-    let held = &shown["steps"].as_array().unwrap().last().unwrap()["until"];
-    let condition: Condition = serde_json::from_value(held.clone()).unwrap();
+    let ids = ["rook-ceph", "second"].map(str::to_owned).to_vec();
+    let (ns, config) = ("rook-ceph".to_owned(), "rook-ceph-csi-config".to_owned());
+    let condition = Condition::CsiEntries { ns, config, key: "csi-cluster-config-json".to_owned(), ids };
     let cluster =
         Cluster { ns: "rook-ceph".into(), name: "rook-ceph".into(), operator_ns: "rook-ceph".into(), external: false };
     for (entries, says) in [

@@ -366,10 +366,10 @@ fn what_restarts_wait_for_is_seen() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut tree = super::tree("healthy-multus-kubeovn");
     let crash = || "app=rook-ceph-crashcollector".to_owned();
-    let pods_well = |count, instead_of: &[&str]| Condition::PodsWell {
+    let pods_well = |at_least, instead_of: &[&str]| Condition::PodsWell {
         ns: "rook-ceph".into(),
         label: crash(),
-        at_least: count,
+        at_least,
         instead_of: instead_of.iter().map(|name| (*name).to_owned()).collect(),
     };
     let old = "rook-ceph-crashcollector-elm-01-grrsd77v2z-x8bhr";

@@ -235,6 +235,10 @@ fn every_guard_stops_its_fix() {
 fn a_pool_is_left_to_a_person_unless_its_use_proves_what_it_is_for() {
     guided(tree("CEPH002-nobody-uses-it"), "CEPH002", "does not prove just one application");
     guided(tree("CEPH002-ceph-names-no-pool"), "CEPH002", "Ceph does not name the pool");
+    let unseen = Bed::of("story4-clock-and-pool-app");
+    unseen.double.deny("list", "cephfilesystems");
+    let ran = unseen.run("fix CEPH002 --yes");
+    assert!(ran.code == Some(5) && ran.says("what might use the pool could not be read"), "{ran:?}");
     let pool = json!({"apiVersion": "ceph.rook.io/v1", "kind": "CephFilesystem",
         "metadata": {"name": "other", "namespace": NS, "uid": "00000000-0000-4000-8000-00000000ce02"},
         "spec": {"dataPools": [{"name": "kube"}], "preservePoolNames": true, "metadataServer": {"activeCount": 1}}});
@@ -361,4 +365,37 @@ fn only_flags_that_this_tool_set_are_taken_away() {
     let bed = Bed::of("OSD011-noout-left");
     journal(&bed, &["osd", "set-group", "noout", "osd.4"]);
     assert!(bed.run("fix OSD011 --yes").says("does not say that it set all of these flags"));
+}
+
+#[test]
+fn one_daemon_after_the_other_is_given_back_to_the_operator() {
+    let two = || {
+        let label = json!({"metadata": {"labels": {"ceph.rook.io/do-not-reconcile": "true"}}});
+        Bed::serve(with_deployment(tree("OPR006-osd-forgotten"), "rook-ceph-osd-2", &label))
+    };
+    let patched = |osd: u32| format!("PATCH /apis/apps/v1/namespaces/{NS}/deployments/rook-ceph-osd-{osd}");
+    let bed = two();
+    assert_eq!(bed.run("fix OPR006 --yes").code, Some(0));
+    assert_eq!(bed.changes_made(), [patched(2), patched(4)]);
+    let bed = two();
+    bed.double.on(&patched(2), a_pg_is_degraded);
+    let ran = bed.run("fix OPR006 --yes");
+    assert!(ran.code == Some(5) && ran.says("3 active+undersized+degraded"), "{ran:?}");
+    assert_eq!(bed.changes_made(), [patched(2)], "the first is not well yet");
+}
+
+#[test]
+fn a_restart_of_the_operator_tells_which_disks_it_may_take() {
+    let mut disks = tree("OPR005-reconcile-stalled");
+    let devices =
+        r#"[{"name": "sdx", "filesystem": "", "empty": true}, {"name": "sdy", "filesystem": "ext4", "empty": false}]"#;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"devices": devices},
+        "metadata": {"name": "local-device-birch-w1", "namespace": NS, "uid": "00000000-0000-4000-8000-0000000000d1",
+            "labels": {"app": "rook-discover", "rook.io/node": "birch-w1"}}});
+    disks.write(&format!("namespaces/{NS}/core/configmaps/local-device-birch-w1.yaml"), map.to_string().into_bytes());
+    let shown = Bed::serve(disks.clone()).run("fix OPR005");
+    assert!(shown.says("known to be blank: sdx on birch-w1"), "{shown:?}");
+    let listed = json!({"spec": {"storage": {"useAllDevices": false, "deviceFilter": null}}});
+    let shown = Bed::serve(with_cluster(disks, &listed)).run("fix OPR005");
+    assert!(shown.says("start the operator anew") && !shown.says("blank"), "{shown:?}");
 }
