@@ -202,18 +202,18 @@ fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Res
 
 /// Plans, shows and, if the user wants it so, applies one fix.
 async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: &Placed) -> Result<Went, Failed> {
-    let Some(cluster) = &diagnosis.cluster else { return Ok(Went::ByHand) };
     let plan = match or_interrupt(session.propose(diagnosis, placed)).await? {
         Proposal::Plan(plan) => plan,
         Proposal::Guided(why) => {
             let why = placed.check.fix.map(|_| why);
-            let runbook = runbook(&placed.id, &placed.finding, cluster, why);
+            let runbook = runbook(&placed.id, &placed.finding, diagnosis.cluster.as_ref(), why);
             super::print(session.screen, session.cli.output.output, &runbook, |it| {
                 runbook::human(it, session.screen.width)
             })?;
             return Ok(Went::ByHand);
         }
     };
+    let Some(cluster) = &diagnosis.cluster else { return Ok(Went::ByHand) };
     if flags.script {
         session.screen.write(&script(&placed.id, &plan, cluster))?;
         return Ok(Went::Fixed);

@@ -38,12 +38,13 @@ pub struct Instruction {
     pub expect: Text,
 }
 
-/// The runbook of a finding, from its remedy.
-pub fn runbook(id: &str, finding: &Finding, cluster: &Cluster, why_by_hand: Option<Text>) -> Runbook {
+/// The runbook of a finding, from its remedy. Without a cluster there is nothing to look at in it first.
+pub fn runbook(id: &str, finding: &Finding, cluster: Option<&Cluster>, why_by_hand: Option<Text>) -> Runbook {
     let changes = finding.remedy.commands.iter().any(|command| verb(command).changes());
+    let changed = cluster.filter(|_| changes);
     let code = id.split('/').next().unwrap_or_default();
     let mut before = vec![say!("read the page: kubectl rookdoctor explain {}", code)];
-    if changes {
+    if let Some(cluster) = changed {
         before.push(say!("nobody else works on this cluster: kubectl -n {} get deployments -o name, without a name that ends in -maintenance", cluster.ns));
         before.push(say!(
             "the ground holds: kubectl rookdoctor diagnose -n {} --only MON001,MON002,CEPH003 -q says what is lost already",
@@ -51,7 +52,7 @@ pub fn runbook(id: &str, finding: &Finding, cluster: &Cluster, why_by_hand: Opti
         ));
     }
     let mut stop_when = vec![say!("a command fails, or its answer is not what is expected here")];
-    if changes {
+    if let Some(cluster) = changed {
         stop_when.push(say!("monitors leave the quorum, or PGs become inactive, that were not so before"));
         stop_when.push(say!(
             "all is done and the finding stays: kubectl rookdoctor diagnose -n {} --only {}",

@@ -98,6 +98,9 @@ fn human(document: &Document, width: usize) -> String {
         page.line("", Ink::Plain, "there is nothing to fix");
     }
     for (title, items) in [("The tool can do", tool), ("By hand", hand)] {
+        if !items.is_empty() && !page.is_empty() {
+            page.blank();
+        }
         if !items.is_empty() {
             page.line("", Ink::Bold, title);
         }

@@ -50,6 +50,11 @@ impl Page {
         self.width
     }
 
+    /// Whether nothing is on it yet.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     pub fn finish(self) -> String {
         self.text
     }
