@@ -17,6 +17,8 @@ use crate::overview::{Listing, Overview};
 
 /// The tree is at most this deep; a check that still wants something then is unknown.
 const ROUNDS: u32 = 8;
+/// One question, asked by itself, reads nothing ahead and so goes down one level at a time.
+const ROUNDS_OF_ONE: u32 = 24;
 /// Requests under way at once.
 const CONCURRENCY: usize = 24;
 /// How long a silence may last before what has arrived is judged without the rest.
@@ -159,7 +161,7 @@ pub async fn ask<T>(
     loop {
         let facts = Facts::new(&reader.store, Some(cluster), source.now(), Some(&cluster.ns));
         match question(&facts) {
-            Err(Gap::Wanted(wanted)) if reader.rounds < ROUNDS => reader.read_all(wanted).await,
+            Err(Gap::Wanted(wanted)) if reader.rounds < ROUNDS_OF_ONE => reader.read_all(wanted).await,
             Err(Gap::Wanted(wanted)) => {
                 let left = wanted.into_iter().next();
                 let unknown = left.map(|fact| Gap::Unknown(Unknown { fact, why: Why::OverBudget }));

@@ -17,6 +17,9 @@ pub mod runbook;
 pub mod script;
 pub mod undo;
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,6 +40,8 @@ pub struct Case<'c> {
     pub findings: &'c [Placed],
     /// Ceph's flags that earlier fixes of this tool set and did not take away: `noout`, `noout osd.3`.
     pub flags_left: &'c [String],
+    /// What earlier plans saw and remembered, and when that was first.
+    pub sighted: &'c BTreeMap<String, Timestamp>,
 }
 
 /// The fix of a check.
@@ -49,6 +54,8 @@ pub enum Proposal {
     Plan(Plan),
     /// Here a person must act, and why.
     Guided(Text),
+    /// What was seen proves enough only when it is seen again later: it is remembered.
+    Later { seen: Vec<String>, why: Text },
 }
 
 /// How far a fix reaches.

@@ -18,7 +18,7 @@ use crate::exit::{Exit, Failed};
 use crate::facts::live::Permission;
 use crate::facts::{Cluster, Source};
 use crate::fix::apply::{dry_run, permissions, refusals, unseen};
-use crate::fix::journal::{Begun, ClusterId, Journal};
+use crate::fix::journal::{Begun, ClusterId, Journal, What};
 use crate::fix::preview::{self, PlanKind, Shown, ShownPermission, ShownStep};
 use crate::fix::runbook::{self, runbook};
 use crate::fix::script::script;
@@ -86,6 +86,7 @@ impl<'s> Session<'s> {
         let history = self.journal.history()?;
         let flags_left = history.flags_left(&cluster_id(diagnosis));
         let fresh = self.fresh();
+        let sighted = history.sighted(&cluster_id(diagnosis), fresh.now());
         let proposed = ask(fresh.as_ref(), cluster, self.cli.source.timeout, |facts| {
             fix(&Case {
                 facts,
@@ -93,6 +94,7 @@ impl<'s> Session<'s> {
                 finding: &placed.finding,
                 findings: &diagnosis.findings,
                 flags_left: &flags_left,
+                sighted: &sighted,
             })
         });
         match proposed.await {
@@ -104,9 +106,18 @@ impl<'s> Session<'s> {
                 plan.warnings.extend(causes);
                 Ok(Proposal::Plan(plan))
             }
-            Ok(guided) => Ok(guided),
+            Ok(other) => Ok(other),
             Err(gap) => Ok(Proposal::Guided(say!("the plan needs what cannot be seen: {}", unseen(&gap)))),
         }
+    }
+}
+
+impl Session<'_> {
+    /// Writes down what was seen, for the next time. What a recording shows proves nothing later.
+    fn remember(&self, diagnosis: &Diagnosis, seen: Vec<String>) -> Result<(), Failed> {
+        let Some(live) = self.opened.live() else { return Ok(()) };
+        let sighted = What::Sighted { cluster: cluster_id(diagnosis), seen };
+        Ok(self.journal.write("seen", live.now(), sighted)?)
     }
 }
 
@@ -204,6 +215,11 @@ fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Res
 async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: &Placed) -> Result<Went, Failed> {
     let plan = match or_interrupt(session.propose(diagnosis, placed)).await? {
         Proposal::Plan(plan) => plan,
+        Proposal::Later { seen, why } => {
+            session.remember(diagnosis, seen)?;
+            session.screen.complain(&format!("{}: {why}", placed.id));
+            return Ok(Went::ByHand);
+        }
         Proposal::Guided(why) => {
             let why = placed.check.fix.map(|_| why);
             let runbook = runbook(&placed.id, &placed.finding, diagnosis.cluster.as_ref(), why);

@@ -70,6 +70,8 @@ pub enum Condition {
     MemoryRoom { ns: String, label: String, bytes: u64 },
     /// Every pod of this label has this memory limit on this container, and is Ready or has ended well.
     MemoryLimit { ns: String, label: String, container: String, limit: String },
+    /// These allocations of whereabouts are still proven to be leaked.
+    Leaked { sights: Vec<String> },
     /// A check has an answer and finds nothing; with an object, nothing about it.
     Passes { code: String, object: Option<String> },
     /// No OSD, no pool and no volume exists: no data that could be lost or out of reach.
@@ -129,6 +131,7 @@ impl Condition {
             Self::CsiEntries { ns, config, key, ids } => csi::entries(facts, ns, config, key, ids),
             Self::MemoryRoom { ns, label, bytes } => memory::room(facts, ns, label, *bytes),
             Self::MemoryLimit { ns, label, container, limit } => memory::limit(facts, ns, label, container, limit),
+            Self::Leaked { sights } => kube::leaked(facts, sights),
             Self::Passes { code, object } => kube::passes(facts, code, object.as_deref()),
             Self::HoldsNothing => ceph::nothing_held(facts),
             Self::TakesPods { node } => kube::takes_pods(facts, node),
@@ -219,6 +222,7 @@ impl Condition {
             Self::CsiEntries { ns, config, key, ids } => csi::entries_command(ns, config, key, ids),
             Self::SameRevision { .. }
             | Self::LeaseStale { .. }
+            | Self::Leaked { .. }
             | Self::OvnLeads
             | Self::BootSettled { .. }
             | Self::PortFree { .. }
@@ -296,6 +300,7 @@ impl fmt::Display for Condition {
                     "container {container} of every pod of {label} in {ns} has the limit {limit}, and the pods are well"
                 )
             }
+            Self::Leaked { .. } => write!(f, "NET015 still finds the same allocations leaked"),
             Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),
             Self::Passes { code, object: Some(object) } => write!(f, "{code} finds nothing about {object}"),
             Self::HoldsNothing => write!(f, "no OSD, pool or volume of the cluster exists"),

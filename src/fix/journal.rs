@@ -1,10 +1,11 @@
 //! The trail of fixes: one JSON line before and after each step, on disk before the step is taken.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
@@ -47,6 +48,11 @@ pub enum What {
     /// Another fix took this one back.
     Undone {
         by: String,
+    },
+    /// What a plan saw that proves enough only when it is seen again; no fix of its own.
+    Sighted {
+        cluster: ClusterId,
+        seen: Vec<String>,
     },
 }
 
@@ -170,6 +176,8 @@ impl Run {
 #[derive(Debug, Default)]
 pub struct History {
     pub runs: Vec<Run>,
+    /// What was seen in which cluster, and when.
+    sightings: Vec<(ClusterId, Timestamp, Vec<String>)>,
     pub unreadable: usize,
 }
 
@@ -253,12 +261,16 @@ impl History {
             self.runs.push(Run { id, at, begun: *begun, steps, ended: None, undone_by: None });
             return;
         }
+        if let What::Sighted { cluster, seen } = what {
+            self.sightings.push((cluster, at, seen));
+            return;
+        }
         let Some(run) = self.runs.iter_mut().rfind(|run| run.id == id) else {
             self.unreadable += 1;
             return;
         };
         match what {
-            What::Begun(_) => {}
+            What::Begun(_) | What::Sighted { .. } => {}
             What::Before { step } => run.mark(step, Stand::Begun),
             What::After { step, outcome: Outcome::Done } => run.mark(step, Stand::Done),
             What::After { step, outcome: Outcome::Already } => run.mark(step, Stand::Already),
@@ -266,6 +278,19 @@ impl History {
             What::Ended { how } => run.ended = Some(how),
             What::Undone { by } => run.undone_by = Some(by),
         }
+    }
+
+    /// What was seen in this cluster within the last day, and when first. What is older may have come back since.
+    pub fn sighted(&self, cluster: &ClusterId, now: Timestamp) -> BTreeMap<String, Timestamp> {
+        const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
+        let mut first = BTreeMap::new();
+        let recent = |at: &Timestamp| now.duration_since(*at) < REMEMBERED;
+        for (_, at, seen) in self.sightings.iter().filter(|(of, at, _)| of == cluster && recent(at)) {
+            seen.iter().for_each(|what| {
+                first.entry(what.clone()).or_insert(*at);
+            });
+        }
+        first
     }
 
     /// The one fix whose id begins so.
@@ -344,7 +369,7 @@ mod tests {
         };
         let stands = vec![Stand::Done, Stand::Done, Stand::Done, Stand::Begun, Stand::Failed("x".into()), Stand::Open];
         let run = Run { id: "1".into(), at: Timestamp::UNIX_EPOCH, begun, steps: stands, ended: None, undone_by: None };
-        let history = History { runs: vec![run], unreadable: 0 };
+        let history = History { runs: vec![run], ..History::default() };
         assert_eq!(history.flags_left(&cluster), ["noout", "noout osd.4"]);
         assert!(history.flags_left(&ClusterId { uid: "2".into(), ..cluster }).is_empty());
     }

@@ -9,6 +9,7 @@ pub mod fail_over_mgr;
 pub mod nad_routes;
 pub mod raise_memory_limit;
 pub mod reconcile_again;
+pub mod release_addresses;
 pub mod restart_kube_ovn;
 pub mod restart_multus;
 pub mod restart_node_plugin;

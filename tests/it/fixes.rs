@@ -57,7 +57,7 @@ pub struct Ran {
 /// The end of what it said is what a failing test needs.
 impl std::fmt::Debug for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let end = |text: &str| text.chars().skip(text.chars().count().saturating_sub(1500)).collect::<String>();
+        let end = |text: &str| text.chars().skip(text.chars().count().saturating_sub(4000)).collect::<String>();
         write!(f, "{:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, end(&self.stdout), end(&self.stderr))
     }
 }
@@ -302,12 +302,13 @@ fn what_is_taken_back_is_as_it_was() {
     });
 }
 
-/// A fix that no case proves is none. What OSD011 takes away, an earlier fix must have left: its tests make that.
+/// A fix that no case proves is none. What OSD011 takes away, an earlier fix must have left, and what NET015 releases
+/// must have been seen before: their own tests make that.
 #[test]
 fn every_fix_has_a_case() {
     let proven: Vec<&str> = cases().filter_map(|case| case.fix.split(' ').next()).collect();
-    let unproven = rookdoctor::checks::ALL
-        .iter()
-        .filter(|check| check.fix.is_some() && !proven.contains(&check.code) && check.code != "OSD011");
+    let unproven = rookdoctor::checks::ALL.iter().filter(|check| {
+        check.fix.is_some() && !proven.contains(&check.code) && !["OSD011", "NET015"].contains(&check.code)
+    });
     assert_eq!(unproven.map(|check| check.code).collect::<Vec<_>>(), [] as [&str; 0]);
 }

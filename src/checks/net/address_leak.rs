@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use serde_json::json;
 
 use super::whereabouts::{Book, Given, books};
-use super::{daemon_rows, storage_networks};
+use super::{StorageNetwork, daemon_rows, storage_networks};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::ceph::quoted;
@@ -33,8 +33,8 @@ check! {
     /// # Fix
     /// Look twice, ten minutes apart: a pod that is just being deleted releases its address by itself. Then take
     /// away the allocation, with a test that it is still the same one, and the reservation of the address with it.
-    /// This program looks only once in a run, so it leaves the change to a person and prints the commands.
-    /// Or let whereabouts do it: set `cron-expression` in its ConfigMap `whereabouts-config` closer.
+    /// `kubectl rookdoctor fix NET015` remembers what it sees; asked again ten minutes later, it releases what it still
+    /// finds. Or let whereabouts do it: set `cron-expression` in its ConfigMap `whereabouts-config` closer.
     ///
     /// # References
     /// whereabouts: ip-control-loop, issues 176 and 207; objects IPPool and OverlappingRangeIPReservation.
@@ -43,17 +43,60 @@ check! {
         Discovery, CephClusters, NetworkAttachments, IpPools, Nodes, MonPods, MgrPods, MdsPods, RgwPods, OsdPods,
         OsdDump, FsDump, QuorumStatus, PodTables, Objects,
     ],
+    fix: release_addresses,
     explained_by: [],
 }
 
+/// What is leaked, for each of the books.
+pub(crate) struct Leaks<'n> {
+    pub books: Vec<(Book<'n>, Vec<Given<'n>>)>,
+    pub reservations: &'n [Reservation],
+}
+
+/// What was found, or why there is nothing to tell.
+enum Looked<'n> {
+    Leaks(Leaks<'n>),
+    Nothing(Answered),
+}
+
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
+    let ours = facts.cluster()?.ns.as_str();
     let networks = storage_networks(facts)?;
-    let books = books(facts, &networks)?;
+    let Leaks { books, reservations } = match look(facts, &networks)? {
+        Looked::Leaks(leaks) => leaks,
+        Looked::Nothing(answered) => return Ok(answered),
+    };
+    // Two ranges of one pool are one finding.
+    let mut findings: BTreeMap<&str, Finding> = BTreeMap::new();
+    for (book, leaks) in books.iter().filter(|(_, leaks)| !leaks.is_empty()) {
+        let finding = findings.remove(book.pool.metadata.name.as_str());
+        let finding = finding.unwrap_or_else(|| finding_of(ours, book, leaks, reservations)).at([book.network.place()]);
+        findings.insert(&book.pool.metadata.name, finding);
+    }
+    Ok(Answered::judged(findings.into_values().collect()))
+}
+
+/// The leaks, with the same proofs as the finding has; none where one of them could not be had.
+pub(crate) fn leaks<'n>(facts: &Facts<'n>, networks: &'n [StorageNetwork<'n>]) -> Result<Option<Leaks<'n>>, Gap> {
+    match look(facts, networks)? {
+        Looked::Leaks(leaks) => Ok(Some(leaks)),
+        Looked::Nothing(Answered::Judged { blind, .. }) => match blind.into_iter().next() {
+            Some(unknown) => Err(Gap::Unknown(unknown)),
+            None => Ok(None),
+        },
+        Looked::Nothing(Answered::NotApplicable(_)) => Ok(None),
+    }
+}
+
+fn look<'n>(facts: &Facts<'n>, networks: &'n [StorageNetwork<'n>]) -> Result<Looked<'n>, Gap> {
+    let books = books(facts, networks)?;
     if books.is_empty() {
-        return Ok(Answered::NotApplicable("whereabouts gives no address of the cluster's storage networks"));
+        return Ok(Looked::Nothing(Answered::NotApplicable(
+            "whereabouts gives no address of the cluster's storage networks",
+        )));
     }
     let rows = daemon_rows(facts)?;
-    let mut suspects: Vec<Vec<Given<'_>>> = books.iter().map(|book| book.named().collect()).collect();
+    let mut suspects: Vec<Vec<Given<'n>>> = books.iter().map(|book| book.named().collect()).collect();
     let ours = facts.cluster()?.ns.as_str();
     let is_daemon = |leak: &Given<'_>| leak.ns == ours && rows.iter().any(|row| row.name == leak.pod);
     suspects.iter_mut().for_each(|leaks| leaks.retain(|leak| !is_daemon(leak)));
@@ -66,11 +109,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     suspects.iter_mut().for_each(|leaks| leaks.retain(gone));
     if suspects.iter().all(Vec::is_empty) {
-        return Ok(Answered::passed().blind(tables.blind));
+        return Ok(Looked::Nothing(Answered::passed().blind(tables.blind)));
     }
     let nodes = facts.nodes()?;
     if !nodes.iter().all(|node| node.is_ready()) {
-        return Ok(Answered::NotApplicable("a node is not Ready: pods that are gone from the API may run on there"));
+        return Ok(Looked::Nothing(Answered::NotApplicable(
+            "a node is not Ready: pods that are gone from the API may run on there",
+        )));
     }
     let hosts: BTreeSet<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
     let others = tables.seen.iter().flat_map(|(_, rows)| rows.iter());
@@ -88,18 +133,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     suspects.iter_mut().for_each(|leaks| leaks.retain(|leak| sure.contains(&(leak.pod, leak.address))));
     // Where an address may be in use and nobody can tell, no allocation is called a leak.
     if !blind.is_empty() || suspects.iter().all(Vec::is_empty) {
-        return Ok(Answered::passed().blind(blind));
+        return Ok(Looked::Nothing(Answered::passed().blind(blind)));
     }
     let reservations: &[Reservation] =
         if facts.installed(kinds::IP_RESERVATION)? { facts.list(None, Select::all())? } else { &[] };
-    // Two ranges of one pool are one finding.
-    let mut findings: BTreeMap<&str, Finding> = BTreeMap::new();
-    for (book, leaks) in books.iter().zip(&suspects).filter(|(_, leaks)| !leaks.is_empty()) {
-        let finding = findings.remove(book.pool.metadata.name.as_str());
-        let finding = finding.unwrap_or_else(|| finding_of(ours, book, leaks, reservations)).at([book.network.place()]);
-        findings.insert(&book.pool.metadata.name, finding);
-    }
-    Ok(Answered::judged(findings.into_values().collect()))
+    Ok(Looked::Leaks(Leaks { books: books.into_iter().zip(suspects).collect(), reservations }))
 }
 
 /// Pods that may have an address without an allocation of their own.
@@ -168,9 +206,7 @@ fn finding_of(ours: &str, book: &Book<'_>, leaks: &[Given<'_>], reservations: &[
             quoted(&patch.to_string())
         ));
         evidence.push(Evidence::field(&object, format!("spec.allocations[{key}]"), format!("{address} {of}/{pod}")));
-        let name = address.to_string().replace(':', "-");
-        let is_it = |it: &&Reservation| it.metadata.name.ends_with(&name) && it.spec.podref == allocation.podref;
-        if let Some(reservation) = reservations.iter().find(is_it) {
+        if let Some(reservation) = reservation_of(*address, &allocation.podref, reservations) {
             let (ns, name) = (&reservation.metadata.namespace, &reservation.metadata.name);
             let kind = "overlappingrangeipreservations.whereabouts.cni.cncf.io";
             remedy = remedy.command(format!("kubectl -n {ns} get {kind} {name} -o jsonpath='{{.spec.podref}}'"));
@@ -181,4 +217,10 @@ fn finding_of(ours: &str, book: &Book<'_>, leaks: &[Given<'_>], reservations: &[
         }
     }
     Finding::new(severity, object, summary, remedy).evidence(evidence)
+}
+
+/// What keeps the address of this pod from being given out of another range.
+pub(crate) fn reservation_of<'r>(address: IpAddr, podref: &str, all: &'r [Reservation]) -> Option<&'r Reservation> {
+    let name = address.to_string().replace(':', "-");
+    all.iter().find(|it| it.metadata.name.ends_with(&name) && it.spec.podref == podref)
 }

@@ -4,11 +4,14 @@ use jiff::SignedDuration;
 
 use super::Held;
 use crate::check::Answered;
+use crate::checks::net::address_leak::leaks;
+use crate::checks::net::storage_networks;
 use crate::checks::node::boots;
 use crate::checks::ovn::kube_ovn_controller_unhealthy::LEADERLESS;
 use crate::checks::ovn::{self, ovn_central_down};
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
+use crate::fix::plans::release_addresses::sight;
 use crate::fix::restart::OPERATOR_LABEL;
 use crate::lookup;
 use crate::objects::kube::{DaemonSet, Deployment, Lease, Namespace, Pod};
@@ -173,6 +176,16 @@ pub(super) fn boot_settled(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
 pub(super) fn namespace_gone(facts: &Facts<'_>, namespace: &str) -> Result<Held, Gap> {
     let found = facts.object::<Namespace>("", namespace)?;
     Ok(Held::when(found.is_none(), || "it exists".to_owned()))
+}
+
+/// The proofs of NET015, had again.
+pub(super) fn leaked(facts: &Facts<'_>, sights: &[String]) -> Result<Held, Gap> {
+    let networks = storage_networks(facts)?;
+    let found = leaks(facts, &networks)?;
+    let books = found.iter().flat_map(|found| &found.books);
+    let still: Vec<String> = books.flat_map(|(book, given)| given.iter().map(|it| sight(book, it))).collect();
+    let other = sights.iter().find(|sight| !still.contains(sight));
+    Ok(Held::when(other.is_none(), || format!("{} is not", other.map_or("", String::as_str))))
 }
 
 /// A check that cannot look has not passed.

@@ -524,3 +524,62 @@ fn scripts_fail_closed() {
     let cordoned = cordoned(super::tree("NET016-started-without-multus"), "elm-02");
     stops(cordoned, "NET016", None, "elm-02 is ready and takes pods");
 }
+
+const LEAK: &str = "NET015-one-left-behind";
+const POOL: (&str, &str, &str) = ("kube-system", "ippools", "192.168.140.0-24");
+const RESERVATION: (&str, &str, &str) = ("kube-system", "overlappingrangeipreservations", "192.168.140.18");
+
+/// A cluster in which the leak was seen a while ago.
+fn seen_before(minutes: u64) -> Bed {
+    let bed = Bed::of(LEAK);
+    let first = bed.run("fix NET015 --yes");
+    assert!(first.code == Some(5) && first.says("remembered: ask again in ten minutes"), "{first:?}");
+    assert_eq!(bed.double.writes(), [] as [&str; 0]);
+    bed.double.advance(Duration::from_secs(60 * minutes));
+    bed
+}
+
+#[test]
+fn a_leaked_address_is_released_when_it_is_seen_twice() {
+    let soon = seen_before(5);
+    let ran = soon.run("fix NET015 --yes");
+    assert!(ran.code == Some(5) && ran.says("min ago: ask again when it is ten"), "{ran:?}");
+    assert_eq!(soon.double.writes(), [] as [&str; 0]);
+
+    let bed = seen_before(11);
+    let object = |(ns, plural, name)| bed.double.object(ns, plural, name);
+    let before = object(POOL).unwrap()["spec"].clone();
+    let ran = bed.run("fix NET015 --yes -o json");
+    assert_eq!((ran.code, &ran.json()["ended"]), (Some(0), &"verified".into()), "{ran:?}");
+    assert!(object(POOL).unwrap()["spec"]["allocations"]["18"].is_null() && object(RESERVATION).is_none());
+    assert_eq!(bed.changes_made().len(), 2, "{:?}", bed.changes_made());
+    let undone = bed.run(&format!("fix undo {} --yes", ran.json()["id"].as_str().unwrap()));
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    assert_eq!(object(POOL).unwrap()["spec"], before);
+    assert!(object(RESERVATION).is_some());
+}
+
+#[test]
+fn a_leaked_address_stays_where_its_proof_is_gone() {
+    // Another container of the same pod, so not what was seen.
+    let bed = seen_before(11);
+    bed.double.change(|cluster| {
+        cluster.edit(POOL.0, POOL.1, POOL.2, |pool| pool["spec"]["allocations"]["18"]["id"] = "another".into());
+    });
+    let ran = bed.run("fix NET015 --yes");
+    assert!(ran.code == Some(5) && ran.says("remembered"), "{ran:?}");
+    // An OSD has the address by the time that the fix begins.
+    let bed = seen_before(11);
+    bed.double.on("POST /apis/coordination.k8s.io/v1/namespaces/rook-ceph/leases", |cluster| {
+        cluster.edit_ceph("rook-ceph", "osd dump", |dump| {
+            let address = json!({"type": "v2", "addr": "192.168.140.18:6800", "nonce": 1});
+            dump["osds"][0]["public_addrs"]["addrvec"] = json!([address]);
+        });
+    });
+    let ran = bed.run("fix NET015 --yes");
+    assert!(ran.code == Some(5) && ran.says("NET015 still finds the same allocations leaked: no"), "{ran:?}");
+    assert_eq!(bed.changes_made(), [] as [&str; 0]);
+    // A day later it may have come back in between.
+    let bed = seen_before(25 * 60);
+    assert!(bed.run("fix NET015 --yes").says("remembered"));
+}
