@@ -26,7 +26,9 @@ pub(super) async fn change(live: &Live, act: &Act, dry_run: bool) -> Result<Chan
             let (kind, Object { namespace: ns, name, uid, .. }) = (known(object)?, object);
             take_away(live, &Write::Delete { kind, ns, name, uid }, dry_run).await
         }
-        Act::Evict { object: Object { namespace: ns, name, uid, .. } } => {
+        Act::Evict { object } => {
+            known(object)?;
+            let Object { namespace: ns, name, uid, .. } = object;
             take_away(live, &Write::Evict { ns, pod: name, uid }, dry_run).await
         }
         Act::Create { object, whole } => create(live, object, whole, dry_run).await,
@@ -34,7 +36,11 @@ pub(super) async fn change(live: &Live, act: &Act, dry_run: bool) -> Result<Chan
     }
 }
 
+/// Without its UID another object of the same name could be taken for it.
 fn known(object: &Object) -> Result<Kind, String> {
+    if object.uid.is_empty() {
+        return Err(format!("the UID of {object} is not known"));
+    }
     object.known().ok_or_else(|| format!("this version does not know the resource {}", object.resource))
 }
 
