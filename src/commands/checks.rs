@@ -18,6 +18,8 @@ struct Entry {
     name: &'static str,
     area: &'static str,
     reads: Vec<&'static str>,
+    /// The tool can mend what it finds, where that is safe.
+    can_fix: bool,
 }
 
 pub(super) fn run(format: Format, screen: &Screen) -> anyhow::Result<()> {
@@ -29,7 +31,13 @@ pub(super) fn run(format: Format, screen: &Screen) -> anyhow::Result<()> {
 }
 
 fn entry(check: &Check) -> Entry {
-    Entry { code: check.code, name: check.name, area: check.area.prefix(), reads: reads(check) }
+    Entry {
+        code: check.code,
+        name: check.name,
+        area: check.area.prefix(),
+        reads: reads(check),
+        can_fix: check.fix.is_some(),
+    }
 }
 
 /// What a check reads ahead, in words; what it opens on suspicion is not known before.

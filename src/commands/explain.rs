@@ -24,6 +24,8 @@ struct Explained {
     symptom: bool,
     /// Its findings tell of a loss of sight.
     about_sight: bool,
+    /// The tool can mend what it finds, where that is safe.
+    can_fix: bool,
 }
 
 #[derive(Serialize)]
@@ -56,6 +58,7 @@ fn explained(check: &'static Check) -> Explained {
         explains: explains.collect(),
         symptom: check.symptom,
         about_sight: check.about_sight,
+        can_fix: check.fix.is_some(),
     }
 }
 
@@ -69,6 +72,11 @@ fn human(explained: &Explained, width: usize) -> String {
     };
     section(&mut page, "Its finding may be explained by", &links(&explained.explained_by));
     section(&mut page, "It may explain", &links(&explained.explains));
+    if explained.can_fix {
+        page.blank();
+        let command = format!("kubectl rookdoctor fix {}", explained.code);
+        page.hang(&[(Ink::Plain, "The tool can mend it, where that is safe: ")], Ink::Command, &command);
+    }
     if explained.symptom {
         page.blank();
         page.hang(&[], Ink::Plain, "A symptom: without one of these causes its finding is shown as unexplained.");

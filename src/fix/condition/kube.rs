@@ -14,32 +14,32 @@ use crate::facts::{Facts, Gap, Select, both};
 use crate::fix::plans::release_addresses::sight;
 use crate::fix::restart::OPERATOR_LABEL;
 use crate::lookup;
-use crate::objects::kube::{DaemonSet, Deployment, Lease, Namespace, Pod};
+use crate::objects::kube::{DaemonSet, Lease, Namespace, Pod};
 
 /// Rook's annotations on an OSD that is being replaced.
 const REPLACED: &str = "osd.rook.io/replace";
 
 pub(super) fn no_maintenance(facts: &Facts<'_>) -> Result<Held, Gap> {
     let cluster = facts.cluster()?;
-    let daemons = Select::label("app in (rook-ceph-mon,rook-ceph-osd)");
-    let (object, daemons) = both(facts.ceph_cluster(), facts.list::<Deployment>(Some(&cluster.ns), daemons))?;
+    let daemons = facts.deployments_where("app in (rook-ceph-mon,rook-ceph-osd)");
+    let (object, (daemons, marked)) = both(facts.ceph_cluster(), both(daemons, facts.marked_deployments()))?;
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(Held::No(format!("the CephCluster {} is being deleted", cluster.name)));
     }
     if !object.spec.cleanup_policy.confirmation.is_empty() {
         return Ok(Held::No("the CephCluster has a cleanup policy that destroys its data".into()));
     }
-    let stands_in = daemons.iter().find(|it| it.metadata.name.ends_with("-maintenance"));
-    if let Some(stands_in) = stands_in {
-        return Ok(Held::No(format!("somebody works on a daemon: Deployment {} exists", stands_in.metadata.name)));
+    if let Some(stands_in) = daemons.iter().find(|it| it.name.ends_with("-maintenance")) {
+        return Ok(Held::No(format!("somebody works on a daemon: Deployment {} exists", stands_in.name)));
     }
-    let replaced = daemons.iter().find(|it| it.metadata.annotations.keys().any(|key| key.starts_with(REPLACED)));
+    // Rook keeps its hands off an OSD that it replaces by the same label as everybody else.
+    let replaced = marked.iter().find(|it| it.metadata.annotations.keys().any(|key| key.starts_with(REPLACED)));
     if let Some(replaced) = replaced {
         return Ok(Held::No(format!("Rook replaces the OSD of Deployment {}", replaced.metadata.name)));
     }
-    let stopped = daemons.iter().find(|it| it.spec.replicas == Some(0));
+    let stopped = daemons.iter().find(|it| it.ready.1 == 0);
     Ok(Held::when(stopped.is_none(), || {
-        let name = stopped.map_or("", |it| it.metadata.name.as_str());
+        let name = stopped.map_or("", |it| it.name.as_str());
         format!("Deployment {name} was scaled to 0, which somebody has a reason for")
     }))
 }

@@ -181,6 +181,7 @@ fn somebody_works_on_an_osd(cluster: &mut Changed<'_>) {
 fn rook_replaces_an_osd(cluster: &mut Changed<'_>) {
     cluster.edit(NS, "deployments", "rook-ceph-osd-1", |object| {
         object["metadata"]["annotations"]["osd.rook.io/replace-in-progress"] = "true".into();
+        object["metadata"]["labels"]["ceph.rook.io/do-not-reconcile"] = "true".into();
     });
 }
 
