@@ -5,8 +5,11 @@ mod past;
 mod under_way;
 
 use std::io::{self, IsTerminal};
+use std::sync::{Mutex, PoisonError};
 
 use futures::future::join_all;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use self::under_way::{Going, apply};
 use super::opening::{Opened, open, or_interrupt, scope, target};
@@ -50,6 +53,8 @@ pub(super) struct Session<'s> {
     pub opened: Opened,
     pub diagnoses: Vec<Diagnosis>,
     pub journal: Journal,
+    /// Documents that are printed as one list in the end; none where each is printed by itself.
+    collected: Mutex<Option<Vec<Value>>>,
 }
 
 impl<'s> Session<'s> {
@@ -64,11 +69,34 @@ impl<'s> Session<'s> {
             let checks = if with_checks { checks::ALL } else { &[] };
             let tell = |round, facts| progress.round(round, facts);
             let diagnoses = diagnose(opened.source(), checks, &scope, &tell).await;
-            Ok(Self { cli, screen, opened, diagnoses, journal: Journal::of_user()? })
+            Ok(Self { cli, screen, opened, diagnoses, journal: Journal::of_user()?, collected: Mutex::default() })
         });
         let session = session.await;
         progress.clear();
         session
+    }
+
+    /// Prints for a person at once. A program reads one document: of several, a list in the end.
+    fn print<T: Serialize>(&self, document: &T, human: impl FnOnce(&T) -> String) -> Result<(), Failed> {
+        match self.collected.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(collected) => collected.push(serde_json::to_value(document)?),
+            None => super::print(self.screen, self.cli.output.output, document, human)?,
+        }
+        Ok(())
+    }
+
+    /// From now on, what a program reads is kept for [`Self::print_collected`].
+    fn collect(&self) {
+        if self.cli.output.output != Format::Human {
+            *self.collected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        }
+    }
+
+    fn print_collected(&self) -> Result<(), Failed> {
+        let collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(items) = collected else { return Ok(()) };
+        let list = json!({"apiVersion": ApiVersion::V1, "kind": "List", "items": items});
+        Ok(super::print(self.screen, self.cli.output.output, &list, ToString::to_string)?)
     }
 
     /// The source, with nothing remembered from the diagnosis.
@@ -152,10 +180,19 @@ async fn fix(cli: &Cli, flags: &Fix, screen: &Screen) -> Result<Exit, Failed> {
         let error = anyhow::anyhow!("several CephClusters have findings of {}: choose one with -n", check.code);
         return Err(Failed::usage(error));
     }
-    // One after the other: the second is planned when the first is well. Where a person must act, the others go on.
+    if wanted.len() > 1 {
+        session.collect();
+    }
+    let ended = each(&session, flags, wanted).await;
+    session.print_collected()?;
+    ended
+}
+
+/// One after the other: the second is planned when the first is well. Where a person must act, the others go on.
+async fn each(session: &Session<'_>, flags: &Fix, wanted: Vec<(&Diagnosis, &Placed)>) -> Result<Exit, Failed> {
     let mut ended = Exit::Healthy;
     for (diagnosis, placed) in wanted {
-        match one(&session, flags, diagnosis, placed).await? {
+        match one(session, flags, diagnosis, placed).await? {
             Went::Fixed => {}
             Went::ByHand if flags.script || flags.dry_run.is_some() => {}
             Went::ByHand => ended = Exit::FixNotApplied,
@@ -213,21 +250,18 @@ fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Res
 
 /// Plans, shows and, if the user wants it so, applies one fix.
 async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: &Placed) -> Result<Went, Failed> {
-    let plan = match or_interrupt(session.propose(diagnosis, placed)).await? {
-        Proposal::Plan(plan) => plan,
+    let (plan, why) = match or_interrupt(session.propose(diagnosis, placed)).await? {
+        Proposal::Plan(plan) => (Some(plan), None),
+        Proposal::Guided(why) => (None, placed.check.fix.map(|_| why)),
         Proposal::Later { seen, why } => {
             session.remember(diagnosis, seen)?;
-            session.screen.complain(&format!("{}: {why}", placed.id));
-            return Ok(Went::ByHand);
+            (None, Some(why))
         }
-        Proposal::Guided(why) => {
-            let why = placed.check.fix.map(|_| why);
-            let runbook = runbook(&placed.id, &placed.finding, diagnosis.cluster.as_ref(), why);
-            super::print(session.screen, session.cli.output.output, &runbook, |it| {
-                runbook::human(it, session.screen.width)
-            })?;
-            return Ok(Went::ByHand);
-        }
+    };
+    let Some(plan) = plan else {
+        let runbook = runbook(&placed.id, &placed.finding, diagnosis.cluster.as_ref(), why);
+        session.print(&runbook, |it| runbook::human(it, session.screen.width))?;
+        return Ok(Went::ByHand);
     };
     let Some(cluster) = &diagnosis.cluster else { return Ok(Went::ByHand) };
     if flags.script {
@@ -239,7 +273,7 @@ async fn one(session: &Session<'_>, flags: &Fix, diagnosis: &Diagnosis, placed: 
     let format = session.cli.output.output;
     // A program that applies wants one document: how it ended.
     if !(flags.yes && holds && format != Format::Human && flags.dry_run.is_none()) {
-        super::print(session.screen, format, &shown, |it| preview::human(it, session.screen.width))?;
+        session.print(&shown, |it| preview::human(it, session.screen.width))?;
     }
     let refused = |why: &str| {
         session.screen.complain(&format!("nothing was changed: {why}"));
@@ -337,7 +371,7 @@ async fn confirmed(session: &Session<'_>, yes: bool, risk: Risk, placed: &Placed
             Risk::Irreversible => format!("This cannot be taken back. Type {name} to go on, anything else to stop: "),
             Risk::Safe | Risk::Disruptive => "Apply? [y]es / [n]o / [e]xplain: ".to_owned(),
         };
-        let answer = under_way::answer(session.screen, &question).await?;
+        let answer = under_way::answer(&question).await?;
         match (risk, answer.as_str()) {
             (Risk::Irreversible, answer) => return Ok(answer == name),
             (_, "y" | "yes") => return Ok(true),

@@ -154,7 +154,7 @@ pub(super) async fn unfinished(session: &Session<'_>, diagnosis: &Diagnosis) -> 
         session.screen.complain("nothing was changed: finish or undo the earlier fix first");
         return Ok(Some(Exit::FixNotApplied));
     }
-    let answer = answer(session.screen, "[f]inish it / [u]ndo it / [l]eave: ").await?;
+    let answer = answer("[f]inish it / [u]ndo it / [l]eave: ").await?;
     match answer.as_str() {
         "f" | "finish" => resume(session, diagnosis, run).await.map(Some),
         "u" | "undo" => take_back(session, diagnosis, run).await.map(Some),
@@ -223,7 +223,7 @@ async fn said_yes(session: &Session<'_>, yes: bool, question: &str, steps: &[Ste
         session.screen.complain("nothing was changed: add --yes, or answer on a terminal");
         return Ok(false);
     }
-    let answer = answer(session.screen, question).await?;
+    let answer = answer(question).await?;
     Ok(answer == "y" || answer == "yes")
 }
 

@@ -146,7 +146,7 @@ fn show(session: &Session<'_>, begun: &Begun, id: &str, from: usize, ended: &End
         can_be_undone: begun.undoes.is_none() && run.is_some_and(|run| !undo::plan(run).steps.is_empty()),
         exit_code: exit.code(),
     };
-    super::super::print(session.screen, session.cli.output.output, &document, |it| human(it, begun, exit))?;
+    session.print(&document, |it| human(it, begun, exit))?;
     Ok(exit)
 }
 
@@ -166,11 +166,10 @@ fn human(document: &Document<'_>, begun: &Begun, exit: Exit) -> String {
 }
 
 /// A line that a person types.
-pub(super) async fn answer(screen: &Screen, question: &str) -> Result<String, Failed> {
+pub(super) async fn answer(question: &str) -> Result<String, Failed> {
     // A question is not a result: it goes where progress goes.
     write!(io::stderr(), "{}", clean(question, clean::SENTENCE) + " ")?;
     io::stderr().flush()?;
-    let _ = screen;
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)

@@ -217,3 +217,16 @@ fn a_recorded_cluster_has_plans_and_no_changes() {
     assert!(ran.says("this is a recorded cluster"), "{ran:?}");
     assert_eq!(bed.double.requests(), [] as [&str; 0]);
 }
+
+/// Two findings of one code are two plans, and still one document.
+#[test]
+fn a_program_reads_one_document() {
+    let bed = Bed::of("story3-mixed-images");
+    let ran = bed.run("fix OPR006 -o json");
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let list = ran.json();
+    let kinds: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|item| &item["kind"]).collect();
+    assert_eq!((&list["kind"], kinds.as_slice()), (&json!("List"), [&json!("Runbook"), &json!("Runbook")].as_slice()));
+    let one = bed.run("fix OPR006/Deployment/rook-ceph/rook-ceph-osd-7 -o json").json();
+    assert_eq!(one["finding"], "OPR006/Deployment/rook-ceph/rook-ceph-osd-7");
+}
