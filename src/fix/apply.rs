@@ -312,7 +312,10 @@ impl Applying<'_> {
             if left.is_empty() {
                 return Ended::Verified;
             }
-            if self.stopped() || Instant::now() >= end || lease.keep(self.live).await.is_err() {
+            if self.stopped() {
+                return Ended::Interrupted { step: self.begun.plan.steps.len() };
+            }
+            if Instant::now() >= end || lease.keep(self.live).await.is_err() {
                 return Ended::NotVerified { left };
             }
             (self.tell)(News::Waiting(&left.join(", ")));

@@ -167,8 +167,8 @@ pub(super) async fn finish(cli: &Cli, screen: &Screen, id: &str, yes: bool) -> R
     let history = session.journal.history()?;
     let run = history.find(id).map_err(|error| Failed::usage(anyhow::anyhow!(error)))?;
     let diagnosis = theirs(&session, run)?;
-    if run.next() >= run.steps.len() {
-        screen.show(&format!("{} has no step left to take\n", run.id))?;
+    if run.ended == Some(Ended::Verified) || run.undone_by.is_some() {
+        screen.show(&format!("{} is {}: no step is left to take\n", run.id, run.word()))?;
         return Ok(Exit::Healthy);
     }
     if !said_yes(&session, yes, "Go on with this fix? [y]es / [n]o: ", &run.begun.plan.steps[run.next()..]).await? {

@@ -130,6 +130,9 @@ fn show(session: &Session<'_>, begun: &Begun, id: &str, from: usize, ended: &End
         Ended::Refused { step, why } => {
             (Exit::FixFailed, "refused", Some(format!("a guard stopped it before step {}: {why}", step + 1)))
         }
+        Ended::Interrupted { step } if *step == begun.plan.steps.len() => {
+            (Exit::Interrupted, "interrupted", Some("all steps are taken, and not yet verified".to_owned()))
+        }
         Ended::Interrupted { step } => {
             (Exit::Interrupted, "interrupted", Some(format!("before step {} was done", step + 1)))
         }

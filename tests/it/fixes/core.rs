@@ -230,3 +230,28 @@ fn a_program_reads_one_document() {
     let one = bed.run("fix OPR006/Deployment/rook-ceph/rook-ceph-osd-7 -o json").json();
     assert_eq!(one["finding"], "OPR006/Deployment/rook-ceph/rook-ceph-osd-7");
 }
+
+/// Whoever leaves before the end of the verification can have it later.
+#[test]
+fn a_verification_that_was_left_is_made_up_for() {
+    let bed = Bed::of(STALE);
+    // The node comes back, but for the gateway's pod.
+    bed.double.on("DELETE /api/v1/namespaces/kube-system/pods/ovs-ovn-*", |cluster| {
+        heal::node(cluster, "ash-w2");
+        cluster.edit("kube-system", "pods", "vpc-nat-gw-edge-0", |pod| {
+            pod["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
+            pod["status"]["containerStatuses"][0]["ready"] = false.into();
+        });
+    });
+    let child = bed.command("fix OVN007 --yes").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    bed.until(|| bed.changes_made().iter().any(|write| write.contains("unset-group")));
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    bed.interrupt(&child);
+    let left = Ran::new(&child.wait_with_output().unwrap());
+    assert!(left.code == Some(130) && left.says("all steps are taken, and not yet verified"), "{left:?}");
+    bed.double.change(|cluster| heal::node(cluster, "ash-w2"));
+    let id = bed.run("fix history -o json").json()["items"][0]["id"].as_str().unwrap().to_owned();
+    let verified = bed.run(&format!("fix finish {id} --yes"));
+    assert!(verified.code == Some(0) && verified.says("fixed and verified"), "{verified:?}");
+    assert!(bed.run(&format!("fix finish {id} --yes")).says("is verified: no step is left to take"));
+}
