@@ -5,7 +5,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::osd::crush_name;
 use crate::facts::tables::NodeRow;
-use crate::facts::{Cluster, Facts, Gap, Settled, both, known};
+use crate::facts::{CephCommand, Cluster, Fact, Facts, Gap, Settled, Unknown, Why, both, known};
 use crate::objects::ceph::{CrushRule, Health, OsdTree, Pool, Step, Versions};
 use crate::say;
 
@@ -71,6 +71,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     for pool in pools {
         let rule = rules.iter().find(|rule| rule.rule_id == pool.crush_rule);
         let room = rule.and_then(|rule| Some((rule, room(rule, tree, pool.size)?)));
+        // A rule of another shape may be what the sign is of.
+        if room.is_none() && !signs.is_empty() && !is_muted {
+            blind.push(not_understood(cluster, pool, rule));
+        }
         if let Some((rule, room)) = room.filter(|(_, room)| room.copies < pool.size) {
             let mut finding = unplaceable(cluster, pool, rule, &room).at(places_left(nodes, tree, &room));
             finding.severity = if is_muted { Severity::Info } else { finding.severity };
@@ -86,6 +90,13 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         blind.extend(unseen);
     }
     Ok(Answered::judged(findings).blind(blind))
+}
+
+fn not_understood(cluster: &Cluster, pool: &Pool, rule: Option<&CrushRule>) -> Unknown {
+    let rule = rule.map_or_else(|| pool.crush_rule.to_string(), |rule| rule.rule_name.clone());
+    let why = format!("the steps of rule {rule} of pool {} are not understood", pool.pool_name);
+    let fact = Fact::Ceph { ns: cluster.ns.clone(), command: CephCommand::OsdCrushRuleDump };
+    Unknown { fact, why: Why::Malformed(why) }
 }
 
 fn are_mixed(versions: &Versions) -> bool {
