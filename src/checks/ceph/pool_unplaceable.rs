@@ -15,7 +15,8 @@ check! {
     /// for each pool how many copies it wants, on different buckets of which kind (the failure domain of its CRUSH
     /// rule), and how many such buckets there are. An OSD that is up and out takes no data; one that is down counts,
     /// as it is expected back. And whether the pool's min_size equals its size. In the first fifteen minutes of a
-    /// cluster no pool is judged, as its hosts come one after the other.
+    /// cluster no pool is judged, as its hosts come one after the other. A rule that takes from several roots, or has
+    /// other steps that are not worked out here, leaves the answer open.
     ///
     /// # Why it matters
     /// A pool of three copies on two hosts is undersized for ever, however well every OSD is: no waiting helps. With
