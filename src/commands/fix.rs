@@ -323,12 +323,17 @@ async fn shown(
     let at_once = plan.steps.iter().take_while(|step| step.act.writes());
     let guards: Vec<_> = plan.guards.iter().chain(at_once.flat_map(|step| &step.guards)).collect();
     let fresh = session.fresh();
-    let refusals = refusals(fresh.as_ref(), cluster, &guards).await;
+    let mut refusals = refusals(fresh.as_ref(), cluster, &guards).await;
     let needed = permissions(plan, cluster);
     let mut allowed = vec![None; needed.len()];
     if let Some(live) = session.opened.live() {
         let asked = join_all(needed.iter().map(|permission| live.may(permission))).await;
-        allowed = asked.into_iter().map(|may| may.ok().map(|may| may.is_ok())).collect();
+        for (at, may) in asked.into_iter().enumerate() {
+            match may {
+                Ok(may) => allowed[at] = Some(may.is_ok()),
+                Err(why) => refusals.push(format!("whether you may {} could not be asked: {why}", needed[at])),
+            }
+        }
         if flags.dry_run == Some(DryRun::Server) && refusals.is_empty() {
             for (at, answer) in dry_run(live, plan).await {
                 steps[at].dry_run = Some(answer.err().unwrap_or_else(|| preview::ACCEPTED.to_owned()));

@@ -330,8 +330,10 @@ impl Applying<'_> {
         let mut checks: Vec<&'static Check> = Vec::new();
         for code in ids.iter().filter_map(|id| id.split('/').next()) {
             match lookup::check(code) {
-                Ok(check) if !checks.contains(&check) => checks.push(check),
-                _ => {}
+                Ok(check) if checks.contains(&check) => {}
+                Ok(check) => checks.push(check),
+                // The journal may be of another version.
+                Err(_) => return vec![format!("{code} (this version has no such check)")],
             }
         }
         let fresh = self.live.fresh();
@@ -365,7 +367,8 @@ impl Applying<'_> {
     }
 }
 
-/// Which of these findings are there; a check without an answer leaves its own open.
+/// Which of these findings are there; a check without an answer leaves its own open. The first id is that of the
+/// finding which is mended: where its question does not even arise any more, more than that has changed.
 fn still_found(facts: &Facts<'_>, checks: &[&'static Check], ids: &[&str]) -> Result<Vec<String>, Gap> {
     let mut left = Vec::new();
     let mut wanted = BTreeSet::new();
@@ -373,7 +376,10 @@ fn still_found(facts: &Facts<'_>, checks: &[&'static Check], ids: &[&str]) -> Re
         match (check.run)(facts) {
             Err(Gap::Wanted(more)) => wanted.extend(more),
             Err(Gap::Unknown(unknown)) => left.push(format!("{} (cannot look: {})", check.code, unknown.why)),
-            Err(Gap::NotInstalled(_) | Gap::NotOffered(_)) | Ok(Answered::NotApplicable(_)) => {}
+            Err(Gap::NotInstalled(_) | Gap::NotOffered(_)) | Ok(Answered::NotApplicable(_)) => {
+                let mended = ids.first().and_then(|id| id.split('/').next());
+                left.extend((mended == Some(check.code)).then(|| format!("{} (cannot look any more)", check.code)));
+            }
             Ok(Answered::Judged { findings, blind }) => {
                 let found: Vec<String> = findings.iter().map(|finding| id(check, finding)).collect();
                 let still = found.iter().filter(|id| ids.contains(&id.as_str()));

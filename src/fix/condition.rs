@@ -154,11 +154,11 @@ impl Condition {
         };
         let ns = &cluster.ns;
         Some(match self {
-            Self::NoMaintenance => {
-                format!("kubectl -n {ns} get deployments -o name | tr '\\n' ' ' | grep -vq -e '-maintenance '")
+            Self::NoMaintenance => no_maintenance(cluster),
+            // Where nothing is held there may never have been a quorum.
+            Self::Quorum { without } => {
+                format!("{{ {}; }} || {{ {}; }}", holds_nothing(ns), quorum(&json("quorum_status", ""), without))
             }
-            // Who is in quorum is for a person to weigh. Where nothing is held there may never have been one.
-            Self::Quorum { .. } => format!("{{ {}; }} || {}", holds_nothing(ns), json("quorum_status", "")),
             Self::MonIn { mon } | Self::MonRejoined { mon } => {
                 json("quorum_status", &format!(r#"grep -q '"quorum_names":\[[^]]*"{mon}"'"#))
             }
@@ -181,7 +181,7 @@ impl Condition {
                 json(&format!("osd pool application get {}", quoted(pool)), &format!("grep -qxF -e '{{}}' -e {one}"))
             }
             Self::NamespaceGone { namespace } => {
-                format!("kubectl get namespaces -o name | tr '\n' ' ' | grep -vq -e 'namespace/{namespace} '")
+                format!("kubectl get namespaces -o name | tr '\\n' ' ' | grep -vq -e 'namespace/{namespace} '")
             }
             Self::PodWell { ns, label, node, .. } => {
                 let node =
@@ -230,6 +230,24 @@ impl Condition {
             | Self::MemoryLimit { .. } => return None,
         })
     }
+}
+
+fn no_maintenance(cluster: &Cluster) -> String {
+    let Cluster { ns, name, .. } = cluster;
+    let ends = "{.metadata.deletionTimestamp}{.spec.cleanupPolicy.confirmation}";
+    let replicas = r#"{range .items[*]}{.metadata.name}={.spec.replicas} {end}{"\n"}"#;
+    format!(
+        "ends=$(kubectl -n {ns} get cephcluster {name} -o jsonpath='{ends}') && test -z \"$ends\" && kubectl -n {ns} get deployments -l 'app in (rook-ceph-mon,rook-ceph-osd)' -o jsonpath='{replicas}' | grep -vq -e '-maintenance=' -e '=0 '"
+    )
+}
+
+/// Counts the monitors that are in quorum beside these, against those of the map.
+fn quorum(status: &str, without: &[String]) -> String {
+    let without: String = without.iter().map(|mon| format!(" -e '\"{mon}\"'")).collect();
+    let count = if without.is_empty() { "grep -c .".to_owned() } else { format!("grep -vxc{without}") };
+    format!(
+        r#"quorum=$({status} | tr -d ' \n') && left=$(echo "$quorum" | sed 's/.*"quorum_names":\[\([^]]*\)\].*/\1/' | tr ',' '\n' | {count}) && all=$(echo "$quorum" | grep -o '"public_addrs"' | wc -l) && test "$left" -gt $((all / 2))"#
+    )
 }
 
 fn holds_nothing(ns: &str) -> String {

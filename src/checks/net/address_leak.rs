@@ -224,3 +224,9 @@ pub(crate) fn reservation_of<'r>(address: IpAddr, podref: &str, all: &'r [Reserv
     let name = address.to_string().replace(':', "-");
     all.iter().find(|it| it.metadata.name.ends_with(&name) && it.spec.podref == podref)
 }
+
+/// An allocation as it is remembered: the same place, container and pod.
+pub(crate) fn sight(book: &Book<'_>, given: &Given<'_>) -> String {
+    let pool = &book.pool.metadata;
+    format!("{}/{} {} {} {}", pool.namespace, pool.name, given.address, given.allocation.id, given.allocation.podref)
+}

@@ -18,11 +18,13 @@ pub(super) fn quorum(facts: &Facts<'_>, without: &[String]) -> Result<Held, Gap>
     if !without.is_empty() && !names(status).any(|name| without.iter().any(|mon| mon == name)) {
         return Ok(Held::Yes);
     }
-    let majority = status.monmap.mons.len() / 2 + 1;
+    // A map that names fewer monitors than are in quorum is not whole.
+    let all = status.monmap.mons.len().max(status.quorum_names.len());
+    let majority = all / 2 + 1;
     let left: Vec<&str> = names(status).filter(|name| !without.iter().any(|mon| mon == name)).collect();
     Ok(Held::when(left.len() >= majority, || {
         let rest = if left.is_empty() { "no monitor".to_owned() } else { format!("only {}", left.join(", ")) };
-        format!("{rest} of {} would be in quorum, and {majority} are needed", status.monmap.mons.len())
+        format!("{rest} of {all} would be in quorum, and {majority} are needed")
     }))
 }
 
@@ -72,7 +74,6 @@ fn made<T: View>(facts: &Facts<'_>, of: impl Fn(&T) -> (&String, &String)) -> Re
     Ok(ready.next().map(|(_, name)| format!("{} {name}", T::KIND.kind)))
 }
 
-/// What the mgr answers, such as whether OSDs may stop, hangs without one.
 pub(super) fn filesystem_serves(facts: &Facts<'_>, name: &str) -> Result<Held, Gap> {
     let dump = facts.fs_dump()?;
     let Some(filesystem) = dump.filesystems.iter().find(|it| it.mdsmap.fs_name == name) else {
@@ -80,7 +81,8 @@ pub(super) fn filesystem_serves(facts: &Facts<'_>, name: &str) -> Result<Held, G
     };
     let map = &filesystem.mdsmap;
     let active = map.info.values().filter(|mds| mds.state == "up:active").count();
-    Ok(Held::when(active >= map.max_mds as usize, || format!("{active} of {} ranks are active", map.max_mds)))
+    let ranks = (map.max_mds as usize).max(1);
+    Ok(Held::when(active >= ranks, || format!("{active} of {ranks} ranks are active")))
 }
 
 pub(super) fn mon_in(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
@@ -103,6 +105,7 @@ pub(super) fn mon_rejoined(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
         (Held::Yes, Some(started), Some(elected)) => Held::when(elected + CLOCKS_DIFFER >= started, || {
             "the quorum is older than its container: the others have not noticed that it went".to_owned()
         }),
+        (Held::Yes, None, _) => Held::No("its container does not run".to_owned()),
         (held, ..) => held,
     })
 }
@@ -130,6 +133,10 @@ pub(super) fn osds_up(facts: &Facts<'_>, osds: &[i64]) -> Result<Held, Gap> {
 
 pub(super) fn pgs_clean(facts: &Facts<'_>) -> Result<Held, Gap> {
     let states = &facts.ceph_status()?.pgmap.pgs_by_state;
+    // Where there are OSDs, there is the mgr's own pool at least.
+    if states.is_empty() {
+        return Ok(Held::No("Ceph tells of no PG".to_owned()));
+    }
     let clean = |state: &str| {
         let harmless = ["active", "clean", "deep", "scrubbing", "snaptrim", "snaptrim_wait"];
         state.split('+').all(|part| harmless.contains(&part)) && state.contains("clean")
@@ -142,6 +149,7 @@ pub(super) fn pgs_clean(facts: &Facts<'_>) -> Result<Held, Gap> {
     Ok(Held::when(other.is_empty(), || other.join(", ")))
 }
 
+/// What the mgr answers, such as whether OSDs may stop, hangs without one.
 pub(super) fn mgr_active(facts: &Facts<'_>) -> Result<Held, Gap> {
     Ok(Held::when(facts.ceph_status()?.mgrmap.available, || "no mgr is active".to_owned()))
 }

@@ -4,14 +4,13 @@ use jiff::SignedDuration;
 
 use super::Held;
 use crate::check::Answered;
-use crate::checks::net::address_leak::leaks;
+use crate::checks::net::address_leak::{leaks, sight};
 use crate::checks::net::storage_networks;
 use crate::checks::node::boots;
 use crate::checks::ovn::kube_ovn_controller_unhealthy::LEADERLESS;
 use crate::checks::ovn::{self, ovn_central_down};
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
-use crate::fix::plans::release_addresses::sight;
 use crate::fix::restart::OPERATOR_LABEL;
 use crate::lookup;
 use crate::objects::kube::{DaemonSet, Lease, Namespace, Pod};

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use crate::checks::net::address_leak::{Leaks, leaks, reservation_of};
+use crate::checks::net::address_leak::{Leaks, leaks, reservation_of, sight};
 use crate::checks::net::storage_networks;
-use crate::checks::net::whereabouts::{Book, Given};
+use crate::checks::net::whereabouts::Given;
 use crate::facts::{Gap, kinds};
 use crate::fix::{Act, Case, Condition, Object, Plan, Proposal, Risk, Step};
 use crate::say;
@@ -71,10 +71,4 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
         plan = plan.step(Step::new(does, Act::Delete { object, saved: Some(whole.clone()) }));
     }
     Ok(Proposal::Plan(plan.next(say!("if addresses leak again and again, nodes go down without a clean stop: let whereabouts look more often (cron-expression in its ConfigMap whereabouts-config)"))))
-}
-
-/// An allocation as it is remembered: the same place, container and pod.
-pub(crate) fn sight(book: &Book<'_>, given: &Given<'_>) -> String {
-    let pool = &book.pool.metadata;
-    format!("{}/{} {} {} {}", pool.namespace, pool.name, given.address, given.allocation.id, given.allocation.podref)
 }

@@ -2,10 +2,13 @@
 
 use std::process::Stdio;
 
+use rookdoctor::fix::Condition;
+use rookdoctor::fix::apply::refusals;
 use serde_json::{Value, json};
 
 use super::{Bed, Ran, heal};
 use crate::api;
+use crate::support;
 
 const STALE: &str = "story5-kubeovn-after-reboot";
 
@@ -257,4 +260,50 @@ fn a_verification_that_was_left_is_made_up_for() {
     let verified = bed.run(&format!("fix finish {id} --yes"));
     assert!(verified.code == Some(0) && verified.says("fixed and verified"), "{verified:?}");
     assert!(bed.run(&format!("fix finish {id} --yes")).says("is verified: no step is left to take"));
+}
+
+/// A check that has nothing to ask any more has not passed: something else went with the fault.
+#[test]
+fn a_question_that_does_not_arise_any_more_is_no_proof() {
+    let bed = bed();
+    bed.double.on("CEPH osd unset-group", |cluster| {
+        cluster.remove("kube-system", "daemonsets", "kube-ovn-cni");
+        cluster.remove("kube-system", "daemonsets", "ovs-ovn");
+    });
+    let child = bed.command("fix OVN007 --yes").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    bed.until(|| bed.changes_made().iter().any(|write| write.contains("unset-group")));
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    bed.interrupt(&child);
+    let left = Ran::new(&child.wait_with_output().unwrap());
+    assert!(left.code == Some(130) && left.says("OVN007 (cannot look any more)"), "{left:?}");
+}
+
+/// An answer that lacks what decides holds nothing together.
+#[test]
+fn answers_without_substance_hold_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let judge = |command: &str, edit: fn(&mut Value), condition: Condition| {
+        let mut tree = super::tree("healthy-multus-kubeovn");
+        let path =
+            format!("ceph/namespaces/rook-ceph/must_gather_commands_json_output/ceph_{command}_--format_json-pretty");
+        let mut answer: Value = serde_json::from_slice(&tree.file(&path).unwrap().bytes().unwrap()).unwrap();
+        let whole = support::bundle(tree.clone());
+        let cluster = support::run(&whole).cluster.unwrap();
+        assert_eq!(runtime.block_on(refusals(&whole, &cluster, &[&condition])), [] as [&str; 0]);
+        edit(&mut answer);
+        tree.write(&path, answer.to_string().into_bytes());
+        runtime.block_on(refusals(&support::bundle(tree), &cluster, &[&condition])).join("; ")
+    };
+    let pgs = judge("status", |status| status["pgmap"] = json!({}), Condition::PgsClean);
+    assert!(pgs.contains("Ceph tells of no PG"), "{pgs}");
+    let without = Condition::Quorum { without: vec!["a".to_owned()] };
+    let mons = judge(
+        "quorum_status",
+        |quorum| {
+            quorum["monmap"] = json!({});
+            quorum["quorum_names"] = json!(["a", "b"]);
+        },
+        without,
+    );
+    assert!(mons.contains("only b of 2 would be in quorum, and 2 are needed"), "{mons}");
 }
