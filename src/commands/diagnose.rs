@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::opening::{Target, open, scope, target};
+use super::opening::{Target, is_there, open, scope, target};
 use super::progress::Progress;
 use crate::check::Check;
 use crate::cli::Cli;
@@ -56,10 +56,7 @@ async fn ask(
     }
     let source = opened.source();
     let diagnoses = diagnose(source, &checks, &scope, &|round, facts| progress.round(round, facts)).await;
-    if let (Some(name), Some(seen)) = (&scope.cluster_name, diagnoses.iter().find(|it| !it.left_out.is_empty())) {
-        let seen = seen.left_out.join(", ");
-        return Err(Failed::unseen(anyhow::anyhow!("no CephCluster is named {name:?}; there is {seen}")));
-    }
+    is_there(&scope, &diagnoses)?;
     let run = Run {
         generated_at: Timestamp::now(),
         observed_at: source.now(),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::under_way::{Going, apply};
-use super::opening::{Opened, open, or_interrupt, scope, target};
+use super::opening::{Opened, is_there, open, or_interrupt, scope, target};
 use super::progress::Progress;
 use crate::checks;
 use crate::cli::{Cli, DryRun, Fix, FixAction, Format};
@@ -69,6 +69,7 @@ impl<'s> Session<'s> {
             let checks = if with_checks { checks::ALL } else { &[] };
             let tell = |round, facts| progress.round(round, facts);
             let diagnoses = diagnose(opened.source(), checks, &scope, &tell).await;
+            is_there(&scope, &diagnoses)?;
             Ok(Self { cli, screen, opened, diagnoses, journal: Journal::of_user()?, collected: Mutex::default() })
         });
         let session = session.await;
@@ -230,6 +231,7 @@ fn is_about(placed: &Placed, object: &str) -> bool {
 fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Result<Exit, Failed> {
     let about = object.map(|object| format!(" about {object}")).unwrap_or_default();
     let outcomes = session.diagnoses.iter().flat_map(|it| &it.outcomes).filter(|it| it.check.code == code);
+    let mut said = String::new();
     for outcome in outcomes {
         match outcome.status {
             Status::Unknown => {
@@ -241,10 +243,22 @@ fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Res
                 let ids: Vec<&str> = found.map(|placed| placed.id.as_str()).collect();
                 return Err(Failed::usage(anyhow::anyhow!("{code} finds nothing{about}; there is {}", ids.join(", "))));
             }
-            Status::Passed | Status::NotApplicable => {}
+            // Without a CephCluster nothing was asked.
+            Status::NotApplicable if session.diagnoses.iter().all(|it| it.cluster.is_none()) => {
+                return Err(Failed::unseen(anyhow::anyhow!("{code} was not asked: {}", outcome.reason)));
+            }
+            Status::NotApplicable => {
+                said += &format!("{code} does not apply here: {}\n", clean(&outcome.reason, clean::SENTENCE));
+            }
+            Status::Passed => said += &format!("{code} finds nothing: there is nothing to fix\n"),
         }
     }
-    session.screen.show(&format!("{code} finds nothing: there is nothing to fix\n"))?;
+    // A program reads a list without items.
+    session.collect();
+    match session.cli.output.output {
+        Format::Human => session.screen.show(&said)?,
+        Format::Json | Format::Yaml | Format::Markdown => session.print_collected()?,
+    }
     Ok(Exit::Healthy)
 }
 

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::cli::{Cli, Source as SourceFlags};
-use crate::diagnosis::Scope;
+use crate::diagnosis::{Diagnosis, Scope};
 use crate::examples;
 use crate::exit::Failed;
 use crate::facts::bundle::Bundle;
@@ -127,6 +127,18 @@ pub(super) async fn open(target: Target, at_most: Duration) -> Result<Opened, Fa
         Ok(Err(error)) => unconnected(Why::Unreachable(format!("{}: {error}; {}", error.stage(), error.next_step()))),
         Err(_) => unconnected(Why::Timeout),
     })
+}
+
+/// A name that no CephCluster has is a mistake, and not a cluster without findings.
+pub(super) fn is_there(scope: &Scope, diagnoses: &[Diagnosis]) -> Result<(), Failed> {
+    let seen = diagnoses.iter().find(|diagnosis| !diagnosis.left_out.is_empty());
+    match (&scope.cluster_name, seen) {
+        (Some(name), Some(seen)) => {
+            let seen = seen.left_out.join(", ");
+            Err(Failed::unseen(anyhow::anyhow!("no CephCluster is named {name:?}; there is {seen}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Ends at once when the user interrupts. For what only reads.

@@ -190,6 +190,9 @@ fn what_is_asked_for_wrongly_is_said() {
         ("fix NET007", 0, "NET007 finds nothing: there is nothing to fix"),
         ("fix OVN007 --object Pod/other", 64, "OVN007 finds nothing about Pod/other; there is OVN007/Pod"),
         ("fix --object Pod/x", 64, "required"),
+        ("fix OVN007 --cluster-name other", 3, "no CephCluster is named \"other\"; there is rook-ceph/rook-ceph"),
+        ("fix OVN007 -n elsewhere", 3, "OVN007 was not asked: there is no CephCluster"),
+        ("fix EXT001", 0, "EXT001 does not apply here"),
         ("fix undo 2020", 64, "no fix has the id"),
         ("fix OVN007 --only NET", 64, "--only belongs to `diagnose`"),
         ("fix OVN007 --script --yes", 64, "cannot be used with"),
@@ -235,6 +238,8 @@ fn a_program_reads_one_document() {
     assert_eq!((&list["kind"], kinds.as_slice()), (&json!("List"), [&json!("Runbook"), &json!("Runbook")].as_slice()));
     let one = bed.run("fix OPR006/Deployment/rook-ceph/rook-ceph-osd-7 -o json").json();
     assert_eq!(one["finding"], "OPR006/Deployment/rook-ceph/rook-ceph-osd-7");
+    let none = bed.run("fix NET007 -o json");
+    assert_eq!((none.code, &none.json()["items"]), (Some(0), &json!([])), "{none:?}");
 }
 
 /// Whoever leaves before the end of the verification can have it later.
