@@ -63,6 +63,8 @@ pub enum Command {
     Diagnose,
     /// List the fixes at hand; show, confirm, apply and verify one
     Fix(Fix),
+    /// Compare two looks at a cluster: what came, went and stayed, and what else changed
+    Diff(Diff),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
     Explain {
         /// A code or a name: NET007, nad-default-route
@@ -129,6 +131,18 @@ pub enum FixAction {
         #[arg(short, long)]
         yes: bool,
     },
+}
+
+/// Two looks at a cluster. The exit status tells of what came or got worse.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Comparison")]
+pub struct Diff {
+    /// The earlier look: a bundle, or a report that `-o json` or `-o yaml` printed (- for standard input)
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The later look; without it, the live cluster
+    #[arg(value_name = "NEW")]
+    pub new: Option<PathBuf>,
 }
 
 /// Which cluster, and how to reach it.
@@ -322,9 +336,14 @@ fn contradiction(cli: &Cli) -> Option<String> {
         return Some("-o markdown belongs to `checks`; this command has no use for it".into());
     }
     let diagnoses = matches!(cli.command, None | Some(Command::Diagnose));
-    // A plan can be made for a recorded cluster as well.
+    // A plan can be made for a recorded cluster as well; a comparison names what it diagnoses.
     let plans = matches!(&cli.command, Some(Command::Fix(fix)) if fix.action.is_none());
-    let flag = diagnosis_flags(choice).find(|flag| !(diagnoses || plans && *flag == "--example"))?;
+    let compares = matches!(&cli.command, Some(Command::Diff(_)));
+    let belongs = |flag: &&str| diagnoses || (plans && *flag == "--example") || (compares && *flag != "--example");
+    if let (Some(Command::Diff(_)), true) = (&cli.command, source.bundle.is_some()) {
+        return Some("diff takes bundles as OLD and NEW, not by --bundle".into());
+    }
+    let flag = diagnosis_flags(choice).find(|flag| !belongs(flag))?;
     Some(format!("{flag} belongs to `diagnose`; this command has no use for it"))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod checks;
 mod diagnose;
+mod diff;
 mod examples;
 mod explain;
 mod fix;
@@ -22,6 +23,7 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     match &cli.command {
         None | Some(Command::Diagnose) => return diagnose::run(cli, screen),
         Some(Command::Fix(flags)) => return fix::run(cli, flags, screen),
+        Some(Command::Diff(flags)) => return diff::run(cli, flags, screen),
         Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,
         Some(Command::Examples) => examples::run(cli.output.output, screen)?,

@@ -6,6 +6,7 @@
 mod api;
 mod cli;
 mod cost;
+mod diff;
 mod double;
 mod engine;
 mod fixes;
