@@ -31,7 +31,8 @@ pub struct State {
 impl State {
     /// What is compared, in the order in which it is shown.
     pub fn areas(&self) -> [(&'static str, &Known); 4] {
-        [("nodes", &self.nodes), ("daemons", &self.daemons), ("ceph", &self.ceph), ("versions", &self.versions)]
+        // The versions that a report tells come right before these.
+        [("versions", &self.versions), ("nodes", &self.nodes), ("daemons", &self.daemons), ("ceph", &self.ceph)]
     }
 }
 
