@@ -44,8 +44,10 @@ fn print<T: Serialize>(
         Format::Human => screen.show(&human(value))?,
         Format::Json => screen.write(&json::json(value)?)?,
         Format::Yaml => screen.write(&json::yaml(value)?)?,
-        // The command line lets it through for `checks` alone, which prints a document of its own.
-        Format::Markdown => anyhow::bail!("only the catalogue of checks is printed as Markdown"),
+        // The command line lets these through only for commands that print documents of their own.
+        Format::Markdown | Format::Junit | Format::Prometheus | Format::Sarif => {
+            anyhow::bail!("this is not printed in that format")
+        }
     }
     Ok(())
 }

@@ -6,7 +6,11 @@
 pub(crate) mod clean;
 pub mod human;
 pub mod json;
+pub mod junit;
+pub mod markdown;
 mod need;
+pub mod prometheus;
+pub mod sarif;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
