@@ -77,7 +77,7 @@ fn value_of(text: &[u8], name: Range<usize>, class: Class, found: &mut Found) {
     }
     let is_flag = text[name.start] == b'-' || is_option_path(text, name.start);
     let mut after = Cursor { text, at: name.end };
-    if is_flag && after.to_next_word() {
+    if is_flag && after.go_to_next_word() {
         let value = after.value(&name, Place::Word);
         if value.as_ref().is_some_and(|value| !text[value.clone()].starts_with(b"-")) {
             put(value, class, Place::Word, text, found);
@@ -86,7 +86,7 @@ fn value_of(text: &[u8], name: Range<usize>, class: Class, found: &mut Found) {
     if class > Class::Key {
         found.needs_objects = true;
         let mut after = Cursor { text, at: name.end };
-        if after.to_value_field() {
+        if after.go_to_value_field() {
             put(after.value(&name, Place::Field), class, Place::Field, text, found);
         }
     }
@@ -210,7 +210,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Goes from a flag to the word after it, also over the border of two list items.
-    fn to_next_word(&mut self) -> bool {
+    fn go_to_next_word(&mut self) -> bool {
         let start = self.at;
         self.quote();
         self.skip(b",");
@@ -224,7 +224,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Goes from a name to the field `value` right after it.
-    fn to_value_field(&mut self) -> bool {
+    fn go_to_value_field(&mut self) -> bool {
         self.quote();
         self.skip(b",");
         self.at += self.rest().iter().take(256).take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -278,7 +278,8 @@ impl<'t> Cursor<'t> {
             if byte == quote.byte {
                 let is_doubled =
                     byte == b'\'' && quote.slashes == 0 && bytes.peek().is_some_and(|(_, next)| **next == byte);
-                let ends = slashes <= quote.slashes || (slashes - quote.slashes) % (2 * (quote.slashes + 1)) == 0;
+                let ends =
+                    slashes <= quote.slashes || (slashes - quote.slashes).is_multiple_of(2 * (quote.slashes + 1));
                 if is_doubled {
                     bytes.next();
                 } else if ends || byte == b'\'' {
