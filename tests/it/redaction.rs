@@ -1,0 +1,56 @@
+//! What goes out to a bundle: secrets are gone, all else is as it was.
+
+use rookdoctor::examples;
+use rookdoctor::facts::archive::Tree;
+use rookdoctor::redact;
+
+use crate::{plants, support};
+
+#[test]
+fn no_secret_of_any_kind_survives_in_any_place() {
+    let mut failures = Vec::new();
+    for plant in plants::all() {
+        for (path, content) in plants::places(&plant) {
+            assert!(plants::found(&plant, &content).is_some(), "{} was not planted in {path}", plant.kind);
+            let out = redact::file(&path, content);
+            if let Some(form) = plants::found(&plant, &out) {
+                failures.push(format!(
+                    "{} as {} in {path}: {form}\n{}",
+                    plant.kind,
+                    plant.name,
+                    String::from_utf8_lossy(&out)
+                ));
+            }
+            let again = redact::file(&path, out.clone());
+            if again != out {
+                let text = [&out, &again].map(|text| String::from_utf8_lossy(text).into_owned());
+                failures.push(format!("{} in {path}: not the same twice: {text:?}", plant.kind));
+            }
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} survive; the first:\n{}",
+        failures.len(),
+        failures[..failures.len().min(12)].join("\n")
+    );
+}
+
+/// What of the recorded clusters is said to be secret: nothing, so each file comes back as it was.
+#[test]
+fn a_recorded_cluster_comes_back_as_it_was() {
+    let mut changed = Vec::new();
+    for example in examples::ALL {
+        let tree: Tree = support::base(example.name);
+        for (path, file) in tree.below("") {
+            let Ok(bytes) = file.bytes() else { continue };
+            let out = redact::file(path, bytes.to_vec());
+            if out != *bytes {
+                let (a, b) = (String::from_utf8_lossy(&bytes).into_owned(), String::from_utf8_lossy(&out).into_owned());
+                let lines = a.lines().zip(b.lines()).find(|(a, b)| a != b);
+                changed.push(format!("{}/{path}: {lines:?}", example.name));
+            }
+        }
+    }
+    assert!(changed.is_empty(), "{} changed:\n{}", changed.len(), changed.join("\n"));
+}
