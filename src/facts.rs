@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod bundle;
 pub mod kinds;
+pub mod layout;
 pub mod live;
 pub mod printed;
 mod read;

@@ -16,23 +16,22 @@ use flate2::bufread::MultiGzDecoder;
 use serde_json::Value;
 use tar::EntryType;
 
+use super::layout::{self, Notes};
 use super::yaml;
 
 /// The folders of the layout. Everything else in a bundle is left unread.
-const FOLDERS: [&str; 4] = ["namespaces", "cluster-scoped-resources", "ceph", "rookdoctor"];
-/// The folders that mark a root.
-const MARKS: [&str; 2] = ["namespaces", "cluster-scoped-resources"];
+pub(super) const FOLDERS: [&str; 4] = ["namespaces", "cluster-scoped-resources", "ceph", "rookdoctor"];
 /// A must-gather has its root one folder down; copies of copies have it a few more.
-const ROOT_DEPTH: usize = 4;
+pub(super) const ROOT_DEPTH: usize = 4;
 
 /// The pods of 300 nodes are 118 MB.
-const FILE_BYTES: u64 = 256 << 20;
+pub(super) const FILE_BYTES: u64 = 256 << 20;
 /// The end of a log that is kept: what a diagnosis reads of one, and a byte to tell that there was more.
-const LOG_KEPT: usize = LOG_BYTES + 1;
+pub(super) const LOG_KEPT: usize = LOG_BYTES + 1;
 /// What a diagnosis reads of a log, in bytes.
 pub const LOG_BYTES: usize = 512 << 10;
 /// Of an archive, in memory.
-const KEPT_BYTES: u64 = 1 << 30;
+pub(super) const KEPT_BYTES: u64 = 1 << 30;
 /// Of an archive, unpacked; an honest must-gather is well below, a gzip bomb is not.
 const UNPACKED_BYTES: u64 = 8 << 30;
 const ENTRIES: usize = 200_000;
@@ -47,11 +46,13 @@ pub enum BundleError {
     #[error("{path} is neither a folder nor a readable .tar or .tar.gz ({reason}). Unpack it and name the folder")]
     NotAnArchive { path: String, reason: String },
     #[error(
-        "{path} holds no recorded cluster: there is no folder `namespaces` or `cluster-scoped-resources` in it, \
-         nor within four folders below. Name the folder or archive that must-gather, `oc adm inspect` or \
-         `kubectl rookdoctor capture` wrote"
+        "{path} holds no recorded cluster, nor do four levels of folders below. Name the folder or archive that one of \
+         these wrote: {known}",
+        known = layout::KNOWN
     )]
     NoCluster { path: String },
+    #[error("{path} holds several clusters: {names}. Name the folder of one")]
+    SeveralClusters { path: String, names: String },
     #[error("the manifest is of schema version {found}, newer than this program knows. Update kubectl-rookdoctor")]
     Newer { found: u64 },
     #[error("nothing in the base matches {pattern:?}, so it cannot be removed. Correct the path")]
@@ -65,6 +66,7 @@ pub struct Tree {
     files: BTreeMap<String, Arc<File>>,
     cut: Option<String>,
     damage: Vec<String>,
+    notes: Option<Arc<Notes>>,
 }
 
 /// One file, read and parsed when it is first asked for.
@@ -130,8 +132,16 @@ impl Tree {
         let name = path.display().to_string();
         let failed = |source| BundleError::Open { path: name.clone(), source };
         if fs::metadata(path).map_err(failed)?.is_dir() {
-            let root = root_folder(path).ok_or(BundleError::NoCluster { path: name.clone() })?;
-            return Self::folder(&root);
+            let mut tree = Self::default();
+            let roots = layout::folders(path).ok_or(BundleError::NoCluster { path: name.clone() })?;
+            for (folder, below) in roots.folders {
+                tree.walk(&folder, below, 0);
+            }
+            for (file, below) in roots.beside {
+                let size = fs::symlink_metadata(&file).map_or(0, |metadata| metadata.len());
+                tree.put_disk(below, file, size);
+            }
+            return layout::arrange(&name, &tree);
         }
         Self::unpack(&name, fs::File::open(path).map_err(failed)?)
     }
@@ -165,7 +175,8 @@ impl Tree {
         }
         files.extend(over.files.iter().map(|(path, file)| (path.clone(), Arc::clone(file))));
         let cut = self.cut.clone().or_else(|| over.cut.clone());
-        Ok(Self { files, cut, damage: [self.damage.as_slice(), &over.damage].concat() })
+        let notes = self.notes.clone().or_else(|| over.notes.clone());
+        Ok(Self { files, cut, damage: [self.damage.as_slice(), &over.damage].concat(), notes })
     }
 
     /// Puts a file in, in place of any at this path.
@@ -189,6 +200,42 @@ impl Tree {
         from.take_while(move |(path, _)| path.starts_with(prefix)).map(|(path, file)| (path.as_str(), file.as_ref()))
     }
 
+    /// An empty tree, as damaged as this one, for its files in another layout.
+    pub(super) fn emptied(&self) -> Self {
+        Self { files: BTreeMap::new(), cut: self.cut.clone(), damage: self.damage.clone(), notes: None }
+    }
+
+    /// Puts a file of another tree in at this path, unless one is there.
+    pub(super) fn share(&mut self, from: &Self, path: &str, to: String) {
+        if let Some(file) = from.files.get(path) {
+            self.files.entry(to).or_insert_with(|| Arc::clone(file));
+        }
+    }
+
+    /// Says why the file at this path cannot be read, unless one is there.
+    pub(super) fn refuse(&mut self, path: String, why: &'static str) {
+        self.files.entry(path).or_insert_with(|| File::new(Body::Refused(why)));
+    }
+
+    /// Notes what is wrong with a file that has no place of its own in the tree.
+    pub(super) fn blame(&mut self, why: String) {
+        self.damage.push(why);
+    }
+
+    /// Says why the end is missing.
+    pub(super) fn cut_off(&mut self, why: String) {
+        self.stop(why);
+    }
+
+    /// What the layout in which this tree was found says of the whole; none of our own layout.
+    pub fn notes(&self) -> Option<&Notes> {
+        self.notes.as_deref()
+    }
+
+    pub(super) fn set_notes(&mut self, notes: Notes) {
+        self.notes = Some(Arc::new(notes));
+    }
+
     /// Why the end of this tree is missing, if it is: then no absent file means anything.
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
@@ -209,16 +256,20 @@ impl Tree {
         };
         let entries = match entries.and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) if depth < FOLDER_DEPTH && self.files.len() + entries.len() < ENTRIES => entries,
+            // What no layout wants may be as it likes.
+            _ if !layout::is_folder_of_one(&below) => return,
             Ok(_) => return self.stop(format!("{below}: more folders or files than are read")),
             Err(error) => return self.stop(format!("{below}: {error}")),
         };
         for entry in entries {
-            let path = format!("{below}/{}", entry.file_name().to_string_lossy());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = if below.is_empty() { name } else { format!("{below}/{name}") };
             if is_secret(&path) {
                 continue;
             }
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => self.walk(&entry.path(), path, depth + 1),
+                Ok(_) if !layout::is_wanted(&path) => {}
                 Ok(metadata) if metadata.is_file() => self.put_disk(path, entry.path(), metadata.len()),
                 Ok(_) => self.put(path, Body::Refused(LINK)),
                 Err(error) => self.stop(format!("{path}: {error}")),
@@ -238,10 +289,21 @@ impl Tree {
         let failed = |source| BundleError::Open { path: name.to_owned(), source };
         let packed = reader.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
         let reader: Box<dyn Read + '_> = if packed { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+        let mut reader = BufReader::new(Bounded { reader, left: UNPACKED_BYTES });
         let mut tree = Self::default();
-        tree.unpack_tar(Bounded { reader, left: UNPACKED_BYTES })
-            .map_err(|reason| BundleError::NotAnArchive { path: name.to_owned(), reason })?;
-        tree.rooted().ok_or(BundleError::NoCluster { path: name.to_owned() })
+        let unreadable = |reason| BundleError::NotAnArchive { path: name.to_owned(), reason };
+        let start = reader.fill_buf().map_err(|error| unreadable(error.to_string()))?;
+        if layout::is_stream(start) {
+            let mut stream = Vec::new();
+            reader.take(FILE_BYTES).read_to_end(&mut stream).map_err(|error| unreadable(error.to_string()))?;
+            let mut tree = layout::stream(&stream);
+            if stream.len() as u64 == FILE_BYTES {
+                tree.stop(format!("{name}: {TOO_LARGE}"));
+            }
+            return Ok(tree);
+        }
+        tree.unpack_tar(reader).map_err(unreadable)?;
+        layout::arrange(name, &tree)
     }
 
     /// Reads entry by entry. Only a failure at the very first is an error: a later one cuts the tree.
@@ -285,7 +347,7 @@ impl Tree {
             ));
             return Ok(());
         };
-        if is_secret(&path) || !path.split('/').take(ROOT_DEPTH + 1).any(|name| FOLDERS.contains(&name)) {
+        if is_secret(&path) || !layout::is_wanted(&path) {
             return Ok(());
         }
         let size = entry.size();
@@ -310,20 +372,6 @@ impl Tree {
         Ok(())
     }
 
-    /// The part below the first folder that holds one of the marks: the shallowest, then by name.
-    fn rooted(self) -> Option<Self> {
-        let root = self.files.keys().filter_map(|path| root_of(path)).min()?;
-        let prefix = root.1;
-        let below = |(path, file): (String, Arc<File>)| {
-            let path = path.strip_prefix(&prefix)?;
-            FOLDERS.contains(&path.split('/').next()?).then(|| (path.to_owned(), file))
-        };
-        Some(Self {
-            files: self.files.into_iter().filter_map(below).collect(),
-            ..Self { files: BTreeMap::new(), ..self }
-        })
-    }
-
     fn put(&mut self, path: String, body: Body) {
         self.files.insert(path, File::new(body));
     }
@@ -331,33 +379,6 @@ impl Tree {
     fn stop(&mut self, why: String) {
         self.cut.get_or_insert(why);
     }
-}
-
-/// The depth and the path, with its final slash, of the root that this file speaks for. Below `ceph/` there
-/// is another `namespaces`, which is none.
-fn root_of(path: &str) -> Option<(usize, String)> {
-    let names: Vec<&str> = path.split('/').collect();
-    let depth = names.iter().take(ROOT_DEPTH + 1).position(|name| MARKS.contains(name))?;
-    let is_root = depth + 1 < names.len() && (depth == 0 || names[depth - 1] != "ceph");
-    is_root.then(|| (depth, names[..depth].iter().map(|name| format!("{name}/")).collect()))
-}
-
-fn root_folder(path: &Path) -> Option<PathBuf> {
-    let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    let mut level = vec![path.to_owned()];
-    for _ in 0..=ROOT_DEPTH {
-        let is_root =
-            |folder: &&PathBuf| !folder.ends_with("ceph") && MARKS.iter().any(|mark| is_folder(&folder.join(mark)));
-        if let Some(root) = level.iter().find(is_root) {
-            return Some(root.clone());
-        }
-        let entries = level.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-        let mut next: Vec<PathBuf> =
-            entries.map(|entry| entry.path()).take(ENTRIES).filter(|path| is_folder(path)).collect();
-        next.sort();
-        level = next;
-    }
-    None
 }
 
 /// The path in whole names, if it stays inside.
@@ -417,7 +438,7 @@ fn read_disk(path: &Path, size: u64, log: bool) -> io::Result<Vec<u8>> {
 }
 
 /// The last `kept` bytes of a reader, and how many it held in all.
-fn tail(reader: &mut impl Read, kept: usize) -> io::Result<(Vec<u8>, u64)> {
+pub(super) fn tail(reader: &mut impl Read, kept: usize) -> io::Result<(Vec<u8>, u64)> {
     let (mut bytes, mut all) = (Vec::new(), 0);
     let mut chunk = [0; 64 << 10];
     loop {

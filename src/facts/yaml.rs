@@ -34,6 +34,10 @@ pub fn objects(bytes: &[u8]) -> Result<Vec<Value>, String> {
 }
 
 fn unroll(mut document: Value, objects: &mut Vec<Value>) -> Result<(), String> {
+    // Support bundles write the items of a list without the list.
+    if let Value::Array(items) = document {
+        return items.into_iter().try_for_each(|item| unroll(item, objects));
+    }
     let Some(map) = document.as_object_mut() else { return Err("a document is not an object".into()) };
     let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some(item_kind) = kind.strip_suffix("List").filter(|_| map.contains_key("items")) else {
