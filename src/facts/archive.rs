@@ -296,7 +296,8 @@ impl Tree {
         if layout::is_stream(start) {
             let mut stream = Vec::new();
             reader.take(FILE_BYTES).read_to_end(&mut stream).map_err(|error| unreadable(error.to_string()))?;
-            let mut tree = layout::stream(&stream);
+            let tree = layout::stream(&stream);
+            let mut tree = tree.ok_or(BundleError::NoCluster { path: name.to_owned() })?;
             if stream.len() as u64 == FILE_BYTES {
                 tree.stop(format!("{name}: {TOO_LARGE}"));
             }

@@ -18,6 +18,8 @@ const LISTS: [(&str, &str, &str); 7] = [
     ("replicasets", "apps/replicasets", "ReplicaSet"),
 ];
 
+const NODES: &str = "cluster-scoped-resources/core/nodes.json";
+
 /// Where a file of a dump lies in our layout, if anything of it is read.
 pub(super) fn place(path: &str) -> Option<Place> {
     let names: Vec<&str> = path.split('/').collect();
@@ -61,15 +63,15 @@ fn keep(frame: &Frame<'_>, tree: &mut Tree) {
     }
 }
 
-/// Whether a file that is no archive may be such a stream: it begins with the list of nodes.
+/// Whether a file that is no archive may be such a stream: it begins as JSON.
 pub(in super::super) fn is_stream(start: &[u8]) -> bool {
-    let start = String::from_utf8_lossy(&start[..start.len().min(4096)]);
-    let start: String = start.split_whitespace().collect();
-    start.starts_with('{') && start.contains(r#""kind":"NodeList""#)
+    let start = &start[..start.len().min(512)];
+    let mut text = start.iter().filter(|byte| !byte.is_ascii_whitespace());
+    !start.contains(&0) && text.next() == Some(&b'{') && text.next() == Some(&b'"')
 }
 
-/// Cuts a stream up into lists and logs.
-pub(in super::super) fn stream(text: &[u8]) -> Tree {
+/// Cuts a stream up into lists and logs. None if it has no list of nodes, with which every dump begins.
+pub(in super::super) fn stream(text: &[u8]) -> Option<Tree> {
     let mut tree = Tree::default();
     let mut notes = Notes::new(Format::Dump);
     let mut at = 0;
@@ -94,9 +96,10 @@ pub(in super::super) fn stream(text: &[u8]) -> Tree {
             at += rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
         }
     }
+    tree.file(NODES)?;
     notes.taken = Some(bundle::newest(&tree));
     tree.set_notes(notes);
-    tree
+    Some(tree)
 }
 
 /// Puts a list where its kind and the namespace of its first item say. An empty one does not say of which
@@ -110,7 +113,7 @@ fn put_list(mut list: Value, tree: &mut Tree, notes: &mut Notes) {
     let place = match base {
         None if kind == "Node" => {
             nodes_are_whole(notes);
-            "cluster-scoped-resources/core/nodes.json".to_owned()
+            NODES.to_owned()
         }
         Some((_, base, _)) if !ns.is_empty() && !ns.contains('/') => format!("namespaces/{ns}/{base}.json"),
         _ => return,
@@ -145,8 +148,8 @@ mod tests {
 
     #[test]
     fn a_stream_is_cut_up() {
-        assert!(is_stream(STREAM.as_bytes()) && !is_stream(b"{\"kind\": \"PodList\"}") && !is_stream(b"NodeList"));
-        let tree = stream(STREAM.as_bytes());
+        assert!(is_stream(STREAM.as_bytes()) && !is_stream(b"{\"a\0") && !is_stream(b"NodeList"));
+        let tree = stream(STREAM.as_bytes()).unwrap();
         let log = "namespaces/a/pods/p/c/c/logs/current.log";
         assert_eq!(paths(&tree), ["cluster-scoped-resources/core/nodes.json", "namespaces/a/core/pods.json", log]);
         assert_eq!(tree.file("namespaces/a/core/pods.json").unwrap().objects().unwrap()[0]["kind"], "Pod");
@@ -157,10 +160,11 @@ mod tests {
     #[test]
     fn a_stream_that_breaks_off_is_cut() {
         for end in 60..STREAM.len() {
-            let tree = stream(&STREAM.as_bytes()[..end]);
             let is_within_the_pods = STREAM[..end].ends_with(r#"{"name": "p", "nam"#);
-            assert!(!is_within_the_pods || tree.cut().is_some());
+            let tree = stream(&STREAM.as_bytes()[..end]);
+            assert!(!is_within_the_pods || tree.unwrap().cut().is_some());
         }
+        assert!(stream(b"{\"kind\": \"PodList\", \"items\": []}\n").is_none());
     }
 
     #[test]
