@@ -1,7 +1,8 @@
 //! A recorded cluster as a source of facts: the layout that `oc adm inspect` and must-gather write, and what
 //! `capture` adds below `rookdoctor/`.
 //!
-//! A file that is absent is unknown, unless the manifest says that its kind was read: then there was nothing.
+//! A file that is absent is unknown, unless the manifest says that its kind was read: then there was nothing. What
+//! other tools wrote comes in this layout too, with notes in place of a manifest (see [`super::layout`]).
 //! A broken file is skipped; every answer that it belongs to says so.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 use super::archive::{BundleError, File, LOG_BYTES, Tree};
 use super::items::Entry;
+use super::layout::{Format, Notes, PARTIAL};
 use super::select::labels_match;
 use super::{Answer, CephCommand, Cost, Fact, Kind, Reading, Select, Source, Table, Why};
 use super::{kinds, printed, redact, yaml};
@@ -26,6 +28,7 @@ const SCHEMA: u64 = 1;
 pub const LOG_LINES: usize = 2000;
 const MANIFEST: &str = "rookdoctor/manifest.yaml";
 const CRDS: &str = "cluster-scoped-resources/apiextensions.k8s.io/customresourcedefinitions";
+const CRD: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 /// A recorded cluster.
 pub struct Bundle {
@@ -48,6 +51,18 @@ struct Manifest {
     capture_time: Option<Timestamp>,
     server_version: Option<String>,
     coverage: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// What is known of a recording without one.
+    fn of(notes: Option<&Notes>) -> Self {
+        notes.map_or_else(Self::default, |notes| Self {
+            schema_version: SCHEMA,
+            capture_time: notes.taken,
+            server_version: notes.server_version.clone(),
+            coverage: notes.coverage.clone(),
+        })
+    }
 }
 
 /// Objects of one kind and what had to be skipped to find them.
@@ -84,7 +99,7 @@ impl Bundle {
         let damage = tree.damage().iter().map(String::as_str).chain(tree.cut());
         let mut flaws: Vec<Why> = damage.map(|why| Why::Malformed(why.to_owned())).collect();
         let manifest = match tree.file(MANIFEST).map(read_manifest) {
-            None => Manifest::default(),
+            None => Manifest::of(tree.notes()),
             Some(Ok(manifest)) => manifest,
             Some(Err(why)) => {
                 flaws.push(Why::Malformed(format!("{MANIFEST}: {why}")));
@@ -98,6 +113,11 @@ impl Bundle {
         let namespaces = names.map(str::to_owned).collect();
         let now = manifest.capture_time.unwrap_or_else(|| newest(&tree));
         Ok(Self { tree, manifest, flaws, namespaces, now, requests: AtomicU64::default(), read: Mutex::default() })
+    }
+
+    /// Who wrote it, if not `kubectl rookdoctor capture`.
+    pub fn format(&self) -> Option<Format> {
+        self.tree.notes().map(|notes| notes.format)
     }
 
     fn answer(&self, fact: &Fact) -> Result<Reading, Why> {
@@ -124,14 +144,16 @@ impl Bundle {
     }
 
     fn discovery(&self) -> Result<Reading, Why> {
-        let (crds, flaws) = self.crds();
-        let has_crds = crds.is_some();
-        let mut served = crds.unwrap_or_default();
+        let (mut served, flaws) = self.crds();
+        // Where the CRDs are not all there, a kind without one may be installed: its lists then say that it is
+        // unknown. The same where the bundle was cut off.
+        let is_own = self.tree.file(MANIFEST).is_some() && !served.is_empty();
+        let is_whole = self.coverage(CRD).map_or(is_own, |coverage| coverage == "ok");
+        let is_cut = self.tree.cut().is_some();
         for kind in kinds::ALL {
             let name = format!("{}/{}", kind.group, kind.plural);
-            let coverage = self.manifest.coverage.get(&kind.resource()).map(String::as_str);
-            // Of a bundle that was cut off nothing can be said to be absent: its lists then say why.
-            if !kind.is_custom() || self.tree.cut().is_some() || (!has_crds && self.may_serve(kind, coverage)) {
+            let coverage = self.coverage(&kind.resource());
+            if !kind.is_custom() || is_cut || (!is_whole && coverage != Some("not-found")) {
                 served.insert(name);
             } else if coverage == Some("not-found") {
                 served.remove(&name);
@@ -140,33 +162,20 @@ impl Bundle {
         Ok(self.reading(Answer::Kinds(served), flaws))
     }
 
-    /// The kinds of the CRD folder, if the bundle has one. A CRD is named `<plural>.<group>`.
-    fn crds(&self) -> (Option<BTreeSet<String>>, Vec<Why>) {
+    /// The kinds of the CRD folder. A CRD is named `<plural>.<group>`.
+    fn crds(&self) -> (BTreeSet<String>, Vec<Why>) {
         let (mut served, mut flaws) = (BTreeSet::new(), Vec::new());
-        let mut is_captured = false;
         let folder = format!("{CRDS}/");
         for (path, _) in self.tree.below(&folder) {
-            is_captured = true;
             served.extend(stem(&path[folder.len()..]).and_then(served_name));
         }
         for (path, file) in self.spelled(CRDS) {
-            is_captured = true;
             match self.entries_of(path, file) {
                 Ok(crds) => served.extend(crds.iter().filter_map(|crd| served_name(&crd.name))),
                 Err(why) => flaws.push(why),
             }
         }
-        (is_captured.then_some(served), flaws)
-    }
-
-    /// Without CRDs: whether something of the kind's group was read.
-    fn may_serve(&self, kind: &Kind, coverage: Option<&str>) -> bool {
-        if let Some(coverage) = coverage {
-            return coverage != "not-found";
-        }
-        let of_group = |prefix: &str| self.tree.below(prefix).next().is_some();
-        of_group(&format!("cluster-scoped-resources/{}/", kind.group))
-            || self.namespaces.iter().any(|ns| of_group(&format!("namespaces/{ns}/{}/", kind.group)))
+        (served, flaws)
     }
 
     fn rows(&self, kind: Kind, ns: &str, label: &str) -> Result<Reading, Why> {
@@ -210,11 +219,12 @@ impl Bundle {
                 Err(why) => objects.flaws.push(why),
             }
         }
-        match self.absent(&kind.resource()) {
+        let resource = kind.resource();
+        match self.unread(&resource, ns) {
             Err(why) if !is_captured && objects.found.is_empty() => return Err(why),
-            Err(why) if !is_captured => objects.flaws.push(why),
-            // Some namespaces were read and others refused.
-            Err(why) if ns.is_none() && kind.namespaced && why != Why::NotCaptured => objects.flaws.push(why),
+            Err(why) if !is_captured || self.coverage(&resource) == Some(PARTIAL) => objects.flaws.push(why),
+            // Some namespaces were read, and others not.
+            Err(why) if ns.is_none() && kind.namespaced => objects.flaws.push(why),
             _ => {}
         }
         match objects.flaws.first() {
@@ -270,6 +280,25 @@ impl Bundle {
         read.insert(path.to_owned(), file.size());
     }
 
+    /// Why objects of a kind may be missing, in one namespace or in any. Coverage may speak of a namespace alone:
+    /// `pods in kube-system`.
+    fn unread(&self, resource: &str, ns: Option<&str>) -> Result<(), Why> {
+        let within = format!("{resource} in ");
+        match ns.map(|ns| format!("{within}{ns}")) {
+            Some(what) if self.coverage(&what).is_some() => self.absent(&what),
+            Some(_) => self.absent(resource),
+            None => {
+                let parts = self.manifest.coverage.range(within.clone()..).map(|(what, _)| what);
+                let mut parts = parts.take_while(|what| what.starts_with(&within));
+                self.absent(resource).and_then(|()| parts.try_for_each(|what| self.absent(what)))
+            }
+        }
+    }
+
+    fn coverage(&self, what: &str) -> Option<&str> {
+        self.manifest.coverage.get(what).map(String::as_str)
+    }
+
     /// What the absence of something means: nothing was there (`Ok`), or why it is unknown.
     fn absent(&self, what: &str) -> Result<(), Why> {
         if let Some(cut) = self.tree.cut() {
@@ -280,7 +309,7 @@ impl Bundle {
         let text = redact::keys(text);
         Err(match word {
             "ok" => return Ok(()),
-            "" => Why::NotCaptured,
+            "" | PARTIAL => Why::NotCaptured,
             "forbidden" => Why::Forbidden(text),
             "timeout" => Why::Timeout,
             "not-found" => Why::NotOffered(format!("{what} was not found")),
@@ -514,7 +543,7 @@ const SEEN: [&str; 17] = [
 
 /// The newest time stamp of a bundle without a manifest. Its text is searched, because parsing all of a
 /// must-gather for a clock would cost more than the diagnosis.
-fn newest(tree: &Tree) -> Timestamp {
+pub(super) fn newest(tree: &Tree) -> Timestamp {
     let files = tree.below("").filter(|(path, _)| !path.starts_with(CRDS));
     let newest = files.filter_map(|(path, file)| {
         let is_log = path.ends_with(".log");
@@ -599,7 +628,9 @@ mod tests {
         ]);
         let all = ask(&bundle, list(kinds::POD, None)).unwrap();
         assert_eq!(names(&all), ["mon-a", "mon-b", "osd-0"]);
-        assert!(all.flaws.is_empty());
+        // Nothing says that all namespaces were read; of one namespace all is there.
+        assert_eq!(all.flaws, [Why::NotCaptured]);
+        assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
         let Answer::Objects(objects) = &all.answer else { panic!() };
         assert_eq!((&objects[0]["metadata"]["namespace"], &objects[0]["kind"]), (&"a".into(), &"Pod".into()));
         assert!(names(&ask(&bundle, list(kinds::POD, Some("b"))).unwrap()).is_empty());
@@ -613,7 +644,7 @@ mod tests {
         let one = |name: &str| Fact::Object { kind: kinds::POD, ns: "a".into(), name: name.into() };
         assert_eq!(names(&ask(&bundle, one("osd-0")).unwrap()), ["osd-0"]);
         assert!(names(&ask(&bundle, one("osd-1")).unwrap()).is_empty());
-        assert!(bundle.cost().requests == 7 && bundle.cost().bytes > 0);
+        assert!(bundle.cost().requests == 8 && bundle.cost().bytes > 0);
     }
 
     #[test]
@@ -642,6 +673,24 @@ mod tests {
     }
 
     #[test]
+    fn coverage_may_speak_of_one_namespace() {
+        let refused = "coverage: {pods: ok, pods in b: 'forbidden: no', mutatingwebhookconfigurations.admissionregistration.k8s.io: partial}";
+        let hook = "cluster-scoped-resources/admissionregistration.k8s.io/mutatingwebhookconfigurations/h.yaml";
+        let bundle = bundle(&[
+            ("namespaces/a/core/pods.yaml", PODS),
+            (hook, "kind: MutatingWebhookConfiguration\nmetadata: {name: h}\n"),
+            ("rookdoctor/manifest.yaml", refused),
+        ]);
+        let no = Why::Forbidden("no".into());
+        assert_eq!(ask(&bundle, list(kinds::POD, None)).unwrap().flaws, std::slice::from_ref(&no));
+        assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
+        assert_eq!(ask(&bundle, list(kinds::POD, Some("b"))).unwrap_err(), no);
+        assert!(names(&ask(&bundle, list(kinds::POD, Some("c"))).unwrap()).is_empty());
+        let some = ask(&bundle, list(kinds::MUTATING_WEBHOOKS, None)).unwrap();
+        assert_eq!((names(&some), &some.flaws[..]), (vec!["h"], &[Why::NotCaptured][..]));
+    }
+
+    #[test]
     fn a_namespace_that_was_not_recorded_may_exist() {
         let own = ("namespaces/a/a.yaml", "kind: Namespace\nmetadata: {name: a}\n");
         let of = |bundle: &Bundle, name: &str| {
@@ -667,7 +716,8 @@ mod tests {
         ]);
         let all = ask(&bundle, list(kinds::POD, None)).unwrap();
         assert_eq!(names(&all), ["mon-a", "mon-b"]);
-        assert!(matches!(&all.flaws[..], [Why::Malformed(why)] if why.starts_with("namespaces/b/core/pods.yaml: ")));
+        let [Why::Malformed(why), Why::NotCaptured] = &all.flaws[..] else { panic!("{:?}", all.flaws) };
+        assert!(why.starts_with("namespaces/b/core/pods.yaml: "));
         assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
         assert!(matches!(ask(&bundle, list(kinds::POD, Some("b"))), Err(Why::Malformed(_))));
         assert!(matches!(ask(&bundle, list(kinds::SERVICE, None)), Err(Why::Malformed(_))));
@@ -685,12 +735,15 @@ mod tests {
         };
         let crd = format!("{CRDS}/cephclusters.ceph.rook.io.yaml");
         let subnets = ("cluster-scoped-resources/kubeovn.io/subnets.yaml", "kind: List\nitems: []");
-        assert_eq!(served(&[(&crd, "x"), subnets]), [true, false, true]);
-        assert_eq!(
-            served(&[(&format!("{CRDS}.yaml"), "kind: List\nitems: [{metadata: {name: cephclusters.ceph.rook.io}}]")]),
-            [true, false, true]
-        );
-        assert_eq!(served(&[subnets]), [false, true, true]);
+        // Another tool gathers single CRDs; a list of them is not said to be all.
+        assert_eq!(served(&[(&crd, "x"), subnets]), [true, true, true]);
+        let whole = ("rookdoctor/manifest.yaml", "coverage: {customresourcedefinitions.apiextensions.k8s.io: ok}");
+        assert_eq!(served(&[(&crd, "x"), subnets, whole]), [true, false, true]);
+        let list = "kind: List\nitems: [{metadata: {name: cephclusters.ceph.rook.io}}]";
+        assert_eq!(served(&[(&format!("{CRDS}.yaml"), list), whole]), [true, false, true]);
+        let silent = ("rookdoctor/manifest.yaml", "schemaVersion: 1");
+        assert_eq!(served(&[(&crd, "x"), silent]), [true, false, true]);
+        assert_eq!(served(&[subnets]), [true, true, true]);
         let manifest = (
             "rookdoctor/manifest.yaml",
             "coverage: {subnets.kubeovn.io: not-found, cephclusters.ceph.rook.io: forbidden}",
@@ -801,7 +854,7 @@ mod tests {
         let newer = Bundle::from_tree(manifest("schemaVersion: 2"));
         assert!(matches!(newer, Err(BundleError::Newer { found: 2 })));
         let broken = Bundle::from_tree(manifest("captureTime: [")).unwrap();
-        let pods = ask(&broken, list(kinds::POD, None)).unwrap();
+        let pods = ask(&broken, list(kinds::POD, Some("a"))).unwrap();
         assert!(matches!(&pods.flaws[..], [Why::Malformed(why)] if why.starts_with(MANIFEST)));
     }
 }

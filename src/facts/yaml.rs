@@ -24,6 +24,10 @@ pub fn each_object(text: &str, take: &mut Take<'_>) -> Result<(), String> {
 pub type Take<'t> = dyn FnMut(Value) -> Result<(), String> + 't;
 
 fn unroll(mut document: Value, take: &mut Take<'_>) -> Result<(), String> {
+    // Support bundles write the items of a list without the list.
+    if let Value::Array(items) = document {
+        return items.into_iter().try_for_each(|item| unroll(item, take));
+    }
     let Some(map) = document.as_object_mut() else { return Err("a document is not an object".into()) };
     let items = if list_kind(map).is_some() { map.remove("items") } else { None };
     let Some(items) = items else { return take(document) };
