@@ -111,6 +111,15 @@ impl File {
         found.as_ref().map_err(String::as_str)
     }
 
+    /// Looks at the whole content, and finds the objects in it on the way where that costs little.
+    pub(super) fn look_over<T>(&self, look: impl FnOnce(&[u8]) -> T) -> Result<T, String> {
+        let bytes = self.bytes()?;
+        if bytes.starts_with(b"{") {
+            self.items.get_or_init(|| Items::find(&bytes));
+        }
+        Ok(look(&bytes))
+    }
+
     /// Parses the objects in it one by one.
     pub(super) fn reader(&self) -> Result<Reader<'_>, String> {
         self.items()?.reader(&self.body)

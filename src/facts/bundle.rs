@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -542,31 +542,52 @@ const SEEN: [&str; 17] = [
 ];
 
 /// The newest time stamp of a bundle without a manifest. Its text is searched, because parsing all of a
-/// must-gather for a clock would cost more than the diagnosis.
+/// must-gather for a clock would cost more than the diagnosis. What claims to be from later than today is passed
+/// over.
 pub(super) fn newest(tree: &Tree) -> Timestamp {
+    let today = Timestamp::now() + SignedDuration::from_hours(24);
     let files = tree.below("").filter(|(path, _)| !path.starts_with(CRDS));
     let newest = files.filter_map(|(path, file)| {
-        let is_log = path.ends_with(".log");
-        if !is_log && stem(path.rsplit('/').next()?).is_none() {
-            return None;
+        if path.ends_with(".log") {
+            newest_of_log(&String::from_utf8_lossy(&file.bytes().ok()?), today)
+        } else {
+            stem(path.rsplit('/').next()?)?;
+            file.look_over(|text| newest_of_objects(text, today)).ok()?
         }
-        let bytes = file.bytes().ok()?;
-        let text = String::from_utf8_lossy(&bytes);
-        if is_log { newest_of_log(&text) } else { newest_of_objects(&text) }
     });
     newest.max().unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn newest_of_log(text: &str) -> Option<Timestamp> {
-    text.lines().rev().take(100).find_map(|line| line.split_whitespace().next()?.parse().ok())
+fn newest_of_log(text: &str, today: Timestamp) -> Option<Timestamp> {
+    let mut stamps = text.lines().rev().take(100).filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    stamps.find(|stamp| *stamp <= today)
 }
 
 /// `key: value`, as it stands in YAML and in JSON, also on one line.
-fn newest_of_objects(text: &str) -> Option<Timestamp> {
-    let fields = text.split(['\n', ',', '{', '}']).filter_map(|field| field.split_once(':'));
-    let seen = fields.filter(|(key, _)| SEEN.contains(&key.trim_matches([' ', '-', '"'])));
-    seen.filter_map(|(_, at)| at.trim_matches([' ', '"', '\'', '\r']).parse().ok()).max()
+fn newest_of_objects(text: &[u8], today: Timestamp) -> Option<Timestamp> {
+    let stamps = memchr::memchr_iter(b'T', text).filter_map(|at| {
+        let is_date = at >= DATE && text[at - DATE..at].iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+        let before = is_date.then(|| without(&text[..at - DATE], b" \"'"))?;
+        let before = without(before.strip_suffix(b":")?, b" \"");
+        let is_key = |key: &str| {
+            let before = before.strip_suffix(key.as_bytes());
+            before.is_some_and(|before| before.last().is_none_or(|byte| b" -\"\n,{}".contains(byte)))
+        };
+        SEEN.iter().find(|key| is_key(key))?;
+        let stamp = text[at - DATE..].split(|byte| b" \"',}\r\n".contains(byte)).next()?;
+        std::str::from_utf8(stamp).ok()?.parse().ok()
+    });
+    stamps.filter(|stamp| *stamp <= today).max()
 }
+
+/// A text without these bytes at its end.
+fn without<'t>(text: &'t [u8], end: &[u8]) -> &'t [u8] {
+    let kept = text.iter().rposition(|byte| !end.contains(byte)).map_or(0, |last| last + 1);
+    &text[..kept]
+}
+
+/// The length of `2025-03-04`.
+const DATE: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -842,10 +863,19 @@ mod tests {
     #[test]
     fn the_clock_is_the_newest_time_that_was_seen() {
         let event = "- {lastTimestamp: '2025-03-04T14:20:32Z', deletionTimestamp: '2030-01-01T00:00:00Z'}";
-        assert_eq!(newest_of_objects(event), "2025-03-04T14:20:32Z".parse().ok());
+        let today = "2026-01-01T00:00:00Z".parse().unwrap();
+        let newest = |text: &str| newest_of_objects(text.as_bytes(), today).map(|at| at.to_string());
+        let seen = |at: &str| Some(at.to_owned());
+        assert_eq!(newest(event), seen("2025-03-04T14:20:32Z"));
         let json =
             r#"{"metadata":{"creationTimestamp":"2025-03-04T14:20:33Z"},"spec":{"notAfter":"2035-01-01T00:00:00Z"}}"#;
-        assert_eq!(newest_of_objects(json), "2025-03-04T14:20:33Z".parse().ok());
+        assert_eq!(newest(json), seen("2025-03-04T14:20:33Z"));
+        let other = "f:startTime: 2025-03-04T14:20:32Z\nmyrenewTime: 2025-03-04T14:20:32Z\nT\nstartTime: xxxx-xx-xxT";
+        assert_eq!(newest(other), None);
+        let ahead = "renewTime: 2025-03-04T14:20:32.123456Z\r\n  - startTime: 9999-12-31T23:59:59Z";
+        assert_eq!(newest(ahead), seen("2025-03-04T14:20:32.123456Z"));
+        let log = newest_of_log("2025-03-04T14:20:32Z a\n9999-03-04T14:20:33Z b\nc\n", today);
+        assert_eq!(log, "2025-03-04T14:20:32Z".parse().ok());
     }
 
     #[test]
