@@ -74,7 +74,8 @@ impl Format {
     }
 }
 
-const ALL: [Format; 4] = [Format::SupportBundle, Format::Dump, Format::MustGather, Format::Gather];
+/// The most frequent first, since each file is asked for its place.
+const ALL: [Format; 4] = [Format::MustGather, Format::SupportBundle, Format::Dump, Format::Gather];
 
 /// What the recording says of itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +114,7 @@ enum Place {
 const BESIDE: [&str; 3] = ["timestamp", "gather.log", "aggregated-discovery-apis.yaml"];
 const DAMAGED: &str = "damaged or cut off gzip, not read";
 const TOO_LARGE: &str = "unpacks to more than 256 MiB, not read";
+const NO_ROOM: &str = "the recording holds more than 1 GiB, not read";
 
 /// Whether any format has a place for this path, below whatever folders it lies.
 pub(super) fn is_wanted(path: &str) -> bool {
@@ -237,7 +239,7 @@ fn put(source: &Tree, path: &str, to: String, tree: &mut Tree, room: &mut u64) {
     match tail(&mut unpacked, kept) {
         Err(_) => tree.refuse(to, DAMAGED),
         Ok((_, all)) if all > FILE_BYTES => tree.refuse(to, TOO_LARGE),
-        Ok((content, _)) if content.len() as u64 > *room => tree.refuse(to, TOO_LARGE),
+        Ok((content, _)) if content.len() as u64 > *room => tree.refuse(to, NO_ROOM),
         Ok((content, _)) if tree.file(&to).is_none() => {
             *room -= content.len() as u64;
             tree.write(&to, content);
@@ -312,4 +314,57 @@ fn is_object_file(name: &str) -> bool {
 /// A list of objects as a file. Serialising what was parsed cannot fail.
 fn list_of(items: &[serde_json::Value]) -> Vec<u8> {
     serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_no_format_wants_is_not_held() {
+        for (path, expected) in [
+            ("mg/image/namespaces/a/core/pods.yaml", true),
+            ("mg/image/namespaces/a/core/pods.yaml.gz", true),
+            ("mg/timestamp", true),
+            ("mg/image/ceph_logs/journal_w1/journal_w1.gz", false),
+            ("mg/image/ceph_logs/ceph_daemon_log_w1/ceph-osd.1.log", false),
+            ("mg/image/namespaces/a/pods/p/c/c/logs/rotated/1.log", false),
+            ("mg/image/ceph/must_gather_commands/ceph_auth_list", false),
+            ("mg/image/namespaces/a/oc_output/secrets", false),
+            ("gather/c1/addons/rook/logs/w1/ceph-mon.a.log", false),
+            ("sb/host-collectors/system/memory.json", false),
+            ("sb/ceph/auth.json", false),
+            ("a/b/c/d/e/namespaces/a/core/pods.yaml", false),
+        ] {
+            assert_eq!(is_wanted(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_gathering_is_read() {
+        let end = |text: &str| end_of(text.as_bytes()).map(|end| end.to_string());
+        let two = "2021-06-02 15:54:13.5 +0200 CEST m=+0.27\n2021-06-02 15:55:13 +0200 CEST m=+60.2\n";
+        assert_eq!(end(two).as_deref(), Some("2021-06-02T13:55:13Z"));
+        let log = "2024-05-27T23:03:58.841+0300\tINFO\tgather\tx\nno time here\n";
+        assert_eq!(end(log).as_deref(), Some("2024-05-27T20:03:58.841Z"));
+        assert_eq!(end("when it was done\n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_names_make_it_panic(
+            paths in prop::collection::vec(prop::collection::vec("[a-z*~]{0,3}|namespaces|ceph|cluster|cluster-resources\
+                |cluster-scoped-resources|core|pods|logs|oc_output|all|pods.json|nodes.json|x.yaml|logs.txt|current.log\
+                |gather.log|events.k8s.io|events|custom-resources|a.b.yaml|status.json|x.log.gz", 1..9), 1..12),
+            body in "[\\[\\]{}a-z:, \"\n]{0,40}",
+        ) {
+            let mut source = Tree::default();
+            paths.iter().for_each(|path| source.write(&path.join("/"), body.clone().into_bytes()));
+            if let Ok(tree) = arrange("x", &source) {
+                let first = |path: &str| path.split('/').next().map(str::to_owned);
+                prop_assert!(tree.below("").all(|(path, _)| FOLDERS.contains(&first(path).unwrap().as_str())));
+            }
+        }
+    }
 }

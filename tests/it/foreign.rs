@@ -292,6 +292,11 @@ fn several_clusters_are_not_mixed() {
     let ceph = "gather.all/dr2/namespaces/a/ceph.rook.io/cephclusters/a.yaml";
     files.insert(ceph.to_owned(), b"kind: CephCluster\nmetadata: {name: a, namespace: a}\n".to_vec());
     assert!(open(&files).unwrap().file("namespaces/a/ceph.rook.io/cephclusters/a.yaml").is_some());
+
+    let gathered =
+        |folder: &str| (format!("case/{folder}/image/namespaces/a/core/pods.yaml"), pod("p", "w").into_bytes());
+    let error = open(&Files::from([gathered("monday"), gathered("tuesday")])).unwrap_err();
+    assert!(error.contains("case/monday/image, case/tuesday/image"), "{error}");
 }
 
 #[test]
