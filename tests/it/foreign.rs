@@ -322,3 +322,22 @@ fn a_reason_that_was_recorded_is_told() {
     files.insert(log, b"Error EINVAL: no such thing\ncommand terminated with exit code 22\n".to_vec());
     assert!(matches!(ask(&files, ceph()), Err(Why::Failed { stderr, .. }) if stderr.contains("EINVAL")));
 }
+
+#[test]
+fn the_report_says_which_format_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dump.tar.gz");
+    std::fs::write(&path, archive(&writers::dump(&Recorded::of(&base(KUBE_OVN))))).unwrap();
+    let diagnose = |more: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-rookdoctor"));
+        let output = program.args(["diagnose", "--only", "OVN", "--bundle"]).arg(&path).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let report: serde_json::Value = serde_json::from_str(&diagnose(&["-o", "json"])).unwrap();
+    assert_eq!(report["recording"]["format"], "kubectl cluster-info dump");
+    assert!(report["recording"]["lacks"].as_str().unwrap().contains("no answers of Ceph"));
+    assert_eq!((&report["cluster"]["name"], &report["cluster"]["source"]), (&"rook-ceph".into(), &"bundle".into()));
+    let human = diagnose(&[]);
+    assert!(human.contains("read as kubectl cluster-info dump: it has no custom resources"), "{human}");
+}
