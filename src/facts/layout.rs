@@ -50,8 +50,8 @@ impl Format {
     pub fn lacks(self) -> &'static str {
         match self {
             Self::MustGather => {
-                "it holds the namespaces that were inspected and not always the list of what is installed; nothing \
-                 is known of other namespaces"
+                "it holds only what was inspected: of other namespaces, and of Ceph unless ODF's image gathered it, \
+                 nothing is known"
             }
             Self::Dump => {
                 "it has no custom resources, so not even the CephCluster, no answers of Ceph, no claims, ConfigMaps or \

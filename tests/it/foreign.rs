@@ -34,15 +34,15 @@ fn formats(recorded: &Recorded) -> Vec<(&'static str, Format, Files)> {
     ]
 }
 
-fn as_folder(files: &Files) -> Bundle {
+/// As a folder, which goes with its guard: what is read later is read from the disk.
+fn as_folder(files: &Files) -> (Bundle, Option<tempfile::TempDir>) {
     let folder = tempfile::tempdir().unwrap();
     for (path, content) in files {
         let path = folder.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
-    // What is read later is read from the disk, so the folder stays.
-    Bundle::open(&folder.keep()).unwrap()
+    (Bundle::open(folder.path()).unwrap(), Some(folder))
 }
 
 fn archive(files: &Files) -> Vec<u8> {
@@ -94,7 +94,7 @@ fn every_format_gives_the_same_root_cause() {
     let tree = base(KUBE_OVN);
     let whole = run(&Bundle::from_tree(tree.clone()).unwrap());
     for (name, format, files) in formats(&Recorded::of(&tree)) {
-        for bundle in [as_folder(&files), as_archive(&files)] {
+        for (bundle, _folder) in [as_folder(&files), (as_archive(&files), None)] {
             assert_eq!(bundle.format(), Some(format), "{name}");
             let part = run(&bundle);
             assert_eq!(roots(&part), roots(&whole), "{name}\n{}", outline(&part));
@@ -241,10 +241,37 @@ fn of_two_digests_the_richer_is_believed() {
         ),
     ]);
     let expected = [("p", "new"), ("q", "old")].map(|(name, node)| (name.to_owned(), node.to_owned()));
-    for bundle in [as_folder(&files), as_archive(&files)] {
+    for (bundle, _folder) in [as_folder(&files), (as_archive(&files), None)] {
         assert_eq!(pods(&bundle), expected);
         assert_eq!(bundle.now(), "2024-05-28T20:59:00.6Z".parse().unwrap());
     }
+}
+
+#[test]
+fn what_lies_beside_the_lists_of_a_must_gather_is_read() {
+    use rookdoctor::facts::{Answer, Fact, Select, Why, kinds};
+    let fetch = |bundle: &Bundle, fact: Fact| futures::executor::block_on(bundle.fetch(&fact)).map(|read| read.answer);
+    let discovery = "kind: APIGroupDiscoveryList\napiVersion: apidiscovery.k8s.io/v2\nitems:\n\
+        - metadata: {name: ceph.rook.io}\n  versions:\n  - version: v1\n    resources: [{resource: cephclusters}]\n";
+    let claim = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: objectbucket.io/v1alpha1\n  kind: ObjectBucketClaim\n  \
+        metadata: {name: obc, namespace: a}\n";
+    let logs = "mg/image/namespaces/a/pods/p/c/c/logs";
+    let files = [
+        ("mg/image/namespaces/a/core/pods.yaml".to_owned(), pod("p", "w")),
+        ("mg/image/aggregated-discovery-apis.yaml".to_owned(), discovery.to_owned()),
+        ("mg/image/namespaces/a/oc_output/obc.yaml".to_owned(), claim.to_owned()),
+        ("mg/image/namespaces/a/oc_output/storagecluster.yaml".to_owned(), "error: no such resource\n".to_owned()),
+        (format!("{logs}/current.insecure.log"), "from the kubelet\n".to_owned()),
+    ];
+    let (bundle, _folder) = as_folder(&files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect());
+    let Ok(Answer::Kinds(served)) = fetch(&bundle, Fact::Discovery) else { panic!() };
+    assert!(served.contains("ceph.rook.io/cephclusters") && !served.contains("kubeovn.io/subnets"));
+    let list = |kind| Fact::List { kind, ns: Some("a".into()), select: Select::all() };
+    let Ok(Answer::Objects(claims)) = fetch(&bundle, list(kinds::BUCKET_CLAIM)) else { panic!() };
+    assert_eq!(claims.len(), 1);
+    assert_eq!(fetch(&bundle, list(kinds::EVENT)).unwrap_err(), Why::NotCaptured);
+    let log = Fact::Log { ns: "a".into(), pod: "p".into(), container: "c".into(), previous: false };
+    assert!(matches!(fetch(&bundle, log), Ok(Answer::Text(text)) if text == b"from the kubelet\n"));
 }
 
 #[test]
@@ -270,7 +297,7 @@ fn packed_files_are_unpacked_and_damaged_ones_named() {
         (format!("{logs}/previous.log.gz"), long[..long.len() / 2].to_vec()),
         ("mg/namespaces/a/core/pods.yaml.gz".to_owned(), packed(pod("p", "w").as_bytes())),
     ]);
-    for bundle in [as_folder(&files), as_archive(&files)] {
+    for (bundle, _folder) in [as_folder(&files), (as_archive(&files), None)] {
         assert_eq!(pods(&bundle).len(), 1);
         let log = |previous| {
             let (ns, pod, container) = ("a".into(), "p".into(), "c".into());
@@ -307,6 +334,7 @@ fn a_reason_that_was_recorded_is_told() {
     let ceph = || Fact::Ceph { ns: "rook-ceph".into(), command: CephCommand::OsdTree };
 
     let mut files = writers::support_bundle(&recorded);
+    assert_eq!(as_archive(&files).server_version().as_deref(), Some("v1.34.1"));
     let root = "support-bundle-2026-10-06T05_44_51";
     files.retain(|path, _| !path.ends_with("/pods/kube-system.json") && !path.ends_with("/osd-tree.json"));
     let refused = br#"{"kube-system": "pods is forbidden: User \"u\" cannot list resource \"pods\""}"#;
