@@ -424,16 +424,14 @@ fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
         blind,
         touched: facts.touched(),
     };
+    // Not having seen any CephCluster is not the same as there being none, nor is none in the one namespace that
+    // was left after all namespaces were refused.
+    let without_cluster = || match facts.ceph_clusters().and(facts.list::<CephCluster>(None, Select::all())) {
+        Err(Gap::Unknown(unknown)) => outcome(Status::Unknown, unknown_reason(&unknown), vec![unknown], &view),
+        _ => outcome(Status::NotApplicable, "there is no CephCluster".into(), Vec::new(), &view),
+    };
     if !applies(check, facts) {
-        // Not having seen any CephCluster is not the same as there being none, nor is none in the one namespace
-        // that was left after all namespaces were refused.
-        let everywhere = facts.list::<CephCluster>(None, Select::all());
-        return match facts.ceph_clusters().and(everywhere) {
-            Err(Gap::Unknown(unknown)) => {
-                (outcome(Status::Unknown, unknown_reason(&unknown), vec![unknown], &view), Vec::new())
-            }
-            _ => (outcome(Status::NotApplicable, "there is no CephCluster".into(), Vec::new(), &view), Vec::new()),
-        };
+        return (without_cluster(), Vec::new());
     }
     // That something is not there is not known from what was read in part.
     let not_applicable = |reason: String| match view.flaws() {
@@ -455,6 +453,7 @@ fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
             (outcome(status, reason, blind, &view), findings)
         }
         Err(Gap::NotInstalled(kind)) => (not_applicable(format!("{} is not installed", kind.resource())), vec![]),
+        Err(Gap::NotOffered(_)) if facts.cluster().is_err() => (without_cluster(), vec![]),
         Err(Gap::NotOffered(reason)) => (not_applicable(reason), vec![]),
         Err(Gap::Unknown(unknown)) => {
             let reason = unknown_reason(&unknown);

@@ -5,6 +5,7 @@
 //! absent, and absent is unknown: [`Notes`] say of which kinds a format holds everything, and why something is not
 //! there where the recording says so.
 
+mod clock;
 mod dump;
 mod frames;
 mod gather;
@@ -49,8 +50,8 @@ impl Format {
     pub fn lacks(self) -> &'static str {
         match self {
             Self::MustGather => {
-                "it holds the namespaces that were inspected and not always the list of what is installed; nothing \
-                 is known of other namespaces"
+                "it holds only what was inspected: of other namespaces, and of Ceph unless ODF's image gathered it, \
+                 nothing is known"
             }
             Self::Dump => {
                 "it has no custom resources, so not even the CephCluster, no answers of Ceph, no claims, ConfigMaps or \
@@ -74,7 +75,8 @@ impl Format {
     }
 }
 
-const ALL: [Format; 4] = [Format::SupportBundle, Format::Dump, Format::MustGather, Format::Gather];
+/// The most frequent first, since each file is asked for its place.
+const ALL: [Format; 4] = [Format::MustGather, Format::SupportBundle, Format::Dump, Format::Gather];
 
 /// What the recording says of itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +115,7 @@ enum Place {
 const BESIDE: [&str; 3] = ["timestamp", "gather.log", "aggregated-discovery-apis.yaml"];
 const DAMAGED: &str = "damaged or cut off gzip, not read";
 const TOO_LARGE: &str = "unpacks to more than 256 MiB, not read";
+const NO_ROOM: &str = "the recording holds more than 1 GiB, not read";
 
 /// Whether any format has a place for this path, below whatever folders it lies.
 pub(super) fn is_wanted(path: &str) -> bool {
@@ -166,7 +169,7 @@ pub(super) fn arrange(name: &str, source: &Tree) -> Result<Tree, BundleError> {
             Format::Gather => gather::look_inside(&found, &mut tree, &mut notes),
         }
     }
-    notes.taken = Some(taken(source, &roots, bundle::newest(&tree)));
+    notes.taken = Some(clock::taken(source, &roots, bundle::newest(&tree)));
     tree.set_notes(notes);
     Ok(tree)
 }
@@ -237,7 +240,7 @@ fn put(source: &Tree, path: &str, to: String, tree: &mut Tree, room: &mut usize)
     match tail(&mut unpacked, kept) {
         Err(_) => tree.refuse(to, DAMAGED),
         Ok((_, all)) if all > FILE_BYTES => tree.refuse(to, TOO_LARGE),
-        Ok((content, _)) if content.len() > *room => tree.refuse(to, TOO_LARGE),
+        Ok((content, _)) if content.len() > *room => tree.refuse(to, NO_ROOM),
         Ok((content, _)) if tree.file(&to).is_none() => {
             *room -= content.len();
             tree.write(&to, content);
@@ -267,33 +270,6 @@ fn ceph_namespace(tree: &Tree) -> Option<String> {
     namespaces.pop().filter(|_| namespaces.is_empty())
 }
 
-/// The newest time stamp, but not past the end that a must-gather or kubectl-gather noted.
-fn taken(source: &Tree, roots: &[String], newest: Timestamp) -> Timestamp {
-    let notes = roots.iter().flat_map(|root| ancestors(root)).flat_map(|folder| {
-        let end = |name: &str| source.file(&format!("{folder}{name}")).and_then(|file| end_of(&file.bytes().ok()?));
-        [end("timestamp"), end("gather.log")]
-    });
-    match notes.flatten().max() {
-        Some(end) if newest == Timestamp::UNIX_EPOCH || end < newest => end,
-        _ => newest,
-    }
-}
-
-/// The time in the last line: `2024-05-28 20:57:32.684 +0000 UTC m=+0.3`, as Go prints one, or
-/// `2024-05-27T23:03:58.841+0300`.
-fn end_of(text: &[u8]) -> Option<Timestamp> {
-    let text = String::from_utf8_lossy(text);
-    text.lines().rev().take(20).find_map(|line| {
-        let mut words = line.split_whitespace();
-        let first = words.next()?;
-        let stamp = match first.contains('T') {
-            true => first.to_owned(),
-            false => format!("{first}T{}{}", words.next()?, words.next()?),
-        };
-        Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%z", stamp).ok()
-    })
-}
-
 /// `namespaces/<ns>/<group>/<plural>` or `cluster-scoped-resources/<group>/<plural>`.
 fn folder_of(kind: Kind, ns: &str) -> String {
     let group = if kind.group.is_empty() { "core" } else { kind.group };
@@ -312,4 +288,47 @@ fn is_object_file(name: &str) -> bool {
 /// A list of objects as a file. Serialising what was parsed cannot fail.
 fn list_of(items: &[serde_json::Value]) -> Vec<u8> {
     serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_no_format_wants_is_not_held() {
+        for (path, expected) in [
+            ("mg/image/namespaces/a/core/pods.yaml", true),
+            ("mg/image/namespaces/a/core/pods.yaml.gz", true),
+            ("mg/timestamp", true),
+            ("mg/image/ceph_logs/journal_w1/journal_w1.gz", false),
+            ("mg/image/ceph_logs/ceph_daemon_log_w1/ceph-osd.1.log", false),
+            ("mg/image/namespaces/a/pods/p/c/c/logs/rotated/1.log", false),
+            ("mg/image/ceph/must_gather_commands/ceph_auth_list", false),
+            ("mg/image/namespaces/a/oc_output/secrets", false),
+            ("gather/c1/addons/rook/logs/w1/ceph-mon.a.log", false),
+            ("sb/host-collectors/system/memory.json", false),
+            ("sb/ceph/auth.json", false),
+            ("a/b/c/d/e/namespaces/a/core/pods.yaml", false),
+        ] {
+            assert_eq!(is_wanted(path), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_names_make_it_panic(
+            paths in prop::collection::vec(prop::collection::vec("[a-z*~]{0,3}|namespaces|ceph|cluster|cluster-resources\
+                |cluster-scoped-resources|core|pods|logs|oc_output|all|pods.json|nodes.json|x.yaml|logs.txt|current.log\
+                |gather.log|events.k8s.io|events|custom-resources|a.b.yaml|status.json|x.log.gz", 1..9), 1..12),
+            body in "[\\[\\]{}a-z:, \"\n]{0,40}",
+        ) {
+            let mut source = Tree::default();
+            paths.iter().for_each(|path| source.write(&path.join("/"), body.clone().into_bytes()));
+            if let Ok(tree) = arrange("x", &source) {
+                let first = |path: &str| path.split('/').next().map(str::to_owned);
+                prop_assert!(tree.below("").all(|(path, _)| FOLDERS.contains(&first(path).unwrap().as_str())));
+            }
+        }
+    }
 }

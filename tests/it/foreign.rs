@@ -34,15 +34,15 @@ fn formats(recorded: &Recorded) -> Vec<(&'static str, Format, Files)> {
     ]
 }
 
-fn as_folder(files: &Files) -> Bundle {
+/// As a folder, which goes with its guard: what is read later is read from the disk.
+fn as_folder(files: &Files) -> (Bundle, Option<tempfile::TempDir>) {
     let folder = tempfile::tempdir().unwrap();
     for (path, content) in files {
         let path = folder.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
-    // What is read later is read from the disk, so the folder stays.
-    Bundle::open(&folder.keep()).unwrap()
+    (Bundle::open(folder.path()).unwrap(), Some(folder))
 }
 
 fn archive(files: &Files) -> Vec<u8> {
@@ -94,7 +94,7 @@ fn every_format_gives_the_same_root_cause() {
     let tree = base(KUBE_OVN);
     let whole = run(&Bundle::from_tree(tree.clone()).unwrap());
     for (name, format, files) in formats(&Recorded::of(&tree)) {
-        for bundle in [as_folder(&files), as_archive(&files)] {
+        for (bundle, _folder) in [as_folder(&files), (as_archive(&files), None)] {
             assert_eq!(bundle.format(), Some(format), "{name}");
             let part = run(&bundle);
             assert_eq!(roots(&part), roots(&whole), "{name}\n{}", outline(&part));
@@ -241,10 +241,37 @@ fn of_two_digests_the_richer_is_believed() {
         ),
     ]);
     let expected = [("p", "new"), ("q", "old")].map(|(name, node)| (name.to_owned(), node.to_owned()));
-    for bundle in [as_folder(&files), as_archive(&files)] {
+    for (bundle, _folder) in [as_folder(&files), (as_archive(&files), None)] {
         assert_eq!(pods(&bundle), expected);
         assert_eq!(bundle.now(), "2024-05-28T20:59:00.6Z".parse().unwrap());
     }
+}
+
+#[test]
+fn what_lies_beside_the_lists_of_a_must_gather_is_read() {
+    use rookdoctor::facts::{Answer, Fact, Select, Why, kinds};
+    let fetch = |bundle: &Bundle, fact: Fact| futures::executor::block_on(bundle.fetch(&fact)).map(|read| read.answer);
+    let discovery = "kind: APIGroupDiscoveryList\napiVersion: apidiscovery.k8s.io/v2\nitems:\n\
+        - metadata: {name: ceph.rook.io}\n  versions:\n  - version: v1\n    resources: [{resource: cephclusters}]\n";
+    let claim = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: objectbucket.io/v1alpha1\n  kind: ObjectBucketClaim\n  \
+        metadata: {name: obc, namespace: a}\n";
+    let logs = "mg/image/namespaces/a/pods/p/c/c/logs";
+    let files = [
+        ("mg/image/namespaces/a/core/pods.yaml".to_owned(), pod("p", "w")),
+        ("mg/image/aggregated-discovery-apis.yaml".to_owned(), discovery.to_owned()),
+        ("mg/image/namespaces/a/oc_output/obc.yaml".to_owned(), claim.to_owned()),
+        ("mg/image/namespaces/a/oc_output/storagecluster.yaml".to_owned(), "error: no such resource\n".to_owned()),
+        (format!("{logs}/current.insecure.log"), "from the kubelet\n".to_owned()),
+    ];
+    let (bundle, _folder) = as_folder(&files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect());
+    let Ok(Answer::Kinds(served)) = fetch(&bundle, Fact::Discovery) else { panic!() };
+    assert!(served.contains("ceph.rook.io/cephclusters") && !served.contains("kubeovn.io/subnets"));
+    let list = |kind| Fact::List { kind, ns: Some("a".into()), select: Select::all() };
+    let Ok(Answer::Objects(claims)) = fetch(&bundle, list(kinds::BUCKET_CLAIM)) else { panic!() };
+    assert_eq!(claims.len(), 1);
+    assert_eq!(fetch(&bundle, list(kinds::EVENT)).unwrap_err(), Why::NotCaptured);
+    let log = Fact::Log { ns: "a".into(), pod: "p".into(), container: "c".into(), previous: false };
+    assert!(matches!(fetch(&bundle, log), Ok(Answer::Text(text)) if text == b"from the kubelet\n"));
 }
 
 #[test]
@@ -270,7 +297,7 @@ fn packed_files_are_unpacked_and_damaged_ones_named() {
         (format!("{logs}/previous.log.gz"), long[..long.len() / 2].to_vec()),
         ("mg/namespaces/a/core/pods.yaml.gz".to_owned(), packed(pod("p", "w").as_bytes())),
     ]);
-    for bundle in [as_folder(&files), as_archive(&files)] {
+    for (bundle, _folder) in [as_folder(&files), (as_archive(&files), None)] {
         assert_eq!(pods(&bundle).len(), 1);
         let log = |previous| {
             let (ns, pod, container) = ("a".into(), "p".into(), "c".into());
@@ -292,6 +319,11 @@ fn several_clusters_are_not_mixed() {
     let ceph = "gather.all/dr2/namespaces/a/ceph.rook.io/cephclusters/a.yaml";
     files.insert(ceph.to_owned(), b"kind: CephCluster\nmetadata: {name: a, namespace: a}\n".to_vec());
     assert!(open(&files).unwrap().file("namespaces/a/ceph.rook.io/cephclusters/a.yaml").is_some());
+
+    let gathered =
+        |folder: &str| (format!("case/{folder}/image/namespaces/a/core/pods.yaml"), pod("p", "w").into_bytes());
+    let error = open(&Files::from([gathered("monday"), gathered("tuesday")])).unwrap_err();
+    assert!(error.contains("case/monday/image, case/tuesday/image"), "{error}");
 }
 
 #[test]
@@ -302,6 +334,7 @@ fn a_reason_that_was_recorded_is_told() {
     let ceph = || Fact::Ceph { ns: "rook-ceph".into(), command: CephCommand::OsdTree };
 
     let mut files = writers::support_bundle(&recorded);
+    assert_eq!(as_archive(&files).server_version().as_deref(), Some("v1.34.1"));
     let root = "support-bundle-2026-10-06T05_44_51";
     files.retain(|path, _| !path.ends_with("/pods/kube-system.json") && !path.ends_with("/osd-tree.json"));
     let refused = br#"{"kube-system": "pods is forbidden: User \"u\" cannot list resource \"pods\""}"#;
@@ -316,4 +349,23 @@ fn a_reason_that_was_recorded_is_told() {
     let log = format!("{}/ceph/logs/gather-ceph osd tree-json-debug.log", writers::DIGEST);
     files.insert(log, b"Error EINVAL: no such thing\ncommand terminated with exit code 22\n".to_vec());
     assert!(matches!(ask(&files, ceph()), Err(Why::Failed { stderr, .. }) if stderr.contains("EINVAL")));
+}
+
+#[test]
+fn the_report_says_which_format_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dump.tar.gz");
+    std::fs::write(&path, archive(&writers::dump(&Recorded::of(&base(KUBE_OVN))))).unwrap();
+    let diagnose = |more: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-rookdoctor"));
+        let output = program.args(["diagnose", "--only", "OVN", "--bundle"]).arg(&path).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let report: serde_json::Value = serde_json::from_str(&diagnose(&["-o", "json"])).unwrap();
+    assert_eq!(report["recording"]["format"], "kubectl cluster-info dump");
+    assert!(report["recording"]["lacks"].as_str().unwrap().contains("no answers of Ceph"));
+    assert_eq!((&report["cluster"]["name"], &report["cluster"]["source"]), (&"rook-ceph".into(), &"bundle".into()));
+    let human = diagnose(&[]);
+    assert!(human.contains("read as kubectl cluster-info dump: it has no custom resources"), "{human}");
 }

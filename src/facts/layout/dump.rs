@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::frames::{Frame, frame, frames};
-use super::{Format, Found, LOG_KEPT, Notes, Place, Tree, WHOLE};
+use super::{Format, Found, KEPT_BYTES, LOG_KEPT, NO_ROOM, Notes, Place, Tree, WHOLE};
 use crate::facts::{bundle, kinds};
 
 /// The file of each kind, and where it belongs.
@@ -38,13 +38,14 @@ pub(super) fn place(path: &str) -> Option<Place> {
 /// Cuts the logs up, one for each container.
 pub(super) fn look_inside(found: &Found<'_>, tree: &mut Tree, notes: &mut Notes) {
     nodes_are_whole(notes);
+    let mut room = KEPT_BYTES;
     for (path, file) in found.below("") {
         let names: Vec<&str> = path.split('/').collect();
         let [ns, pod, "logs.txt"] = names[..] else { continue };
         match file.bytes() {
             Ok(bytes) => {
                 let of_pod = frames(&bytes).into_iter().filter(|frame| frame.ns == ns && frame.pod == pod);
-                of_pod.for_each(|frame| keep(&frame, tree));
+                of_pod.for_each(|frame| keep(&frame, tree, &mut room));
             }
             Err(why) => tree.blame(format!("{path}: {why}")),
         }
@@ -55,11 +56,16 @@ fn nodes_are_whole(notes: &mut Notes) {
     notes.coverage.insert(kinds::NODE.resource(), WHOLE.to_owned());
 }
 
-/// Keeps the end of a log.
-fn keep(frame: &Frame<'_>, tree: &mut Tree) {
-    if let Some(place) = frame.place().filter(|_| frame.is_log()) {
-        let skipped = frame.log.len().saturating_sub(LOG_KEPT);
-        tree.write(&place, frame.log[skipped..].to_vec());
+/// Keeps the end of a log, while there is room.
+fn keep(frame: &Frame<'_>, tree: &mut Tree, room: &mut u64) {
+    let Some(place) = frame.place().filter(|_| frame.is_log()) else { return };
+    let log = &frame.log[frame.log.len().saturating_sub(LOG_KEPT)..];
+    match room.checked_sub(log.len() as u64) {
+        Some(left) => {
+            *room = left;
+            tree.write(&place, log.to_vec());
+        }
+        None => tree.refuse(place, NO_ROOM),
     }
 }
 
@@ -74,11 +80,11 @@ pub(in super::super) fn is_stream(start: &[u8]) -> bool {
 pub(in super::super) fn stream(text: &[u8]) -> Option<Tree> {
     let mut tree = Tree::default();
     let mut notes = Notes::new(Format::Dump);
-    let mut at = 0;
+    let (mut at, mut room) = (0, KEPT_BYTES);
     while at < text.len() {
         let rest = &text[at..];
         if let Some(frame) = frame(rest) {
-            keep(&frame, &mut tree);
+            keep(&frame, &mut tree, &mut room);
             at += frame.end;
         } else if rest[0] == b'{' {
             let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Value>();

@@ -32,8 +32,8 @@ pub(super) fn look_inside(found: &Found<'_>, tree: &mut Tree, notes: &mut Notes)
     if let Some(ns) = found.ceph {
         answers(found, ns, tree);
     }
-    if let Some(log) = log(found) {
-        coverage(&log, found.root, notes);
+    if let Some((log, context)) = log(found) {
+        coverage(&log, context, notes);
     }
 }
 
@@ -91,20 +91,19 @@ fn answers(found: &Found<'_>, ns: &str, tree: &mut Tree) {
     }
 }
 
-/// The tool's own log, in the root or above it.
-fn log(found: &Found<'_>) -> Option<String> {
-    ancestors(found.root).filter_map(|folder| found.source.file(&format!("{folder}gather.log"))).last().and_then(
-        |log| {
-            let bytes = log.bytes().ok()?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
-        },
-    )
+/// The tool's own log, in the root or above it, and the name of the cluster there: the folders between them.
+fn log<'f>(found: &Found<'f>) -> Option<(String, &'f str)> {
+    let logs = ancestors(found.root).filter_map(|folder| {
+        let bytes = found.source.file(&format!("{folder}gather.log"))?.bytes().ok()?;
+        let context = found.root[folder.len()..].trim_end_matches('/');
+        Some((String::from_utf8_lossy(&bytes).into_owned(), context))
+    });
+    logs.last()
 }
 
 /// Which kinds were listed whole, and which could not be listed. Without the line that all namespaces were asked
 /// nothing is known to be whole.
-fn coverage(log: &str, root: &str, notes: &mut Notes) {
-    let cluster = root.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+fn coverage(log: &str, context: &str, notes: &mut Notes) {
     let lines = log.lines().filter_map(|line| {
         let mut fields = line.split('\t').skip(2);
         let logger = fields.next()?;
@@ -117,8 +116,8 @@ fn coverage(log: &str, root: &str, notes: &mut Notes) {
     // One log may be of several clusters; a log of one cluster has no names.
     let is_ours = |logger: &str| {
         let rest = logger.strip_prefix("gather").unwrap_or(logger);
-        rest.is_empty()
-            || rest.strip_prefix('.').is_some_and(|rest| rest == cluster || rest.starts_with(&format!("{cluster}.")))
+        let of_cluster = rest.strip_prefix('.').and_then(|rest| rest.strip_prefix(context));
+        rest.is_empty() || of_cluster.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     let said_of = |name: &str| {
         let (good, bad) = (format!("\"{name}\" in "), format!("Cannot list \"{name}\": "));
@@ -201,7 +200,7 @@ mod tests {
         };
         let covered = |log: &str| {
             let mut notes = Notes::new(Format::Gather);
-            coverage(log, "gather.one/c1/", &mut notes);
+            coverage(log, "c1", &mut notes);
             notes.coverage
         };
         let all = covered(&lines("Gathering from all namespaces"));

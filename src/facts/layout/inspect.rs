@@ -19,7 +19,7 @@ pub(super) fn place(path: &str) -> Option<Place> {
         [_, "oc_output", ..] => None,
         ["namespaces", _, "oc_output", file] => file.ends_with(".yaml").then_some(Place::Inside),
         // What ODF inspected in all namespaces at once.
-        ["namespaces", "all", "namespaces" | "cluster-scoped-resources", _, ..] => {
+        ["namespaces", "all", "namespaces" | "cluster-scoped-resources", name, ..] if name != "all" => {
             place(path.strip_prefix("namespaces/all/")?)
         }
         ["ceph", "namespaces", _, "must_gather_commands" | "must_gather_commands_json_output", file] => {
@@ -193,6 +193,7 @@ mod tests {
             ("namespaces/a/pods/p/c/c/logs/rotated/0.log", ""),
             ("namespaces/all/namespaces/b/core/pods.yaml", "namespaces/b/core/pods.yaml"),
             ("namespaces/all/pods", ""),
+            (&"namespaces/all/".repeat(4000), ""),
             ("namespaces/a/oc_output/secrets", ""),
             ("namespaces/a/oc_output/storagecluster.yaml", "inside"),
             ("namespaces/a/core/secrets.yaml", ""),

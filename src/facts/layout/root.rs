@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{ALL, BESIDE, BundleError, Format, Place, ROOT_DEPTH, Tree};
+use super::{BESIDE, BundleError, Format, Place, ROOT_DEPTH, Tree};
 
 /// A recording within a tree.
 pub(super) struct Recording {
@@ -26,28 +26,28 @@ pub(super) fn ancestors(root: &str) -> impl Iterator<Item = &str> {
     std::iter::once("").chain(ends)
 }
 
+/// A support bundle may hold folders of any name; kubectl-gather is told from a must-gather afterwards.
+const ORDER: [Format; 3] = [Format::SupportBundle, Format::Dump, Format::MustGather];
+
 /// Finds the shallowest root, and those of the same kind beside it.
 pub(super) fn recognise(name: &str, tree: &Tree) -> Result<Recording, BundleError> {
-    let mut best: Option<(usize, Format)> = None;
-    let mut roots = BTreeSet::new();
+    // Depth and place in ORDER.
+    let mut best = (ROOT_DEPTH + 1, ORDER.len());
+    let mut roots: BTreeSet<String> = BTreeSet::new();
     for (path, _) in tree.below("") {
         let path = path.strip_suffix(".gz").unwrap_or(path);
-        for (depth, (root, below)) in starts(path).enumerate() {
-            let Some(order) = ALL.iter().position(|format| marks(*format, tree, root, below)) else { continue };
-            let is_before = |(best_depth, best): (usize, Format)| {
-                let best = ALL.iter().position(|format| *format == best);
-                (depth, Some(order)) < (best_depth, best)
-            };
-            if best.is_none_or(is_before) {
-                best = Some((depth, ALL[order]));
+        for (depth, (root, below)) in starts(path).enumerate().take(best.0 + 1) {
+            let Some(order) = ORDER.iter().position(|format| marks(*format, tree, root, below)) else { continue };
+            if (depth, order) < best {
+                best = (depth, order);
                 roots.clear();
             }
-            if best == Some((depth, ALL[order])) {
+            if (depth, order) == best && !roots.contains(root) {
                 roots.insert(root.to_owned());
             }
         }
     }
-    let (_, family) = best.ok_or_else(|| BundleError::NoCluster { path: name.to_owned() })?;
+    let family = *ORDER.get(best.1).ok_or_else(|| BundleError::NoCluster { path: name.to_owned() })?;
     let is_own = |root: &String| tree.file(&format!("{root}rookdoctor/manifest.yaml")).is_some();
     let own: Vec<String> = roots.iter().filter(|root| is_own(root)).cloned().collect();
     let (format, mut roots) = if own.is_empty() {
@@ -73,18 +73,19 @@ pub(super) fn recognise(name: &str, tree: &Tree) -> Result<Recording, BundleErro
 /// Whether a file says that here is the root of a recording of this format. What must-gather and kubectl-gather
 /// have in common is told apart later.
 fn marks(format: Format, tree: &Tree, root: &str, below: &str) -> bool {
-    let names: Vec<&str> = below.split('/').collect();
     match format {
-        Format::SupportBundle => names[0] == "cluster-resources" && is_placed(format, below),
+        Format::SupportBundle => below.starts_with("cluster-resources/") && is_placed(format, below),
         Format::Dump => {
             let has = |extension| tree.file(&format!("{root}nodes.{extension}")).is_some();
-            matches!(names[..], [_, "pods.json" | "pods.yaml"]) && (has("json") || has("yaml"))
+            let is_list = below.split_once('/').is_some_and(|(_, file)| matches!(file, "pods.json" | "pods.yaml"));
+            is_list && (has("json") || has("yaml"))
         }
         // Below `ceph/` and `namespaces/all/` there is another `namespaces`, which is none.
         Format::MustGather => {
             let is_inner = root.ends_with("ceph/") || root.ends_with("namespaces/all/");
-            let is_marked = matches!(names[0], "namespaces" | "cluster-scoped-resources") && names.len() > 2;
-            !is_inner && is_marked && (is_placed(format, below) || is_placed(Format::Gather, below))
+            let is_marked = below.starts_with("namespaces/") || below.starts_with("cluster-scoped-resources/");
+            let is_within = || below.bytes().filter(|byte| *byte == b'/').count() > 1;
+            !is_inner && is_marked && is_within() && (is_placed(format, below) || is_placed(Format::Gather, below))
         }
         Format::Gather => false,
     }
