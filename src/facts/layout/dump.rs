@@ -57,10 +57,10 @@ fn nodes_are_whole(notes: &mut Notes) {
 }
 
 /// Keeps the end of a log, while there is room.
-fn keep(frame: &Frame<'_>, tree: &mut Tree, room: &mut u64) {
+fn keep(frame: &Frame<'_>, tree: &mut Tree, room: &mut usize) {
     let Some(place) = frame.place().filter(|_| frame.is_log()) else { return };
     let log = &frame.log[frame.log.len().saturating_sub(LOG_KEPT)..];
-    match room.checked_sub(log.len() as u64) {
+    match room.checked_sub(log.len()) {
         Some(left) => {
             *room = left;
             tree.write(&place, log.to_vec());
