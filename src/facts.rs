@@ -8,6 +8,7 @@ pub mod archive;
 pub mod bundle;
 pub mod kinds;
 pub mod live;
+pub mod manifest;
 pub mod printed;
 mod read;
 pub mod redact;

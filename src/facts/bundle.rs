@@ -2,6 +2,8 @@
 //! `capture` adds below `rookdoctor/`.
 //!
 //! A file that is absent is unknown, unless the manifest says that its kind was read: then there was nothing.
+//! Where it says so of some namespaces only, the kind is unknown in all others, whatever was read of it there: a
+//! list over all namespaces has that flaw. What it says failed did fail, even where single objects lie in the bundle.
 //! A broken file is skipped; every answer that it belongs to says so.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,18 +13,15 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::archive::{BundleError, File, LOG_BYTES, Tree};
+use super::manifest::{EACCES, MANIFEST, Manifest, SCHEMA, entry, scoped};
 use super::select::labels_match;
-use super::{Answer, CephCommand, Cost, Fact, Kind, Reading, Select, Source, Why, kinds, printed, redact, yaml};
+use super::{Answer, CephCommand, Cost, Fact, Kind, Reading, Select, Source, Why, kinds, printed, redact};
 
-/// The version of the manifest that is written, and the newest that is read.
-const SCHEMA: u64 = 1;
 /// What a diagnosis reads of a log, in lines.
 pub const LOG_LINES: usize = 2000;
-const MANIFEST: &str = "rookdoctor/manifest.yaml";
 const CRDS: &str = "cluster-scoped-resources/apiextensions.k8s.io/customresourcedefinitions";
 
 /// A recorded cluster.
@@ -36,16 +35,6 @@ pub struct Bundle {
     requests: AtomicU64,
     /// Files that were read, by size, so that each counts once.
     read: Mutex<BTreeMap<String, u64>>,
-}
-
-/// `rookdoctor/manifest.yaml`
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Manifest {
-    schema_version: u64,
-    capture_time: Option<Timestamp>,
-    server_version: Option<String>,
-    coverage: BTreeMap<String, String>,
 }
 
 /// Objects of one kind and what had to be skipped to read them.
@@ -71,7 +60,7 @@ impl Bundle {
     pub fn from_tree(tree: Tree) -> Result<Self, BundleError> {
         let damage = tree.damage().iter().map(String::as_str).chain(tree.cut());
         let mut flaws: Vec<Why> = damage.map(|why| Why::Malformed(why.to_owned())).collect();
-        let manifest = match tree.file(MANIFEST).map(read_manifest) {
+        let manifest = match tree.file(MANIFEST).map(Manifest::read) {
             None => Manifest::default(),
             Some(Ok(manifest)) => manifest,
             Some(Err(why)) => {
@@ -97,11 +86,10 @@ impl Bundle {
             Fact::Object { kind, ns, name } | Fact::Whole { kind, ns, name } => self.object(*kind, ns, name),
             // Nobody records an answer that is true for a moment only.
             Fact::OkToStop { .. } => Err(Why::NotCaptured),
-            Fact::Log { ns, pod, container, previous } => self.log(ns, pod, container, *previous),
-            Fact::Ceph { ns, command } => self.ceph(ns, *command),
+            Fact::Log { ns, pod, container, previous } => self.log(fact, &log_path(ns, pod, container), *previous),
+            Fact::Ceph { ns, command } => self.ceph(fact, ns, *command),
             Fact::Socket { ns, pod, container, daemon, command } => {
-                let command = format!("ceph --admin-daemon /run/ceph/ceph-{daemon}.asok {command}");
-                self.exec(&format!("rookdoctor/exec/{ns}/{pod}/{container}/{}", file_name(&command)))
+                self.exec(fact, &socket_path(ns, pod, container, daemon, command))
             }
         }
     }
@@ -112,6 +100,9 @@ impl Bundle {
     }
 
     fn discovery(&self) -> Result<Reading, Why> {
+        if let Some(Err(why)) = self.manifest.said(&entry(&Fact::Discovery)) {
+            return Err(why);
+        }
         let (crds, flaws) = self.crds();
         let has_crds = crds.is_some();
         let mut served = crds.unwrap_or_default();
@@ -174,7 +165,11 @@ impl Bundle {
 
     /// One object. Not finding it where something was skipped is not to know.
     fn object(&self, kind: Kind, ns: &str, name: &str) -> Result<Reading, Why> {
-        let objects = self.objects(kind, Some(ns))?;
+        let alone = self.manifest.said(&entry(&Fact::Object { kind, ns: ns.to_owned(), name: name.to_owned() }));
+        let objects = match alone {
+            Some(said) => said.and_then(|()| self.found(kind, Some(ns)).map(|(objects, _)| objects))?,
+            None => self.objects(kind, Some(ns))?,
+        };
         match (objects.found.get(&(ns, name)), objects.flaws.first()) {
             (None, Some(why)) => Err(why.clone()),
             (object, _) => {
@@ -186,6 +181,30 @@ impl Bundle {
 
     /// Every object of a kind, in one namespace or in all.
     fn objects(&self, kind: Kind, ns: Option<&str>) -> Result<Objects<'_>, Why> {
+        let resource = kind.resource();
+        if let Some(said) = self.manifest.said(&scoped(&resource, ns)).filter(|_| kind.namespaced) {
+            return said.and_then(|()| self.found(kind, ns)).and_then(|(objects, _)| objects.or_flaw());
+        }
+        let (mut objects, is_captured) = self.found(kind, ns)?;
+        match self.absent(&resource) {
+            Err(why) if !is_captured && objects.found.is_empty() => return Err(why),
+            Err(why) if !is_captured => objects.flaws.push(why),
+            // Some namespaces were read and others refused.
+            Err(why) if ns.is_none() && kind.namespaced && why != Why::NotCaptured => objects.flaws.push(why),
+            // Only some namespaces were read.
+            Err(why) if ns.is_none() && kind.namespaced && self.manifest.is_partly_said(&resource) => {
+                objects.flaws.push(why);
+            }
+            _ => {}
+        }
+        objects.or_flaw()
+    }
+
+    /// What the files hold of a kind, and whether there is one for it.
+    fn found(&self, kind: Kind, ns: Option<&str>) -> Result<(Objects<'_>, bool), Why> {
+        if let Some(cut) = self.tree.cut().filter(|_| self.files_of(kind, ns).is_empty()) {
+            return Err(Why::Malformed(cut.to_owned()));
+        }
         let mut objects = Objects::default();
         let mut is_captured = false;
         for (ns, path, file) in self.files_of(kind, ns) {
@@ -196,17 +215,7 @@ impl Bundle {
                 Err(why) => objects.flaws.push(why),
             }
         }
-        match self.absent(&kind.resource()) {
-            Err(why) if !is_captured && objects.found.is_empty() => return Err(why),
-            Err(why) if !is_captured => objects.flaws.push(why),
-            // Some namespaces were read and others refused.
-            Err(why) if ns.is_none() && kind.namespaced && why != Why::NotCaptured => objects.flaws.push(why),
-            _ => {}
-        }
-        match objects.flaws.first() {
-            Some(why) if objects.found.is_empty() => Err(why.clone()),
-            _ => Ok(objects),
-        }
+        Ok((objects, is_captured))
     }
 
     /// The files that hold objects of a kind, each with its namespace.
@@ -258,36 +267,23 @@ impl Bundle {
         if let Some(cut) = self.tree.cut() {
             return Err(Why::Malformed(cut.to_owned()));
         }
-        let coverage = self.manifest.coverage.get(what).map(String::as_str);
-        let (word, text) = coverage.map_or(("", ""), |coverage| coverage.split_once(':').unwrap_or((coverage, "")));
-        let text = redact::keys(text);
-        Err(match word {
-            "ok" => return Ok(()),
-            "" => Why::NotCaptured,
-            "forbidden" => Why::Forbidden(text),
-            "timeout" => Why::Timeout,
-            "not-found" => Why::NotOffered(format!("{what} was not found")),
-            _ if text.contains("EACCES") => Why::Failed { rc: EACCES, stderr: text },
-            _ if text.is_empty() => Why::Unreachable(redact::keys(word)),
-            _ => Why::Unreachable(text),
-        })
+        self.manifest.said(what).unwrap_or(Err(Why::NotCaptured))
     }
 
-    fn log(&self, ns: &str, pod: &str, container: &str, previous: bool) -> Result<Reading, Why> {
+    fn log(&self, fact: &Fact, folder: &str, previous: bool) -> Result<Reading, Why> {
         let names: &[&str] = if previous { &["previous.log", "previous.insecure.log"] } else { &["current.log"] };
         let mut log = None;
         for name in names {
-            let path = format!("namespaces/{ns}/pods/{pod}/{container}/{container}/logs/{name}");
-            log = self.text(&path)?.or(log);
+            log = self.text(&format!("{folder}/{name}"))?.or(log);
             if log.as_ref().is_some_and(|text| !text.is_empty()) {
                 break;
             }
         }
-        let log = log.ok_or_else(|| self.unseen())?;
+        let log = log.ok_or_else(|| self.unseen(fact))?;
         Ok(self.reading(Answer::Text(end_of_log(&log).to_vec()), Vec::new()))
     }
 
-    fn ceph(&self, ns: &str, command: CephCommand) -> Result<Reading, Why> {
+    fn ceph(&self, fact: &Fact, ns: &str, command: CephCommand) -> Result<Reading, Why> {
         let line = format!("ceph {command}");
         let names = ["_--format_json-pretty", "_--format_json"].map(|format| file_name(&line) + format);
         for name in &names {
@@ -301,6 +297,9 @@ impl Bundle {
                 return Err(why);
             }
         }
+        if let Some(Err(why)) = self.manifest.said(&entry(fact)) {
+            return Err(why);
+        }
         // That it was read and is not there makes it lost, never healthy.
         Err(match self.absent(&line) {
             Ok(()) | Err(Why::NotOffered(_)) => Why::NotCaptured,
@@ -309,12 +308,12 @@ impl Bundle {
     }
 
     /// What a command that ran in a container wrote to stdout.
-    fn exec(&self, base: &str) -> Result<Reading, Why> {
+    fn exec(&self, fact: &Fact, base: &str) -> Result<Reading, Why> {
         if let Some(why) = self.failure(base)? {
             return Err(why);
         }
         let answer = self.text(&format!("{base}.stdout"))?.filter(|answer| !is_blank(answer));
-        Ok(self.reading(Answer::Text(answer.ok_or_else(|| self.unseen())?), Vec::new()))
+        Ok(self.reading(Answer::Text(answer.ok_or_else(|| self.unseen(fact))?), Vec::new()))
     }
 
     /// Why a command failed, if it is recorded to have failed.
@@ -345,9 +344,9 @@ impl Bundle {
         Ok(Some(bytes.into_owned()))
     }
 
-    /// Why a file that no coverage speaks of is absent.
-    fn unseen(&self) -> Why {
-        self.tree.cut().map_or(Why::NotCaptured, |cut| Why::Malformed(cut.to_owned()))
+    /// Why the file of a log or of a command is absent. That it was read and is not there makes it lost.
+    fn unseen(&self, fact: &Fact) -> Why {
+        self.absent(&entry(fact)).err().unwrap_or(Why::NotCaptured)
     }
 }
 
@@ -388,17 +387,17 @@ impl<'b> Objects<'b> {
         };
         self.flaws.push(Why::Malformed(format!("{path}: {flaw}")));
     }
+
+    /// Nothing found where something was skipped is not to know.
+    fn or_flaw(self) -> Result<Self, Why> {
+        match self.flaws.first() {
+            Some(why) if self.found.is_empty() => Err(why.clone()),
+            _ => Ok(self),
+        }
+    }
 }
 
-/// The exit status of a command that Ceph did not allow.
-const EACCES: i32 = 13;
 const EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
-
-fn read_manifest(file: &File) -> Result<Manifest, String> {
-    let documents = yaml::documents(&file.bytes()?)?;
-    let manifest = documents.into_iter().next().ok_or("the file is empty")?;
-    serde_json::from_value(manifest).map_err(|error| error.to_string())
-}
 
 /// An object with what its place in the bundle says of it.
 fn whole(kind: Kind, ns: &str, object: &Value) -> Value {
@@ -433,8 +432,19 @@ fn is_pod(path: &str) -> bool {
     path.split_once('/').is_some_and(|(pod, file)| stem(file) == Some(pod))
 }
 
+/// The folder of the logs of a container.
+pub(crate) fn log_path(ns: &str, pod: &str, container: &str) -> String {
+    format!("namespaces/{ns}/pods/{pod}/{container}/{container}/logs")
+}
+
+/// What a command on an admin socket left behind lies in files that begin so.
+pub(crate) fn socket_path(ns: &str, pod: &str, container: &str, daemon: &str, command: &str) -> String {
+    let line = format!("ceph --admin-daemon /run/ceph/ceph-{daemon}.asok {command}");
+    format!("rookdoctor/exec/{ns}/{pod}/{container}/{}", file_name(&line))
+}
+
 /// A command line as the name of its file.
-fn file_name(line: &str) -> String {
+pub(crate) fn file_name(line: &str) -> String {
     line.replace([' ', '/'], "_")
 }
 
@@ -617,6 +627,69 @@ mod tests {
         assert_eq!((of(&all, "a"), of(&all, "b")), (Ok("a".to_owned()), Ok(String::new())));
         let refused = bundle(&[own, ("rookdoctor/manifest.yaml", "coverage: {namespaces: forbidden}")]);
         assert_eq!(of(&refused, "b"), Err(Why::Forbidden(String::new())));
+    }
+
+    #[test]
+    fn what_was_read_of_one_namespace_says_nothing_of_another() {
+        let manifest = "coverage: {pods/a: ok, pods/c: ok, pods/d: forbidden, services/*: forbidden, services/a: ok, \
+             jobs.batch: ok, jobs.batch/a: timeout, configmaps/a: 'forbidden: list', configmaps/a/one: ok, \
+             configmaps/a/two: ok, configmaps/a/three: timeout}";
+        let bundle = bundle(&[
+            ("namespaces/a/core/pods.yaml", PODS),
+            ("namespaces/d/core/pods/x.yaml", "kind: Pod\nmetadata: {name: x}\n"),
+            ("namespaces/a/core/services.yaml", "kind: List\nitems: [{metadata: {name: s}}]\n"),
+            ("namespaces/a/core/configmaps/one.yaml", "kind: ConfigMap\nmetadata: {name: one}\n"),
+            ("rookdoctor/manifest.yaml", manifest),
+        ]);
+        let forbidden = || Err(Why::Forbidden(String::new()));
+        for (kind, ns, expected) in [
+            (kinds::POD, Some("a"), Ok(2)),
+            (kinds::POD, Some("b"), Err(Why::NotCaptured)),
+            (kinds::POD, Some("c"), Ok(0)),
+            (kinds::POD, Some("d"), forbidden()),
+            (kinds::SERVICE, Some("a"), Ok(1)),
+            (kinds::SERVICE, Some("b"), Err(Why::NotCaptured)),
+            (kinds::SERVICE, None, forbidden()),
+            (kinds::JOB, Some("a"), Err(Why::Timeout)),
+            (kinds::JOB, Some("b"), Ok(0)),
+            (kinds::CONFIG_MAP, Some("a"), Err(Why::Forbidden("list".into()))),
+        ] {
+            let read = ask(&bundle, list(kind, ns)).map(|reading| names(&reading).len());
+            assert_eq!(read, expected, "{} {ns:?}", kind.plural);
+        }
+        // Of all namespaces the pods of some are known, which proves nothing of the rest.
+        assert_eq!(ask(&bundle, list(kinds::POD, None)).unwrap().flaws, [Why::NotCaptured]);
+        let select = Select::label("app=none");
+        let none = ask(&bundle, Fact::List { kind: kinds::POD, ns: None, select }).unwrap();
+        assert!(names(&none).is_empty() && none.flaws == [Why::NotCaptured]);
+        let map = |name: &str| {
+            let fact = Fact::Object { kind: kinds::CONFIG_MAP, ns: "a".into(), name: name.into() };
+            ask(&bundle, fact).map(|reading| (names(&reading).len(), reading.flaws.len()))
+        };
+        assert_eq!((map("one"), map("two"), map("three")), (Ok((1, 0)), Ok((0, 0)), Err(Why::Timeout)));
+        assert_eq!(map("four"), Err(Why::Forbidden("list".into())));
+    }
+
+    #[test]
+    fn logs_and_commands_say_why_they_are_absent() {
+        let manifest = "coverage: {log/a/p/c: 'error: 500: no route to host', previous log/a/p/c: ok, \
+             ceph status/a: 'forbidden: pods/exec', ceph status: ok, ceph osd tree/a: 'error: not offered: no caps', \
+             socket/a/p/mon/mon.a mon_status: 'error: 404: gone'}";
+        let bundle = bundle(&[("namespaces/a/a.yaml", "kind: Namespace"), ("rookdoctor/manifest.yaml", manifest)]);
+        let (ns, pod) = (|| "a".to_owned(), || "p".to_owned());
+        let log = |previous| Fact::Log { ns: ns(), pod: pod(), container: "c".into(), previous };
+        let (daemon, container) = ("mon.a".into(), "mon".into());
+        let socket = Fact::Socket { ns: ns(), pod: pod(), container, daemon, command: "mon_status" };
+        for (fact, expected) in [
+            (log(false), Why::Unreachable("500: no route to host".into())),
+            (log(true), Why::NotCaptured),
+            (Fact::Ceph { ns: ns(), command: CephCommand::Status }, Why::Forbidden("pods/exec".into())),
+            (Fact::Ceph { ns: "b".into(), command: CephCommand::Status }, Why::NotCaptured),
+            (Fact::Ceph { ns: ns(), command: CephCommand::OsdTree }, Why::NotOffered("no caps".into())),
+            (socket, Why::Unreachable("404: gone".into())),
+        ] {
+            assert_eq!(ask(&bundle, fact.clone()).unwrap_err(), expected, "{fact}");
+        }
     }
 
     #[test]
