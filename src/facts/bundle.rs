@@ -143,6 +143,9 @@ impl Bundle {
         if let Some(coverage) = coverage {
             return coverage != "not-found";
         }
+        if self.manifest.is_partly_said(&kind.resource()) {
+            return true;
+        }
         let of_group = |prefix: &str| self.tree.below(prefix).next().is_some();
         of_group(&format!("cluster-scoped-resources/{}/", kind.group))
             || self.namespaces.iter().any(|ns| of_group(&format!("namespaces/{ns}/{}/", kind.group)))
@@ -453,7 +456,7 @@ fn is_blank(text: &[u8]) -> bool {
 }
 
 /// As much of a log as is read of a live one.
-pub(super) fn end_of_log(log: &[u8]) -> &[u8] {
+pub(crate) fn end_of_log(log: &[u8]) -> &[u8] {
     let skipped = log.len().saturating_sub(LOG_BYTES);
     let mut log = &log[skipped..];
     if skipped > 0 {
@@ -711,6 +714,7 @@ mod tests {
 
     #[test]
     fn discovery_follows_the_crds() {
+        let asked = ("rookdoctor/manifest.yaml", "coverage: {cephclusters.ceph.rook.io/*: forbidden}");
         let served = |files: &[(&str, &str)]| match ask(&bundle(files), Fact::Discovery).unwrap().answer {
             Answer::Kinds(kinds) => {
                 ["ceph.rook.io/cephclusters", "kubeovn.io/subnets", "/pods"].map(|kind| kinds.contains(kind))
@@ -725,6 +729,7 @@ mod tests {
             [true, false, true]
         );
         assert_eq!(served(&[subnets]), [false, true, true]);
+        assert_eq!(served(&[subnets, asked]), [true, true, true]);
         let manifest = (
             "rookdoctor/manifest.yaml",
             "coverage: {subnets.kubeovn.io: not-found, cephclusters.ceph.rook.io: forbidden}",
