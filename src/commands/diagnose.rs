@@ -1,12 +1,10 @@
 //! `diagnose`: opens the source, asks every check, prints the report.
 
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use jiff::Timestamp;
 
-use super::opening::{Target, is_there, open, scope, target};
+use super::opening::{Target, interruptible, is_there, open, scope, target};
 use super::progress::Progress;
 use crate::check::Check;
 use crate::cli::Cli;
@@ -68,21 +66,4 @@ async fn ask(
         duration: started.elapsed(),
     };
     Ok(diagnoses.iter().map(|diagnosis: &Diagnosis| Report::new(diagnosis, &run)).collect())
-}
-
-/// Ends at once when the user interrupts, whatever is under way.
-async fn interruptible(
-    asked: impl Future<Output = Result<Vec<Report>, Failed>> + Send + 'static,
-) -> Result<Vec<Report>, Failed> {
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
-    // The first poll is what installs the handler: it must be there before anything can take long.
-    let _ = futures::poll!(&mut interrupt);
-    let mut task = tokio::spawn(asked);
-    tokio::select! {
-        reports = &mut task => reports.context("the diagnosis ended early")?,
-        Ok(()) = &mut interrupt => {
-            task.abort();
-            Err(Failed::interrupted())
-        }
-    }
 }

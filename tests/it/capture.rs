@@ -1,7 +1,8 @@
 //! Recording a live cluster: the recording says what the cluster says.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rookdoctor::capture::{Captured, Plan, capture};
@@ -137,4 +138,222 @@ fn a_recording_says_what_the_cluster_says() {
         (!found.is_empty()).then(|| format!("## {name}\n{}\n", found.join("\n")))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Scenarios in which logs, commands, sockets and single objects decide, and such that are hard to see.
+const SCENARIOS: [&str; 12] = [
+    "ACC002-permission-missing",
+    "ACC006-webhook-dead",
+    "CSI001-service-account-missing",
+    "MON013-no-place",
+    "NODE013-quota",
+    "OPR002-api-out-of-reach",
+    "OPR003-operator-cannot-reach-mons-near-miss",
+    "OPR012-rights-and-crds",
+    "combined-full-and-without-certificate",
+    "MON003-",
+    "OSD004-",
+    "NET015-",
+];
+
+#[test]
+fn a_recording_says_what_scenarios_say() {
+    // `EVERY=1 cargo test --test it what_scenarios_say` tries all of them.
+    let every = std::env::var_os("EVERY").is_some();
+    let chosen = |scenario: &Scenario| every || SCENARIOS.iter().any(|name| scenario.name.starts_with(name));
+    let work: Vec<Scenario> = Scenario::all().into_iter().filter(chosen).collect();
+    assert!(work.len() >= SCENARIOS.len());
+    let wrong = each(&work, |scenario| {
+        let (found, _) = compared(scenario.tree(), &Faults::none(), false);
+        (!found.is_empty()).then(|| format!("## {}\n{}\n", scenario.name, found.join("\n")))
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+const BASE: &str = "healthy-classic-podnet";
+
+/// What fails for a diagnosis fails for a capture, and the recording says so as the cluster does.
+#[test]
+fn failures_are_recorded_as_what_they_are() {
+    let lists = |path: &str, act| Faults::some([Fault::at(path, act)]);
+    let all_namespaces = |path: &str| Fault::at(path, Act::Refuse(403)).query("limit=");
+    let work = [
+        ("no nodes", BASE, lists("/api/v1/nodes", Act::Refuse(403)), "nodes", "forbidden"),
+        ("no DaemonSets", BASE, lists("/apis/apps/v1/daemonsets", Act::Refuse(403)), "daemonsets.apps/*", "forbidden"),
+        (
+            "no CephClusters of all",
+            BASE,
+            lists("/apis/ceph.rook.io/v1/cephclusters", Act::Refuse(403)),
+            "cephclusters.ceph.rook.io/*",
+            "forbidden",
+        ),
+        ("no pods", BASE, lists("/api/v1/namespaces/rook-ceph/pods", Act::Refuse(403)), "pods/rook-ceph", "forbidden"),
+        (
+            "no exec",
+            BASE,
+            lists("/api/v1/namespaces/*/pods/*/exec", Act::Refuse(403)),
+            "ceph status/rook-ceph",
+            "forbidden",
+        ),
+        (
+            "no logs",
+            "story7-mon-down-one",
+            lists("/api/v1/namespaces/*/pods/*/log", Act::Refuse(403)),
+            "log/rook-ceph",
+            "forbidden",
+        ),
+        (
+            "may get, not list",
+            "story1-nad-default-route",
+            Faults::some([all_namespaces("/api/v1/namespaces/rook-ceph/configmaps")]),
+            "configmaps/rook-ceph",
+            "forbidden",
+        ),
+        (
+            "a broken list",
+            BASE,
+            lists("/apis/storage.k8s.io/v1/csidrivers", Act::Truncate),
+            "csidrivers.storage.k8s.io",
+            "error: malformed: ",
+        ),
+        (
+            "a list that fails",
+            BASE,
+            lists("/api/v1/persistentvolumes", Act::Refuse(500)),
+            "persistentvolumes",
+            "error: 500",
+        ),
+        ("no discovery", BASE, lists("/apis", Act::Refuse(403)), "API discovery", "forbidden"),
+        ("no quorum", "story4c-quorum-lost", Faults::none(), "ceph osd tree/rook-ceph", "timeout"),
+    ];
+    let wrong = each(&work, |(name, base, faults, what, how)| {
+        let (found, captured) = compared(support::base(base), faults, false);
+        let said = captured.missing().any(|(missing, why)| missing.starts_with(what) && why.starts_with(how));
+        let missing: Vec<_> = captured.missing().collect();
+        (!found.is_empty() || !said).then(|| format!("## {name}\n{}\n{missing:#?}", found.join("\n")))
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Everything that a person wants is there, bounded, and the diagnosis of it is still the same.
+#[test]
+fn all_is_more_and_says_the_same() {
+    let tree = support::base("story2-csiaddons-9070-pending");
+    let (found, captured) = compared(tree.clone(), &Faults::none(), true);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    let (_, few) = compared(tree, &Faults::none(), false);
+    assert!(captured.counts.logs > 3 * few.counts.logs.max(1), "{:?} {:?}", captured.counts, few.counts);
+    assert!(captured.counts.answers > 15 + few.counts.answers, "{:?} {:?}", captured.counts, few.counts);
+    let has = |path: &str| captured.tree.below(path).next().is_some();
+    for path in [
+        "ceph/namespaces/rook-ceph/must_gather_commands/ceph_osd_tree",
+        "ceph/namespaces/rook-ceph/must_gather_commands_json_output/ceph_df_detail_--format_json",
+        "cluster-scoped-resources/kubeovn.io/vpcs.yaml",
+        "namespaces/rook-ceph/core/serviceaccounts.yaml",
+        "cluster-scoped-resources/rbac.authorization.k8s.io/clusterroles.yaml",
+    ] {
+        assert!(has(path), "{path} in {:#?}", captured.tree.below("").map(|(path, _)| path).collect::<Vec<_>>());
+    }
+    assert!(!captured.tree.below("").any(|(path, _)| path.contains("secret")));
+    assert!(!captured.tree.below("namespaces/apps/core/").any(|(path, _)| path.contains("pods")), "pods of strangers");
+}
+
+/// A server that stays silent holds a capture up no longer than it may last, and what is left says so.
+#[test]
+fn the_time_is_kept() {
+    let slow = Fault::at("/api/v1/events", Act::Slow(Duration::from_secs(30)));
+    let double = Double::serve(support::base(BASE), Faults::some([slow]));
+    let started = Instant::now();
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(&double, folder.path(), "capture -f a.tar.gz --timeout 5s -o json");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(ran.status.code(), Some(3), "{}", said(&ran));
+    let summary: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let missing = summary["missing"].as_array().unwrap();
+    assert!(missing.iter().any(|missing| missing["what"] == "events in all namespaces" && missing["why"] == "timeout"));
+}
+
+fn command(double: &Double, folder: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-rookdoctor"));
+    command.env_clear().env("LANG", "C.UTF-8").env("HOME", "/nonexistent").env("KUBECONFIG", double.kubeconfig());
+    command.current_dir(folder).args(arguments.split(' '));
+    command
+}
+
+fn run(double: &Double, folder: &Path, arguments: &str) -> Output {
+    command(double, folder, arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_command_writes_a_file_that_is_diagnosed_elsewhere() {
+    let double = Double::serve(support::base("story7-mon-down-one"), Faults::none());
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(&double, folder.path(), "capture");
+    let [name] = &names(folder.path())[..] else { panic!("{:?} {}", names(folder.path()), said(&ran)) };
+    assert!(name.starts_with("double-20250903T2008") && name.ends_with("Z.tar.gz"), "{name}");
+    let stdout = String::from_utf8(ran.stdout.clone()).unwrap();
+    assert!(stdout.starts_with(&format!("captured double in {name}\n")), "{}", said(&ran));
+    let live = run(&double, folder.path(), "-o json");
+    let elsewhere = run(&double, folder.path(), &format!("--bundle {name} -o json"));
+    let [live, elsewhere]: [Value; 2] = [live, elsewhere]
+        .map(|output| serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output))));
+    assert_eq!((&live["rootCauses"], &live["verdict"]), (&elsewhere["rootCauses"], &elsewhere["verdict"]));
+
+    let again = run(&double, folder.path(), &format!("capture -f {name}"));
+    assert_eq!(again.status.code(), Some(64), "{}", said(&again));
+    assert!(said(&again).contains("--overwrite"), "{}", said(&again));
+    let again = run(&double, folder.path(), &format!("capture -q --overwrite -f {name}"));
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), format!("{name}\n"));
+    let piped = run(&double, folder.path(), "capture -f -");
+    let tree = Tree::from_archive("stdout", &piped.stdout).unwrap();
+    assert!(tree.file(MANIFEST).is_some() && String::from_utf8(piped.stderr).unwrap().contains("captured double"));
+    assert_eq!(names(folder.path()).len(), 1, "{:?}", names(folder.path()));
+}
+
+#[test]
+fn what_could_not_be_read_is_told() {
+    let refused = Fault::at("/api/v1/nodes", Act::Refuse(403));
+    let double = Double::serve(support::base(BASE), Faults::some([refused]));
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(&double, folder.path(), "capture -f here");
+    assert_eq!(ran.status.code(), Some(3), "{}", said(&ran));
+    assert!(String::from_utf8_lossy(&ran.stdout).contains("forbidden: nodes"), "{}", said(&ran));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("not everything could be captured: "), "{}", said(&ran));
+    assert_eq!(names(folder.path()), ["here"]);
+    let nobody = command(&double, folder.path(), "capture --server http://127.0.0.1:1").output().unwrap();
+    assert_eq!((nobody.status.code(), names(folder.path()).len()), (Some(3), 1), "{}", said(&nobody));
+    assert!(said(&nobody).contains("no connection to"), "{}", said(&nobody));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_leaves_nothing_behind() {
+    let slow = Fault::at("/api/v1/events", Act::Slow(Duration::from_secs(30)));
+    let double = Double::serve(support::base(BASE), Faults::some([slow]));
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["a.tar.gz", "folder"] {
+        let mut command = command(&double, folder.path(), &format!("capture -f {file}"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while names(folder.path()).is_empty() || begun.elapsed() < Duration::from_secs(2) {
+            assert!(begun.elapsed() < Duration::from_secs(20) && child.try_wait().unwrap().is_none(), "it ended early");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let interrupted = Instant::now();
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(interrupted.elapsed() < Duration::from_secs(5), "{:?}", interrupted.elapsed());
+        assert!(names(folder.path()).is_empty(), "{:?}", names(folder.path()));
+    }
 }
