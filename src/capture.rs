@@ -153,6 +153,16 @@ impl Capture<'_> {
         self.run(reads.collect()).await;
     }
 
+    /// The namespaces that matter. Who may not look for CephClusters in all has one in the namespace of the context.
+    async fn namespaces(&self) -> Vec<String> {
+        let mut scope = self.plan.scope.clone();
+        let clusters = self.live.resource(kinds::CEPH_CLUSTER).await;
+        if scope.namespace.is_none() && !self.collected.has_all(&clusters) {
+            scope.namespace = Some(self.live.default_namespace().to_owned());
+        }
+        scope::namespaces(self.collected.tree(), &scope)
+    }
+
     /// What is served, if the server tells.
     async fn discovery(&mut self) -> Option<BTreeSet<String>> {
         match tokio::time::timeout_at(self.deadline, self.live.fetch(&Fact::Discovery))
@@ -199,7 +209,7 @@ impl Capture<'_> {
             self.run(reads).await;
         }
         if self.plan.all {
-            let namespaces = scope::namespaces(self.collected.tree(), &self.plan.scope);
+            let namespaces = self.namespaces().await;
             let logs = scope::logs(self.collected.tree(), &namespaces);
             self.run(logs.into_iter().map(Read::Fact).collect()).await;
         }

@@ -13,7 +13,7 @@ use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::bundle::Bundle;
 use rookdoctor::facts::live::{Live, Options, connect};
 use rookdoctor::facts::manifest::MANIFEST;
-use rookdoctor::facts::{Cluster, Cost, Fact, Reading, Source, Why};
+use rookdoctor::facts::{Cluster, Cost, Fact, Kind, Reading, Source, Why, kinds};
 use rookdoctor::overview;
 use rookdoctor::report::{FailOn, Report, Run, SourceKind};
 use serde_json::Value;
@@ -87,8 +87,10 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 async fn connected(double: &Double) -> Live {
-    let options = Options { kubeconfig: Some(double.kubeconfig()), timeout: Some(A_MINUTE), ..Options::default() };
-    connect(&options).await.unwrap()
+    // The namespace of the context, for who may not look into all.
+    let namespace = Some("rook-ceph".to_owned());
+    let kubeconfig = Some(double.kubeconfig());
+    connect(&Options { kubeconfig, namespace, timeout: Some(A_MINUTE), ..Options::default() }).await.unwrap()
 }
 
 fn captured(double: &Double, all: bool) -> Captured {
@@ -233,6 +235,23 @@ fn failures_are_recorded_as_what_they_are() {
         (!found.is_empty() || !said).then(|| format!("## {name}\n{}\n{missing:#?}", found.join("\n")))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whose role is of one namespace sees little, and the recording neither more nor less.
+#[test]
+fn one_namespace_is_enough_to_record_it() {
+    let path = |kind: &Kind| match kind.group {
+        "" => format!("/api/{}/{}", kind.version, kind.plural),
+        group => format!("/apis/{group}/{}/{}", kind.version, kind.plural),
+    };
+    let everywhere = kinds::ALL.iter().filter(|kind| **kind != kinds::NAMESPACE);
+    let mut faults: Vec<Fault> = everywhere.map(|kind| Fault::at(&path(kind), Act::Refuse(403))).collect();
+    let others = ["kube-system", "kube-node-lease"].map(|ns| format!("/api/v1/namespaces/{ns}"));
+    faults.extend(others.iter().map(|path| Fault::at(path, Act::Refuse(403))));
+    let (found, captured) = compared(support::base("story7-mon-down-one"), &Faults::some(faults), false);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert!(captured.tree.file("namespaces/rook-ceph/ceph.rook.io/cephclusters.yaml").is_some());
+    assert!(captured.counts.answers >= 10, "{:?}", captured.counts);
 }
 
 /// Everything that a person wants is there, bounded, and the diagnosis of it is still the same.
