@@ -26,6 +26,8 @@ pub const MANIFEST: &str = "rookdoctor/manifest.yaml";
 /// The exit status of a command that Ceph did not allow.
 pub(super) const EACCES: i32 = 13;
 
+/// What the ladder of ways to Ceph tells of all its steps is longer than other reasons.
+const LONGEST: usize = 8000;
 const MALFORMED: &str = "malformed: ";
 const NOT_OFFERED: &str = "not offered: ";
 const OVER_BUDGET: &str = "over budget";
@@ -103,7 +105,7 @@ pub fn word(why: &Why) -> String {
 /// What an entry says of the absence of something: nothing was there (`Ok`), or why it is unknown.
 fn meaning(what: &str, said: &str) -> Result<(), Why> {
     let (word, text) = said.split_once(':').unwrap_or((said, ""));
-    let text = redact::keys(text);
+    let text = redact::keys_within(text, LONGEST);
     Err(match word {
         "ok" => return Ok(()),
         "" => Why::NotCaptured,
@@ -133,6 +135,7 @@ mod tests {
             Why::Malformed("EOF while parsing: line 1".into()),
             Why::NotOffered("the user of this external cluster may not ask the mgr".into()),
             Why::OverBudget,
+            Why::Unreachable(format!("toolbox: {}; mgr: no running pod", "x".repeat(2000))),
         ] {
             assert_eq!(meaning("x", &word(&why)), Err(why.clone()), "{}", word(&why));
         }

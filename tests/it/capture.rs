@@ -143,7 +143,8 @@ fn a_recording_says_what_the_cluster_says() {
 }
 
 /// Scenarios in which logs, commands, sockets and single objects decide, and such that are hard to see.
-const SCENARIOS: [&str; 12] = [
+const SCENARIOS: [&str; 13] = [
+    "ACC005-not-captured",
     "ACC002-permission-missing",
     "ACC006-webhook-dead",
     "CSI001-service-account-missing",
