@@ -33,13 +33,6 @@ use crate::facts::manifest::{Manifest, entry};
 use crate::facts::{Answer, CephCommand, Cluster, Cost, Fact, Kind, Reading, Source, Why, kinds};
 use crate::overview;
 
-/// The secrets go here. Stands in until the redaction by field is there.
-mod redact {
-    pub fn file(_path: &str, content: Vec<u8>) -> Vec<u8> {
-        content
-    }
-}
-
 /// Reads under way at once; the source has tighter limits of its own.
 const AT_ONCE: usize = 24;
 /// A diagnosis goes down at most so many levels, and then a list may turn out to be refused.

@@ -15,7 +15,7 @@ pub mod redact;
 pub mod rows;
 pub mod select;
 pub mod tables;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::any::Any;
 use std::cell::RefCell;

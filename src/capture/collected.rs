@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::read::{Got, Read};
-use super::redact;
+use crate::redact;
 use crate::facts::archive::Tree;
 use crate::facts::bundle::{Bundle, file_name, log_path, socket_path};
 use crate::facts::live::{Line, Lines, Resource};

@@ -754,7 +754,7 @@ mod tests {
             (&format!("{failed}_quorum_status_--format_json-pretty.stderr"), "timed out\n"),
             (&format!("{failed}_time-sync-status_--format_json.rc"), "timeout"),
         ]);
-        let stderr = "Error EACCES: access denied <key>".to_owned();
+        let stderr = "Error EACCES: access denied <redacted>".to_owned();
         for (command, expected) in [
             (CephCommand::OsdTree, Ok("{}".to_owned())),
             (CephCommand::OsdDump, Ok("[]".to_owned())),

@@ -165,7 +165,7 @@ mod tests {
         assert!(!ran(0, "timed out").timed_out());
         let key =
             "error setting modifier for [client.admin] type=key val=AgAq8jZnmTFYGhAAk7u8Yy0qJ0G0mJ3r8m4b1wQ9xk2v7w==\n";
-        let stderr = "error setting modifier for [client.admin] type=key val=<key>".to_owned();
+        let stderr = "error setting modifier for [client.admin] type=key val=<redacted>".to_owned();
         assert_eq!(ran(5, key).succeeded(), Err(Why::Failed { rc: 5, stderr }));
     }
 }
