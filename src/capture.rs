@@ -32,6 +32,7 @@ use crate::facts::live::{Live, Resource};
 use crate::facts::manifest::{Manifest, entry};
 use crate::facts::{Answer, CephCommand, Cluster, Cost, Fact, Kind, Reading, Source, Why, kinds};
 use crate::overview;
+use crate::redact::{self, Anonymized, Replaced};
 
 /// Reads under way at once; the source has tighter limits of its own.
 const AT_ONCE: usize = 24;
@@ -46,6 +47,8 @@ pub struct Plan {
     pub all: bool,
     pub logs: LogBounds,
     pub budget: Budget,
+    /// Names and addresses are replaced.
+    pub anonymize: bool,
     /// When reading ends, whatever is left.
     pub deadline: Duration,
 }
@@ -57,7 +60,7 @@ impl Plan {
         let many = LogBounds { lines: 10 * LOG_LINES, bytes: 4 << 20, since: Some(since) };
         let deadline = scope.timeout;
         let budget = Budget { all: 1 << 30, logs: 512 << 20 };
-        Self { scope, all, logs: if all { many } else { few }, budget, deadline }
+        Self { scope, all, logs: if all { many } else { few }, budget, anonymize: false, deadline }
     }
 }
 
@@ -66,6 +69,8 @@ pub struct Captured {
     pub tree: Tree,
     pub manifest: Manifest,
     pub counts: Counts,
+    /// What stands for what, if names were replaced: for the owner of the cluster alone.
+    pub replaced: Vec<Replaced>,
 }
 
 impl Captured {
@@ -88,8 +93,11 @@ pub async fn capture(live: &Live, plan: &Plan, progress: Progress<'_>) -> anyhow
     capture.base().await;
     capture.complete().await?;
     let manifest = capture.manifest();
-    let tree = capture.collected.tree_with(&manifest)?;
-    Ok(Captured { tree, counts: capture.collected.counts(), manifest })
+    let (mut tree, mut replaced) = (capture.collected.tree_with(&manifest)?, Vec::new());
+    if plan.anonymize {
+        Anonymized { tree, replaced } = redact::anonymize(&tree);
+    }
+    Ok(Captured { tree, counts: capture.collected.counts(), manifest, replaced })
 }
 
 struct Capture<'c> {
@@ -289,7 +297,8 @@ impl Capture<'_> {
     }
 
     fn manifest(&self) -> Manifest {
-        self.collected.manifest(self.live.context(), self.live.server_version())
+        let name = (!self.plan.anonymize).then(|| self.live.context().to_owned());
+        self.collected.manifest(name, self.live.server_version())
     }
 }
 

@@ -128,6 +128,10 @@ pub struct Capture {
     /// With --all: how far back logs go, beyond the 2,000 lines of each that a diagnosis reads
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     pub since: Duration,
+    /// Also replace names of hosts, namespaces and users, and addresses, the same way everywhere; what stands for
+    /// what is kept beside the file, for you alone
+    #[arg(long)]
+    pub anonymize: bool,
     /// Put the recording in the place of an older one
     #[arg(long)]
     pub overwrite: bool,

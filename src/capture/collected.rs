@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::read::{Got, Read};
-use crate::redact;
 use crate::facts::archive::Tree;
 use crate::facts::bundle::{Bundle, file_name, log_path, socket_path};
 use crate::facts::live::{Line, Lines, Resource};
 use crate::facts::manifest::{self, MANIFEST, Manifest, SCHEMA, scoped};
 use crate::facts::{Fact, Why, kinds};
+use crate::redact;
 
 /// How much is kept, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -218,13 +218,13 @@ impl Collected {
     }
 
     /// The manifest as it is now.
-    pub fn manifest(&self, cluster_name: &str, server_version: Option<String>) -> Manifest {
+    pub fn manifest(&self, cluster_name: Option<String>, server_version: Option<String>) -> Manifest {
         Manifest {
             schema_version: SCHEMA,
             tool_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             capture_time: self.time,
             server_version,
-            cluster_name: Some(cluster_name.to_owned()),
+            cluster_name,
             coverage: self.coverage.clone(),
         }
     }
@@ -348,7 +348,7 @@ mod tests {
     }
 
     fn count(collected: &Collected, ns: Option<&str>) -> Result<(usize, usize), Why> {
-        let bundle = collected.bundle(&collected.manifest("x", None)).unwrap();
+        let bundle = collected.bundle(&collected.manifest(None, None)).unwrap();
         let fact = Fact::List { kind: kinds::POD, ns: ns.map(str::to_owned), select: Select::all() };
         let reading = futures::executor::block_on(bundle.fetch(&fact))?;
         match reading.answer {
@@ -394,7 +394,7 @@ mod tests {
         let of = Resource::from(super::super::scope::CRDS);
         let crds = Got::Lines(Lines { kind, api_version, lines: vec![Line::new(crd)] });
         collected.keep(&Read::List { of, ns: None }, Ok(crds));
-        let bundle = collected.bundle(&collected.manifest("x", None)).unwrap();
+        let bundle = collected.bundle(&collected.manifest(None, None)).unwrap();
         match futures::executor::block_on(bundle.fetch(&Fact::Discovery)).unwrap().answer {
             crate::facts::Answer::Kinds(kinds) => {
                 assert!(kinds.contains("ceph.rook.io/cephclusters") && !kinds.contains("kubeovn.io/subnets"));
@@ -409,7 +409,7 @@ mod tests {
         collected.keep(&log("one"), Ok(Got::Text(vec![b'x'; 600])));
         collected.keep(&log("two"), Ok(Got::Text(vec![b'x'; 600])));
         collected.keep(&log("three"), Ok(Got::Text(vec![b'x'; 400])));
-        let manifest = collected.manifest("x", None);
+        let manifest = collected.manifest(None, None);
         let said = |pod: &str| manifest.coverage[&format!("log/a/{pod}/c")].clone();
         assert_eq!([said("one"), said("two"), said("three")], ["ok", "error: over budget", "ok"]);
         let small = Budget { all: 100, logs: 100 };

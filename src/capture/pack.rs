@@ -79,6 +79,11 @@ impl Place {
         matches!(self.begun, Begun::Stdout)
     }
 
+    /// Where the table of what was replaced lies: beside the recording, never in it.
+    pub fn table(path: &Path) -> PathBuf {
+        path.with_file_name(format!("{}.replaced.tsv", top(path)))
+    }
+
     /// Whether something is there, and may be replaced.
     fn may_take(&self) -> Result<(), PackError> {
         let name = || self.path.display().to_string();
@@ -210,7 +215,8 @@ fn unpacked(
     Ok(size)
 }
 
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Writes a file that only its owner can read.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(above) = path.parent() {
         fs::create_dir_all(above)?;
     }

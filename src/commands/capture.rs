@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,11 +14,12 @@ use tokio::runtime::Runtime;
 
 use super::opening::{interruptible, options, scope};
 use super::progress::Progress;
-use crate::capture::pack::{PackError, Place};
+use crate::capture::pack::{PackError, Place, write_private};
 use crate::capture::{Captured, Plan, capture};
 use crate::cli::{Capture, Cli};
 use crate::exit::{Exit, Failed};
 use crate::facts::live::{Live, Options, connect};
+use crate::redact;
 use crate::report::ApiVersion;
 use crate::report::clean::clean;
 use crate::report::human::bytes;
@@ -46,6 +47,10 @@ struct Summary {
     objects: usize,
     logs: usize,
     answers: usize,
+    /// Whether names and addresses were replaced; keys and passwords always are.
+    anonymized: bool,
+    /// The file that says what stands for what.
+    replaced: Option<String>,
     exit_code: u8,
     /// What could not be read.
     missing: Vec<Missing>,
@@ -89,15 +94,20 @@ fn record(cli: &Cli, flags: &Capture, runtime: &Runtime, progress: &Progress) ->
     let unnamed = PathBuf::from(file_name("", Timestamp::now()));
     let path = flags.file.as_deref().unwrap_or(&unnamed);
     let mut place = Place::open(path, flags.overwrite).map_err(Failed::usage)?;
-    let plan = Plan::new(scope(&cli.source), flags.all, flags.since);
+    let plan = Plan { anonymize: flags.anonymize, ..Plan::new(scope(&cli.source), flags.all, flags.since) };
     let (told, options) = (progress.clone(), options(&cli.source));
     let (captured, context) = runtime.block_on(interruptible(read(options, plan, told)))?;
     let at = captured.manifest.capture_time.unwrap_or_else(Timestamp::now);
-    let path = flags.file.clone().unwrap_or_else(|| PathBuf::from(file_name(&context, at)));
+    let called = if flags.anonymize { "" } else { &context };
+    let path = flags.file.clone().unwrap_or_else(|| PathBuf::from(file_name(called, at)));
     place = place.renamed(&path).map_err(Failed::usage)?;
     progress.say("packing");
     let captured = Arc::new(captured);
     let size = runtime.block_on(pack(place, Arc::clone(&captured), at))?;
+    let names = (!captured.replaced.is_empty() && path.as_os_str() != "-").then(|| Place::table(&path));
+    if let Some(names) = &names {
+        keep_names(names, &captured, flags.overwrite)?;
+    }
     let missing: Vec<Missing> = captured.missing().map(|(what, why)| missing(what, why)).collect();
     let exit = if missing.is_empty() { Exit::Healthy } else { Exit::Unknown };
     let summary = Summary {
@@ -111,10 +121,21 @@ fn record(cli: &Cli, flags: &Capture, runtime: &Runtime, progress: &Progress) ->
         objects: captured.counts.objects,
         logs: captured.counts.logs,
         answers: captured.counts.answers,
+        anonymized: flags.anonymize,
+        replaced: names.map(|names| names.display().to_string()),
         exit_code: exit.code(),
         missing,
     };
     Ok((summary, exit))
+}
+
+/// What stands for what, beside the recording.
+fn keep_names(path: &Path, captured: &Captured, overwrite: bool) -> Result<(), Failed> {
+    if overwrite && path.is_file() {
+        std::fs::remove_file(path)?;
+    }
+    write_private(path, redact::table(&captured.replaced).as_bytes())
+        .map_err(|error| Failed::unseen(anyhow::anyhow!("cannot write {}: {error}", path.display())))
 }
 
 async fn read(options: Options, mut plan: Plan, progress: Progress) -> Result<(Captured, String), Failed> {
@@ -189,7 +210,7 @@ fn missing(what: &str, why: &str) -> Missing {
 }
 
 fn human(summary: &Summary) -> String {
-    let Summary { path, bytes: size, unpacked_bytes, objects, logs, answers, missing, .. } = summary;
+    let Summary { path, bytes: size, unpacked_bytes, objects, logs, answers, missing, replaced, .. } = summary;
     let counted = |count: &usize, one: &str| if *count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
     let mut text = format!(
         "captured {} in {}\n  {}, {} unpacked: {}, {}, {} of Ceph\n",
@@ -201,6 +222,14 @@ fn human(summary: &Summary) -> String {
         counted(logs, "log"),
         counted(answers, "answer"),
     );
+    text += if summary.anonymized {
+        "  keys, passwords, names and addresses are replaced\n"
+    } else {
+        "  keys and passwords are replaced, names and addresses are not (--anonymize)\n"
+    };
+    if let Some(replaced) = replaced {
+        text += &format!("  what stands for what, for you alone: {}\n", clean(replaced, LINE));
+    }
     if !missing.is_empty() {
         text += &format!("  not captured: {}\n", missing.len());
         for (why, what) in by_reason(missing) {

@@ -341,6 +341,31 @@ fn the_command_writes_a_file_that_is_diagnosed_elsewhere() {
     assert_eq!(names(folder.path()).len(), 1, "{:?}", names(folder.path()));
 }
 
+/// Names are gone from the archive, and the same is found in it.
+#[test]
+fn names_can_be_left_out() {
+    let double = Double::serve(support::base("story7-mon-down-one"), Faults::none());
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(&double, folder.path(), "capture --anonymize -o json");
+    let summary: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", said(&ran)));
+    let file = summary["path"].as_str().unwrap();
+    assert!(file.starts_with("rookdoctor-"), "{file}");
+    let table = std::fs::read_to_string(folder.path().join(summary["replaced"].as_str().unwrap())).unwrap();
+    assert!(table.contains("agate-3"), "{table}");
+    let tree = Tree::open(&folder.path().join(file)).unwrap();
+    for (path, file) in tree.below("") {
+        let text = String::from_utf8_lossy(&file.bytes().unwrap()).into_owned() + path;
+        assert!(!text.contains("agate-3") && !text.contains("\"double\""), "{path}");
+    }
+    let codes = |name: &str| -> Vec<String> {
+        let report = run(&double, folder.path(), &format!("{name} -o json"));
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        let roots = report["rootCauses"].as_array().unwrap().iter();
+        roots.map(|root| root.as_str().unwrap().split('/').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(codes("diagnose"), codes(&format!("--bundle {file}")));
+}
+
 #[test]
 fn what_could_not_be_read_is_told() {
     let refused = Fault::at("/api/v1/nodes", Act::Refuse(403));
