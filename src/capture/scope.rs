@@ -136,7 +136,7 @@ fn pods(tree: &Tree, ns: &str) -> Vec<Value> {
 }
 
 fn objects(file: &crate::facts::archive::File) -> Vec<Value> {
-    file.objects().map(|objects| objects.to_vec()).unwrap_or_default()
+    file.objects().unwrap_or_default()
 }
 
 fn text<'o>(object: &'o Value, path: &str) -> &'o str {
