@@ -11,6 +11,7 @@ mod items;
 pub mod kinds;
 pub mod layout;
 pub mod live;
+pub mod manifest;
 mod peek;
 pub mod printed;
 mod read;

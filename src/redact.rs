@@ -1,13 +1,18 @@
 //! The one door for what is written to a bundle: secrets are taken out, by field in YAML and JSON and by name
 //! and form in text. All else stays byte for byte, as the checks read it.
 
+mod addresses;
+mod anonymize;
 mod fields;
 mod forms;
+mod learn;
 mod names;
 mod scan;
 mod values;
 
 use std::ops::Range;
+
+pub use anonymize::{Anonymized, Replaced, anonymize, table};
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "<redacted>";

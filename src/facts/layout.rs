@@ -82,7 +82,7 @@ const ALL: [Format; 4] = [Format::MustGather, Format::SupportBundle, Format::Dum
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notes {
     pub format: Format,
-    /// As in a manifest: of `plural.group`, or of `plural.group in namespace`, `ok` if everything was read,
+    /// As in a manifest: of `plural.group`, or of `plural.group/namespace`, `ok` if everything was read,
     /// [`PARTIAL`] if only some, or why not.
     pub coverage: BTreeMap<String, String>,
     pub server_version: Option<String>,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{CRDS, Found, Notes, Place, Tree, WHOLE, is_object_file};
 use crate::facts::kinds::{self, Kind};
+use crate::facts::manifest::scoped;
 
 /// The folder of each namespaced kind.
 const NAMESPACED: [(&str, &str); 21] = [
@@ -185,8 +186,8 @@ fn reasons(found: &Found<'_>, notes: &mut Notes) {
             }
             Some(Value::Object(said)) => {
                 for (ns, said) in said.iter().filter_map(|(ns, said)| Some((ns, said.as_str()?))) {
-                    let of_all = if ns.is_empty() { String::new() } else { format!(" in {ns}") };
-                    cover(kind.resource() + &of_all, said);
+                    let what = if ns.is_empty() { kind.resource() } else { scoped(&kind.resource(), Some(ns)) };
+                    cover(what, said);
                 }
             }
             _ => {}
@@ -194,7 +195,7 @@ fn reasons(found: &Found<'_>, notes: &mut Notes) {
     }
     if let Some(Value::Object(said)) = read(CUSTOM_ERRORS) {
         for (what, said) in said.iter().filter_map(|(what, said)| Some((what, said.as_str()?))) {
-            cover(what.replacen('/', " in ", 1), said);
+            cover(what.clone(), said);
         }
     }
 }
