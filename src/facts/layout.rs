@@ -149,7 +149,8 @@ pub(super) fn arrange(name: &str, source: &Tree) -> Result<Tree, BundleError> {
     let mut room = KEPT_BYTES;
     for (nth, root) in roots.iter().enumerate() {
         place_all(source, format, root, &mut |path, to| {
-            if !to.contains('*') {
+            let is_nothing = format == Format::SupportBundle && support_bundle::is_nothing(source, path);
+            if !to.contains('*') && !is_nothing {
                 put(source, path, beside(to, nth), &mut tree, &mut room);
             }
         });

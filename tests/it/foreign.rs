@@ -275,6 +275,32 @@ fn what_lies_beside_the_lists_of_a_must_gather_is_read() {
 }
 
 #[test]
+fn empty_files_and_links_of_a_support_bundle_say_nothing() {
+    use rookdoctor::facts::{Fact, Select, Why, kinds};
+    let resources = "sb/cluster-resources";
+    let clusters = format!("{resources}/custom-resources/cephclusters.ceph.rook.io/a");
+    let cluster = br#"[{"kind": "CephCluster", "metadata": {"name": "c", "namespace": "a"}}]"#;
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in [
+        (format!("{resources}/nodes.json"), &b""[..]),
+        (format!("{resources}/nodes-errors.json"), br#"["nodes is forbidden: no"]"#),
+        (format!("{clusters}.json"), cluster),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, path, content).unwrap();
+    }
+    let mut link = tar::Header::new_gnu();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_size(0);
+    archive.append_link(&mut link, format!("{clusters}.yaml"), "a.json").unwrap();
+    let bundle = Bundle::from_archive("sb.tar", &archive.into_inner().unwrap()).unwrap();
+    let list = |kind, ns| futures::executor::block_on(bundle.fetch(&Fact::List { kind, ns, select: Select::all() }));
+    assert!(list(kinds::CEPH_CLUSTER, Some("a".into())).unwrap().flaws.is_empty());
+    assert!(matches!(list(kinds::NODE, None), Err(Why::Forbidden(why)) if why.contains("nodes is forbidden")));
+}
+
+#[test]
 fn an_empty_folder_says_nothing_of_its_kind() {
     use rookdoctor::facts::{Fact, Select, Why, kinds};
     let folder = tempfile::tempdir().unwrap();

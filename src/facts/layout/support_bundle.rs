@@ -107,6 +107,13 @@ pub(super) fn place(path: &str) -> Option<Place> {
     }
 }
 
+/// Whether a file is the empty one that is left where a list failed, or the link that stands beside a list as JSON.
+pub(super) fn is_nothing(source: &Tree, path: &str) -> bool {
+    let is_empty = source.file(path).is_some_and(|file| file.size() == 0 && file.bytes().is_ok_and(|it| it.is_empty()));
+    let twin = path.strip_suffix(".yaml").map(|stem| format!("{stem}.json"));
+    is_empty || twin.is_some_and(|twin| source.file(&twin).is_some())
+}
+
 /// `plural`, `group` and extension of `plural.group.yaml`.
 fn custom(file: &str) -> Option<(&str, &str, &str)> {
     let (crd, extension) = file.rsplit_once('.').filter(|_| is_object_file(file))?;
