@@ -1,6 +1,7 @@
 //! Secrets in text that are known by the name before them: `name=value`, `"name": "value"`, `name: value`,
 //! `--name value`, and a name and its value in fields of their own.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -12,13 +13,15 @@ use super::values::{is_secret, is_secret_in_prose, says_nothing};
 
 static STEMS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     let stems = ["pass", "pwd", "secret", "token", "credential", "key", "auth", "luks", "dockerc"];
-    AhoCorasick::builder().ascii_case_insensitive(true).build(stems).ok()
+    AhoCorasick::builder().ascii_case_insensitive(true).prefilter(false).build(stems).ok()
 });
 
 /// Finds every value whose name says that it is secret.
 pub fn find(text: &[u8], found: &mut Found) {
     let Some(stems) = STEMS.as_ref() else { return };
     let mut done = 0;
+    // The same few names stand in a text many times.
+    let mut known: HashMap<&[u8], Class> = HashMap::new();
     for stem in stems.find_iter(text) {
         if stem.start() < done {
             continue;
@@ -26,7 +29,7 @@ pub fn find(text: &[u8], found: &mut Found) {
         let name = name_around(text, stem.range(), done);
         done = name.end;
         found.needs_objects |= is_kind(text, &name);
-        let class = class(&text[with_path(text, &name)]);
+        let class = *known.entry(&text[with_path(text, &name)]).or_insert_with_key(|name| class(name));
         if class != Class::Open {
             value_of(text, name, class, found);
         }
