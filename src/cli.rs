@@ -63,6 +63,8 @@ pub enum Command {
     Diagnose,
     /// List the fixes at hand; show, confirm, apply and verify one
     Fix(Fix),
+    /// Compare two looks at a cluster: what came, went and stayed, and what else changed
+    Diff(Diff),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
     Explain {
         /// A code or a name: NET007, nad-default-route
@@ -129,6 +131,18 @@ pub enum FixAction {
         #[arg(short, long)]
         yes: bool,
     },
+}
+
+/// Two looks at a cluster. The exit status tells of what came or got worse.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Comparison")]
+pub struct Diff {
+    /// The earlier look: a bundle, or a report that `-o json` or `-o yaml` printed (- for standard input)
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The later look; without it, the live cluster
+    #[arg(value_name = "NEW")]
+    pub new: Option<PathBuf>,
 }
 
 /// Which cluster, and how to reach it.
@@ -221,9 +235,12 @@ pub struct Choice {
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// What to print; markdown only for `checks`
+    /// What to print; the last four for `diagnose` only, markdown also for `checks`
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
+    /// Write it to this file instead: complete or not at all, replacing what is there
+    #[arg(long, global = true, value_name = "PATH")]
+    pub output_file: Option<PathBuf>,
     /// Also what passed and what there is (devices, ports), and nothing left out
     #[arg(short, long, global = true)]
     pub verbose: bool,
@@ -241,7 +258,28 @@ pub enum Format {
     Human,
     Json,
     Yaml,
+    /// For tickets and chat
     Markdown,
+    /// For CI systems: a suite for each area
+    Junit,
+    /// For the textfile collector of Prometheus' node exporter
+    Prometheus,
+    /// For code-scanning views
+    Sarif,
+}
+
+impl Format {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Json => "json",
+            Self::Yaml => "yaml",
+            Self::Markdown => "markdown",
+            Self::Junit => "junit",
+            Self::Prometheus => "prometheus",
+            Self::Sarif => "sarif",
+        }
+    }
 }
 
 /// Reads the command line; the first argument is the program's own name.
@@ -318,13 +356,26 @@ fn contradiction(cli: &Cli) -> Option<String> {
     if output.verbose && output.quiet {
         return Some("--verbose and --quiet contradict each other".into());
     }
-    if output.output == Format::Markdown && !matches!(cli.command, Some(Command::Checks)) {
-        return Some("-o markdown belongs to `checks`; this command has no use for it".into());
-    }
     let diagnoses = matches!(cli.command, None | Some(Command::Diagnose));
-    // A plan can be made for a recorded cluster as well.
+    let belongs = match output.output {
+        Format::Human | Format::Json | Format::Yaml => true,
+        Format::Markdown => diagnoses || matches!(cli.command, Some(Command::Checks)),
+        Format::Junit | Format::Prometheus | Format::Sarif => diagnoses,
+    };
+    if !belongs {
+        return Some(format!("-o {} belongs to `diagnose`; this command has no use for it", output.output.word()));
+    }
+    if output.output_file.is_some() && !diagnoses {
+        return Some("--output-file belongs to `diagnose`; this command has no use for it".into());
+    }
+    // A plan can be made for a recorded cluster as well; a comparison names what it diagnoses.
     let plans = matches!(&cli.command, Some(Command::Fix(fix)) if fix.action.is_none());
-    let flag = diagnosis_flags(choice).find(|flag| !(diagnoses || plans && *flag == "--example"))?;
+    let compares = matches!(&cli.command, Some(Command::Diff(_)));
+    let belongs = |flag: &&str| diagnoses || (plans && *flag == "--example") || (compares && *flag != "--example");
+    if let (Some(Command::Diff(_)), true) = (&cli.command, source.bundle.is_some()) {
+        return Some("diff takes bundles as OLD and NEW, not by --bundle".into());
+    }
+    let flag = diagnosis_flags(choice).find(|flag| !belongs(flag))?;
     Some(format!("{flag} belongs to `diagnose`; this command has no use for it"))
 }
 
@@ -432,7 +483,9 @@ mod tests {
             ("x -q diagnose -v", "contradict"),
             ("x explain NET007 --only NET", "--only belongs to `diagnose`"),
             ("x --fail-on never checks", "--fail-on belongs to `diagnose`"),
-            ("x -o markdown explain NET007", "-o markdown belongs to `checks`"),
+            ("x -o markdown explain NET007", "-o markdown belongs to `diagnose`"),
+            ("x fix -o junit", "-o junit belongs to `diagnose`"),
+            ("x checks --output-file a", "--output-file belongs to `diagnose`"),
             ("x --timeout soon", "\"soon\" is not a time"),
         ] {
             let error = read(line).err().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 pub mod checks;
 mod diagnose;
+mod diff;
 mod examples;
 mod explain;
 mod fix;
@@ -22,6 +23,7 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     match &cli.command {
         None | Some(Command::Diagnose) => return diagnose::run(cli, screen),
         Some(Command::Fix(flags)) => return fix::run(cli, flags, screen),
+        Some(Command::Diff(flags)) => return diff::run(cli, flags, screen),
         Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,
         Some(Command::Examples) => examples::run(cli.output.output, screen)?,
@@ -42,8 +44,10 @@ fn print<T: Serialize>(
         Format::Human => screen.show(&human(value))?,
         Format::Json => screen.write(&json::json(value)?)?,
         Format::Yaml => screen.write(&json::yaml(value)?)?,
-        // The command line lets it through for `checks` alone, which prints a document of its own.
-        Format::Markdown => anyhow::bail!("only the catalogue of checks is printed as Markdown"),
+        // The command line lets these through only for commands that print documents of their own.
+        Format::Markdown | Format::Junit | Format::Prometheus | Format::Sarif => {
+            anyhow::bail!("this is not printed in that format")
+        }
     }
     Ok(())
 }

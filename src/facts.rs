@@ -5,9 +5,12 @@
 //! [`Facts`] is what a check sees: every accessor returns the data or stops the check with a [`Gap`].
 
 pub mod archive;
+mod body;
 pub mod bundle;
+mod items;
 pub mod kinds;
 pub mod live;
+mod peek;
 pub mod printed;
 mod read;
 pub mod redact;

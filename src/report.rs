@@ -6,14 +6,18 @@
 pub(crate) mod clean;
 pub mod human;
 pub mod json;
+pub mod junit;
+pub mod markdown;
 mod need;
+pub mod prometheus;
+pub mod sarif;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::check::{self, FixKind, Severity};
 use crate::diagnosis::{Diagnosis, Outcome, Placed, Status, places};
@@ -230,7 +234,7 @@ pub struct Check {
     pub blind: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckStatus {
     Found,

@@ -1,6 +1,6 @@
-//! What a diagnosis of a large cluster costs: 2,000 OSDs on 300 nodes, as a bundle and over HTTP, against the
-//! same kinds fetched raw, whole and in parallel. Every figure comes from a process of its own, so that time and
-//! peak memory are its own. Run by hand: `cargo bench --bench diagnose`.
+//! What a diagnosis of a large cluster costs: 2,000 OSDs on 300 nodes, as a bundle in each of its forms and over
+//! HTTP, against the same kinds fetched raw, whole and in parallel. Every figure comes from a process of its own, so
+//! that time and peak memory are its own. Run by hand: `cargo bench --bench diagnose`.
 
 // A measurement that cannot go on says where by panicking, and its figures go to standard output.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
@@ -10,12 +10,14 @@
 mod double;
 mod synthetic;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -28,6 +30,7 @@ use rookdoctor::facts::{Cost, Fact, Reading, Source, Why};
 
 const NODES: usize = 300;
 const OSDS: usize = 2_000;
+const PODS: usize = 6_000;
 const RUNS: usize = 5;
 const PART: &str = "ROOKDOCTOR_BENCH_PART";
 const AT: &str = "ROOKDOCTOR_BENCH_AT";
@@ -64,10 +67,14 @@ fn main() {
 
 fn compare() {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    print(&finish(part("write", folder.path())));
     let archive = folder.path().join("large.tar");
-    print(&finish(part("write", &archive)));
-    for _ in 0..RUNS {
-        print(&finish(part("bundle", &archive)));
+    let bare = folder.path().join("bare");
+    let written = folder.path().join("yaml");
+    for form in [&archive, &folder.path().join("large.tar.gz"), &folder.path().join("large"), &bare, &written] {
+        for _ in 0..RUNS {
+            print(&finish(part("bundle", form)));
+        }
     }
     let mut server = part("serve", &archive);
     let mut lines = BufReader::new(server.stdout.take().expect("piped")).lines();
@@ -96,10 +103,11 @@ fn finish(child: Child) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn write(path: &Path) {
-    let tree = synthetic::cluster(NODES, OSDS);
-    let file = std::fs::File::create(path).expect("a file");
-    let mut archive = tar::Builder::new(file);
+/// Writes the cluster in every form: an archive, a compressed one, a folder, a folder without a manifest (then the
+/// clock is looked for in everything), and a folder of YAML.
+fn write(folder: &Path) {
+    let tree = synthetic::cluster(NODES, OSDS, PODS);
+    let mut archive = tar::Builder::new(Vec::new());
     let (mut files, mut bytes) = (0, 0);
     for (path, file) in tree.below("") {
         let content = file.bytes().expect("held in memory");
@@ -107,11 +115,32 @@ fn write(path: &Path) {
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
         archive.append_data(&mut header, format!("large/{path}"), content.as_ref()).expect("written");
+        write_file(&folder.join("large").join(path), &content);
+        if path != "rookdoctor/manifest.yaml" {
+            write_file(&folder.join("bare").join(path), &content);
+        }
+        write_file(&folder.join("yaml").join(path), as_yaml(path, &content).as_deref().unwrap_or(&content));
         files += 1;
         bytes += content.len();
     }
-    archive.finish().expect("written");
-    println!("cluster: {NODES} nodes, {OSDS} OSDs, {files} files, {:.1} MB", bytes as f64 / 1e6);
+    let archive = archive.into_inner().expect("written");
+    write_file(&folder.join("large.tar"), &archive);
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer.write_all(&archive).expect("packed");
+    write_file(&folder.join("large.tar.gz"), &packer.finish().expect("packed"));
+    let pods = synthetic::pods(&tree);
+    println!("cluster: {NODES} nodes, {OSDS} OSDs, {pods} pods, {files} files, {:.1} MB", bytes as f64 / 1e6);
+}
+
+fn write_file(path: &Path, content: &[u8]) {
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+    std::fs::write(path, content).expect("written");
+}
+
+/// What was written as JSON, as tools for YAML write it.
+fn as_yaml(path: &str, content: &[u8]) -> Option<Vec<u8>> {
+    let value: serde_json::Value = path.ends_with(".yaml").then(|| serde_json::from_slice(content).ok())??;
+    serde_saphyr::to_string(&value).ok().map(String::into_bytes)
 }
 
 fn serve(path: &Path) {
@@ -174,8 +203,9 @@ async fn run<S: Source>(what: &str, source: S, start: Instant) {
 
 fn bundle(path: &Path) {
     let start = Instant::now();
-    let bundle = Bundle::open(path).expect("the archive");
-    runtime().block_on(run("bundle", bundle, start));
+    let bundle = Bundle::open(path).expect("a bundle");
+    let form = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    runtime().block_on(run(&form, bundle, start));
 }
 
 fn live(kubeconfig: &str) {

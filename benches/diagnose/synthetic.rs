@@ -1,4 +1,4 @@
-//! A large cluster grown from a recorded one: 300 nodes and 2,000 OSDs on Multus and Kube-OVN, with a
+//! A large cluster grown from a recorded one: 300 nodes, 2,000 OSDs and 6,000 pods on Multus and Kube-OVN, with a
 //! handful of faults. Objects carry managedFields of a real server's size.
 
 use rookdoctor::examples;
@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 const BASE: &str = "healthy-multus-kubeovn";
 const PODS: &str = "namespaces/rook-ceph/core/pods.yaml";
+const APP_PODS: &str = "namespaces/apps/core/pods.yaml";
 const SYSTEM_PODS: &str = "namespaces/kube-system/core/pods.yaml";
 const CEPH: &str = "ceph/namespaces/rook-ceph/must_gather_commands_json_output";
 /// The node and the OSD that the others are copied from.
@@ -14,7 +15,7 @@ const NODE: &str = "elm-01";
 const OSD: &str = "0";
 
 /// Grows the recorded cluster. The last two storage nodes are lost, with their OSDs.
-pub fn cluster(nodes: usize, osds: usize) -> Tree {
+pub fn cluster(nodes: usize, osds: usize, pods: usize) -> Tree {
     let example = examples::ALL.iter().find(|example| example.name == BASE).expect("the base is compiled in");
     let mut tree = Tree::from_archive(BASE, example.archive).expect("the base is readable");
     let names: Vec<String> = (0..nodes.saturating_sub(6)).map(|at| format!("store-{at:04}")).collect();
@@ -24,6 +25,7 @@ pub fn cluster(nodes: usize, osds: usize) -> Tree {
     let down: Vec<usize> =
         placed.iter().filter(|(_, node)| lost.iter().any(|n| n == node)).map(|(osd, _)| *osd).collect();
     grow_pods(&mut tree, &names, &placed, &down);
+    grow_apps(&mut tree, &names, pods);
     grow_workloads(&mut tree, &placed);
     grow_ceph(&mut tree, &names, &placed, &down);
     tree
@@ -31,7 +33,7 @@ pub fn cluster(nodes: usize, osds: usize) -> Tree {
 
 fn objects(tree: &Tree, path: &str) -> Vec<Value> {
     let file = tree.file(path).unwrap_or_else(|| panic!("the base has no {path}"));
-    file.objects().expect("the base is well formed").to_vec()
+    file.objects().expect("the base is well formed")
 }
 
 fn write(tree: &mut Tree, path: &str, items: Vec<Value>) {
@@ -138,6 +140,24 @@ fn grow_pods(tree: &mut Tree, names: &[String], osds: &[(usize, &str)], down: &[
         system.extend(of_each_node.iter().map(|pod| renamed(pod, name, at)));
     }
     write(tree, SYSTEM_PODS, system);
+}
+
+/// The rest of the pods are of those who use the storage.
+fn grow_apps(tree: &mut Tree, names: &[String], pods: usize) {
+    let others = objects(tree, PODS).len() + objects(tree, SYSTEM_PODS).len();
+    let mut apps = objects(tree, APP_PODS);
+    let template = apps.first().expect("a pod of an application").clone();
+    for (at, name) in (apps.len() + others..pods).zip(names.iter().cycle()) {
+        let mut pod = renamed(&template, name, at);
+        pod["spec"]["nodeName"] = json!(name);
+        apps.push(pod);
+    }
+    write(tree, APP_PODS, apps);
+}
+
+/// How many pods there are.
+pub fn pods(tree: &Tree) -> usize {
+    [PODS, SYSTEM_PODS, APP_PODS].map(|path| objects(tree, path).len()).iter().sum()
 }
 
 /// Owned by a DaemonSet, or one that Rook makes for every node.

@@ -1,21 +1,28 @@
 //! `diagnose`: opens the source, asks every check, prints the report.
 
+use std::io::Write;
+use std::path::Path;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use anstream::adapter::strip_str;
 use anyhow::Context;
 use jiff::Timestamp;
 
 use super::opening::{Target, is_there, open, scope, target};
 use super::progress::Progress;
 use crate::check::Check;
-use crate::cli::Cli;
+use crate::cli::{Cli, Format, Output};
 use crate::diagnosis::{Diagnosis, Scope, diagnose};
 use crate::exit::{Exit, Failed};
 use crate::lookup;
 use crate::overview;
 use crate::report::human::{Look, render};
-use crate::report::{Document, FailOn, Report, Run};
+use crate::report::junit::junit;
+use crate::report::markdown::markdown;
+use crate::report::prometheus::prometheus;
+use crate::report::sarif::sarif;
+use crate::report::{Document, FailOn, Report, Run, json};
 use crate::screen::Screen;
 
 pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
@@ -33,11 +40,49 @@ pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     runtime.shutdown_background();
     progress.clear();
     let document = Document::new(reports?);
-    let look = Look { width: screen.width, verbose: cli.output.verbose, quiet: cli.output.quiet };
-    super::print(screen, cli.output.output, &document, |document| {
-        document.reports().iter().map(|report| render(report, look)).collect::<Vec<_>>().join("\n")
-    })?;
+    deliver(cli, screen, &document)?;
     Ok(document.exit())
+}
+
+/// Prints the reports, or writes them to the file that was named.
+fn deliver(cli: &Cli, screen: &Screen, document: &Document) -> anyhow::Result<()> {
+    let Output { output, output_file, .. } = &cli.output;
+    let text = match output {
+        Format::Human => human(cli, screen, document),
+        Format::Json => json::json(document)?,
+        Format::Yaml => json::yaml(document)?,
+        Format::Markdown => markdown(document),
+        Format::Junit => junit(document)?,
+        Format::Prometheus => prometheus(document)?,
+        Format::Sarif => json::json(&sarif(document))?,
+    };
+    match (output_file, output) {
+        // A file has no colours.
+        (Some(path), _) => replace(path, &strip_str(&text).to_string()),
+        (None, Format::Human) => Ok(screen.show(&text)?),
+        (None, _) => Ok(screen.write(&text)?),
+    }
+}
+
+fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
+    let look = Look { width: screen.width, verbose: cli.output.verbose, quiet: cli.output.quiet };
+    document.reports().iter().map(|report| render(report, look)).collect::<Vec<_>>().join("\n")
+}
+
+/// Writes the file beside its place and renames it: whoever reads it meets the old one or the new one, never a half.
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        // Others read it, such as the collector of metrics.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 async fn ask(

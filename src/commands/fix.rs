@@ -257,7 +257,7 @@ fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Res
     session.collect();
     match session.cli.output.output {
         Format::Human => session.screen.show(&said)?,
-        Format::Json | Format::Yaml | Format::Markdown => session.print_collected()?,
+        _ => session.print_collected()?,
     }
     Ok(Exit::Healthy)
 }

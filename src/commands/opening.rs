@@ -1,5 +1,6 @@
 //! From the command line to an opened cluster, live or recorded.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -62,10 +63,14 @@ pub(super) fn target(cli: &Cli) -> Result<Target, Failed> {
         return Ok(Target::Recorded(Box::new(open)));
     }
     if let Some(path) = cli.source.bundle.clone() {
-        let open = move || Bundle::open(&path).map_err(Failed::unseen);
-        return Ok(Target::Recorded(Box::new(open)));
+        return Ok(recorded(path));
     }
     Ok(Target::Live(Box::new(options(&cli.source))))
+}
+
+/// The bundle at this path.
+pub(super) fn recorded(path: PathBuf) -> Target {
+    Target::Recorded(Box::new(move || Bundle::open(&path).map_err(Failed::unseen)))
 }
 
 fn no_example(name: &str) -> anyhow::Error {

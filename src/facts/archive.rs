@@ -4,19 +4,22 @@
 //! bounded. What had to be refused stays in the tree under its path with the reason, so that its reader
 //! learns why it is blind there. Secrets are dropped unread.
 
+mod unpack;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use flate2::bufread::MultiGzDecoder;
 use serde_json::Value;
-use tar::EntryType;
 
-use super::yaml;
+use super::body::{Body, Disk};
+use super::items::{Items, Reader};
+use unpack::{Bounded, CHUNK};
 
 /// The folders of the layout. Everything else in a bundle is left unread.
 const FOLDERS: [&str; 4] = ["namespaces", "cluster-scoped-resources", "ceph", "rookdoctor"];
@@ -31,12 +34,15 @@ const FILE_BYTES: u64 = 256 << 20;
 const LOG_KEPT: usize = LOG_BYTES + 1;
 /// What a diagnosis reads of a log, in bytes.
 pub const LOG_BYTES: usize = 512 << 10;
-/// Of an archive, in memory.
-const KEPT_BYTES: u64 = 1 << 30;
-/// Of an archive, unpacked; an honest must-gather is well below, a gzip bomb is not.
-const UNPACKED_BYTES: u64 = 8 << 30;
+/// Of an archive, in memory, where what is large is compressed.
+const KEPT_BYTES: usize = 1 << 30;
 const ENTRIES: usize = 200_000;
 const NAME_BYTES: u64 = 64 << 10;
+/// No file system takes a longer path.
+const PATH_BYTES: usize = 4096;
+/// At most this many refusals without a place in the tree are told one by one.
+const DAMAGES: usize = 100;
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 const FOLDER_DEPTH: usize = 16;
 
 /// Why a bundle could not be opened.
@@ -67,60 +73,49 @@ pub struct Tree {
     damage: Vec<String>,
 }
 
-/// One file, read and parsed when it is first asked for.
+/// One file, read when it is first asked for.
 #[derive(Debug)]
 pub struct File {
     body: Body,
-    objects: OnceLock<Result<Vec<Value>, String>>,
-}
-
-#[derive(Debug)]
-enum Body {
-    Held(Vec<u8>),
-    OnDisk { path: PathBuf, size: u64, log: bool },
-    Refused(&'static str),
+    items: OnceLock<Result<Items, String>>,
 }
 
 const TOO_LARGE: &str = "larger than 256 MiB, not read";
-const TOO_MUCH: &str = "the archive holds more than 1 GiB, not read";
+const TOO_MUCH: &str = "the archive holds more than 1 GiB, compressed; not read";
+const SPARSE: &str = "a sparse file, not read; pack it without --sparse";
 const LINK: &str = "a link or a device, not followed";
 const ENDS_WITHIN: &str = "the archive ends within this file";
 
 impl File {
     fn new(body: Body) -> Arc<Self> {
-        Arc::new(Self { body, objects: OnceLock::new() })
+        Arc::new(Self { body, items: OnceLock::new() })
     }
 
     /// The content; of a large log its end.
     pub fn bytes(&self) -> Result<Cow<'_, [u8]>, String> {
-        match &self.body {
-            Body::Held(bytes) => Ok(Cow::Borrowed(bytes)),
-            Body::OnDisk { path, size, log } => {
-                read_disk(path, *size, *log).map(Cow::Owned).map_err(|error| error.to_string())
-            }
-            Body::Refused(reason) => Err((*reason).to_owned()),
-        }
+        self.body.bytes()
     }
 
-    /// The Kubernetes objects in it.
-    pub fn objects(&self) -> Result<&[Value], &str> {
-        let parsed = self.objects.get_or_init(|| self.bytes().and_then(|bytes| yaml::objects(&bytes)));
-        parsed.as_deref().map_err(String::as_str)
+    /// The Kubernetes objects in it, parsed anew at each call.
+    pub fn objects(&self) -> Result<Vec<Value>, String> {
+        let mut reader = self.reader()?;
+        (0..self.items()?.entries.len()).map(|at| reader.read(at)).collect()
+    }
+
+    /// The objects in it, not parsed.
+    pub(super) fn items(&self) -> Result<&Items, &str> {
+        let found = self.items.get_or_init(|| self.bytes().and_then(|bytes| Items::find(&bytes)));
+        found.as_ref().map_err(String::as_str)
+    }
+
+    /// Parses the objects in it one by one.
+    pub(super) fn reader(&self) -> Result<Reader<'_>, String> {
+        self.items()?.reader(&self.body)
     }
 
     /// The size in bytes, as far as it is read.
     pub fn size(&self) -> u64 {
-        match &self.body {
-            Body::Held(bytes) => bytes.len() as u64,
-            Body::OnDisk { size, log, .. } => {
-                if *log {
-                    (*size).min(LOG_KEPT as u64)
-                } else {
-                    *size
-                }
-            }
-            Body::Refused(_) => 0,
-        }
+        self.body.size() as u64
     }
 }
 
@@ -133,7 +128,15 @@ impl Tree {
             let root = root_folder(path).ok_or(BundleError::NoCluster { path: name.clone() })?;
             return Self::folder(&root);
         }
-        Self::unpack(&name, fs::File::open(path).map_err(failed)?)
+        let mut file = fs::File::open(path).map_err(failed)?;
+        if !fs::metadata(path).map_err(failed)?.is_file() {
+            // A pipe is read once only.
+            return Self::unpack(&name, file);
+        }
+        let mut start = Vec::new();
+        (&file).take(GZIP.len() as u64).read_to_end(&mut start).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        if start == GZIP { Self::unpack(&name, file) } else { Self::index(&name, file) }
     }
 
     /// Opens an archive that is already in memory; `name` is for messages.
@@ -170,7 +173,7 @@ impl Tree {
 
     /// Puts a file in, in place of any at this path.
     pub fn write(&mut self, path: &str, content: Vec<u8>) {
-        self.put(path.to_owned(), Body::Held(content));
+        self.put(path.to_owned(), Body::hold(content));
     }
 
     /// The file at this path.
@@ -219,95 +222,34 @@ impl Tree {
             }
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => self.walk(&entry.path(), path, depth + 1),
-                Ok(metadata) if metadata.is_file() => self.put_disk(path, entry.path(), metadata.len()),
+                Ok(metadata) if metadata.is_file() => {
+                    let body = on_disk(entry.path(), metadata.len(), is_log(&path));
+                    self.put(path, body);
+                }
                 Ok(_) => self.put(path, Body::Refused(LINK)),
                 Err(error) => self.stop(format!("{path}: {error}")),
             }
         }
     }
 
-    fn put_disk(&mut self, path: String, at: PathBuf, size: u64) {
-        let log = is_log(&path);
-        let body =
-            if !log && size > FILE_BYTES { Body::Refused(TOO_LARGE) } else { Body::OnDisk { path: at, size, log } };
-        self.put(path, body);
-    }
-
     fn unpack(name: &str, reader: impl Read) -> Result<Self, BundleError> {
-        let mut reader = BufReader::new(reader);
+        let mut reader = BufReader::with_capacity(CHUNK, reader);
         let failed = |source| BundleError::Open { path: name.to_owned(), source };
-        let packed = reader.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+        let packed = reader.fill_buf().map_err(failed)?.starts_with(&GZIP);
         let reader: Box<dyn Read + '_> = if packed { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+        let mut reader = Bounded { reader, read: 0 };
+        Self::of_tar(name, |tree| unpack::streamed(tree, &mut reader))
+    }
+
+    /// Finds the files of a plain archive, and leaves them where they are.
+    fn index(name: &str, archive: fs::File) -> Result<Self, BundleError> {
+        Self::of_tar(name, |tree| unpack::in_place(tree, archive))
+    }
+
+    fn of_tar(name: &str, read: impl FnOnce(&mut Self) -> Result<(), String>) -> Result<Self, BundleError> {
         let mut tree = Self::default();
-        tree.unpack_tar(Bounded { reader, left: UNPACKED_BYTES })
-            .map_err(|reason| BundleError::NotAnArchive { path: name.to_owned(), reason })?;
+        read(&mut tree).map_err(|reason| BundleError::NotAnArchive { path: name.to_owned(), reason })?;
         tree.rooted().ok_or(BundleError::NoCluster { path: name.to_owned() })
-    }
-
-    /// Reads entry by entry. Only a failure at the very first is an error: a later one cuts the tree.
-    fn unpack_tar(&mut self, reader: impl Read) -> Result<(), String> {
-        let mut archive = tar::Archive::new(reader);
-        let mut kept = 0;
-        let mut long_name = None;
-        // Raw entries, because the library would read a long name of any length into memory.
-        let entries = archive.entries().map_err(|error| error.to_string())?.raw(true);
-        for (count, entry) in entries.enumerate() {
-            let step = match entry {
-                Err(error) if count == 0 => return Err(error.to_string()),
-                Err(error) => Err(error),
-                Ok(_) if count >= ENTRIES => Err(io::Error::other("more files than are read")),
-                Ok(mut entry) => match entry.header().entry_type() {
-                    EntryType::GNULongName => small(&mut entry).map(|name| long_name = Some(name)),
-                    EntryType::XHeader => small(&mut entry).map(|header| long_name = pax_path(&header)),
-                    EntryType::GNULongLink | EntryType::XGlobalHeader | EntryType::Directory => Ok(()),
-                    _ => self.unpack_entry(&mut entry, long_name.take(), &mut kept),
-                },
-            };
-            if let Err(error) = step {
-                self.stop(format!("the archive is damaged or cut off: {error}"));
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn unpack_entry(
-        &mut self,
-        entry: &mut tar::Entry<'_, impl Read>,
-        long_name: Option<Vec<u8>>,
-        kept: &mut u64,
-    ) -> io::Result<()> {
-        let name = long_name.unwrap_or_else(|| entry.path_bytes().into_owned());
-        let Some(path) = inside(&name) else {
-            self.damage.push(format!(
-                "{}: a path that leads out of the archive, not read",
-                String::from_utf8_lossy(&name).escape_debug()
-            ));
-            return Ok(());
-        };
-        if is_secret(&path) || !path.split('/').take(ROOT_DEPTH + 1).any(|name| FOLDERS.contains(&name)) {
-            return Ok(());
-        }
-        let size = entry.size();
-        let body = if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
-            Body::Refused(LINK)
-        } else if !is_log(&path) && size > FILE_BYTES {
-            Body::Refused(TOO_LARGE)
-        } else if *kept > KEPT_BYTES {
-            Body::Refused(TOO_MUCH)
-        } else {
-            let held = if is_log(&path) { LOG_KEPT } else { FILE_BYTES as usize };
-            match tail(entry, held) {
-                Ok((bytes, read)) if read == size => Body::Held(bytes),
-                read => {
-                    self.put(path, Body::Refused(ENDS_WITHIN));
-                    return Err(read.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()));
-                }
-            }
-        };
-        *kept += if let Body::Held(bytes) = &body { bytes.len() as u64 } else { 0 };
-        self.put(path, body);
-        Ok(())
     }
 
     /// The part below the first folder that holds one of the marks: the shallowest, then by name.
@@ -330,6 +272,14 @@ impl Tree {
 
     fn stop(&mut self, why: String) {
         self.cut.get_or_insert(why);
+    }
+
+    fn damaged(&mut self, what: String) {
+        match self.damage.len() {
+            ..DAMAGES => self.damage.push(what),
+            DAMAGES => self.damage.push("and more that was refused".into()),
+            _ => {}
+        }
     }
 }
 
@@ -360,12 +310,18 @@ fn root_folder(path: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The path in whole names, if it stays inside.
-fn inside(name: &[u8]) -> Option<String> {
-    let name = std::str::from_utf8(name).ok()?.trim_end_matches('\0');
-    let names: Vec<&str> = name.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
-    let is_outside = name.starts_with('/') || name.contains(char::is_control) || names.contains(&"..");
-    (!is_outside).then(|| names.join("/"))
+/// A file of a folder; of a large log its end.
+fn on_disk(path: PathBuf, size: u64, is_log: bool) -> Body {
+    if !is_log && size > FILE_BYTES {
+        return Body::Refused(TOO_LARGE);
+    }
+    let kept = if is_log { size.min(LOG_KEPT as u64) } else { size };
+    Body::OnDisk { disk: Disk::File(path), at: size - kept, size: kept as usize }
+}
+
+/// Whether a file of an archive may belong to a recorded cluster.
+fn is_wanted(path: &str) -> bool {
+    path.split('/').take(ROOT_DEPTH + 1).any(|name| FOLDERS.contains(&name))
 }
 
 /// Whether a pattern names this path or a folder above it.
@@ -394,68 +350,13 @@ fn is_log(path: &str) -> bool {
     path.ends_with(".log")
 }
 
-/// A name or header that precedes an entry.
-fn small(entry: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    entry.take(NAME_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn pax_path(header: &[u8]) -> Option<Vec<u8>> {
-    let mut fields = tar::PaxExtensions::new(header).flatten();
-    fields.find(|field| field.key_bytes() == b"path").map(|field| field.value_bytes().to_vec())
-}
-
-fn read_disk(path: &Path, size: u64, log: bool) -> io::Result<Vec<u8>> {
-    let mut file = fs::File::open(path)?;
-    if log {
-        file.seek(SeekFrom::Start(size.saturating_sub(LOG_KEPT as u64)))?;
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The last `kept` bytes of a reader, and how many it held in all.
-fn tail(reader: &mut impl Read, kept: usize) -> io::Result<(Vec<u8>, u64)> {
-    let (mut bytes, mut all) = (Vec::new(), 0);
-    let mut chunk = [0; 64 << 10];
-    loop {
-        let read = reader.read(&mut chunk)?;
-        if read == 0 {
-            break;
-        }
-        all += read as u64;
-        bytes.extend_from_slice(&chunk[..read]);
-        if bytes.len() > kept.saturating_mul(2) {
-            bytes.drain(..bytes.len() - kept);
-        }
-    }
-    bytes.drain(..bytes.len().saturating_sub(kept));
-    Ok((bytes, all))
-}
-
-/// Ends with an error, not with a short read, where too much was unpacked.
-struct Bounded<R> {
-    reader: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.left =
-            self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other("it unpacks to more than 8 GiB"))?;
-        Ok(read)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use std::io::Write;
+    use tar::EntryType;
 
     const POD: &str = "must-gather/image/namespaces/a/core/pods.yaml";
 
@@ -576,12 +477,6 @@ mod tests {
     }
 
     #[test]
-    fn what_unpacks_without_end_is_an_error() {
-        let mut bounded = Bounded { reader: io::repeat(0), left: 1 << 20 };
-        assert!(io::copy(&mut bounded, &mut io::sink()).unwrap_err().to_string().contains("8 GiB"));
-    }
-
-    #[test]
     fn what_is_no_bundle_says_what_to_do() {
         let open = |bytes: &[u8]| Tree::from_archive("notes.txt", bytes).unwrap_err().to_string();
         assert!(open(b"hello".repeat(300).as_slice()).contains("notes.txt is neither a folder nor a readable"));
@@ -605,7 +500,7 @@ mod tests {
         assert!(base.overlay(&over, &["namespaces/a/cor".into()]).is_err());
         // A file that both share is parsed once.
         let shared = base.overlay(&over, &[]).unwrap();
-        let pods = |tree: &Tree| tree.file("namespaces/a/core/pods.yaml").unwrap().objects().unwrap().as_ptr();
+        let pods = |tree: &Tree| std::ptr::from_ref(tree.file("namespaces/a/core/pods.yaml").unwrap().items().unwrap());
         assert_eq!(pods(&base), pods(&shared));
     }
 

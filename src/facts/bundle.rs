@@ -15,8 +15,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::archive::{BundleError, File, LOG_BYTES, Tree};
+use super::items::Entry;
 use super::select::labels_match;
-use super::{Answer, CephCommand, Cost, Fact, Kind, Reading, Select, Source, Why, kinds, printed, redact, yaml};
+use super::{Answer, CephCommand, Cost, Fact, Kind, Reading, Select, Source, Table, Why};
+use super::{kinds, printed, redact, yaml};
 
 /// The version of the manifest that is written, and the newest that is read.
 const SCHEMA: u64 = 1;
@@ -48,12 +50,22 @@ struct Manifest {
     coverage: BTreeMap<String, String>,
 }
 
-/// Objects of one kind and what had to be skipped to read them.
+/// Objects of one kind and what had to be skipped to find them.
 #[derive(Default)]
 struct Objects<'b> {
     /// By namespace and name, as a server lists them. The same object from two files counts once.
-    found: BTreeMap<(&'b str, &'b str), &'b Value>,
+    found: BTreeMap<(&'b str, &'b str), Found<'b>>,
     flaws: Vec<Why>,
+}
+
+/// An object that is not parsed yet.
+#[derive(Clone, Copy)]
+struct Found<'b> {
+    path: &'b str,
+    file: &'b File,
+    /// Its place in the file.
+    at: usize,
+    entry: &'b Entry,
 }
 
 impl Bundle {
@@ -139,8 +151,8 @@ impl Bundle {
         }
         for (path, file) in self.spelled(CRDS) {
             is_captured = true;
-            match self.objects_of(path, file) {
-                Ok(crds) => served.extend(crds.iter().filter_map(|crd| served_name(name_of(crd)))),
+            match self.entries_of(path, file) {
+                Ok(crds) => served.extend(crds.iter().filter_map(|crd| served_name(&crd.name))),
                 Err(why) => flaws.push(why),
             }
         }
@@ -158,29 +170,28 @@ impl Bundle {
     }
 
     fn rows(&self, kind: Kind, ns: &str, label: &str) -> Result<Reading, Why> {
-        let objects = self.objects(kind, Some(ns).filter(|ns| !ns.is_empty()))?;
-        let is_chosen = |object: &&Value| labels_match(label, object.pointer("/metadata/labels"));
-        let chosen: Vec<&Value> = objects.found.values().copied().filter(is_chosen).collect();
-        let table = printed::table(kind, &chosen, self.now).map_err(Why::Malformed)?;
-        Ok(self.reading(Answer::Rows(table), objects.flaws))
+        let mut objects = self.objects(kind, Some(ns).filter(|ns| !ns.is_empty()))?;
+        let (columns, print) = printed::printer(kind).map_err(Why::Malformed)?;
+        objects.found.retain(|_, found| labels_match(label, |key| found.entry.label(key)));
+        let cells = objects.read(|_, object| Some(print(&object, self.now)));
+        Ok(self.reading(Answer::Rows(Table { columns, cells }), objects.flaws))
     }
 
     fn list(&self, kind: Kind, ns: Option<&str>, select: &Select) -> Result<Reading, Why> {
-        let objects = self.objects(kind, ns)?;
-        let chosen = objects.found.iter().filter(|(_, object)| select.matches(object));
-        let chosen = chosen.map(|(&(ns, _), object)| whole(kind, ns, object)).collect();
+        let mut objects = self.objects(kind, ns)?;
+        objects.found.retain(|_, found| found.entry.may_match(select));
+        let chosen = objects.read(|ns, object| select.matches(&object).then(|| whole(kind, ns, object)));
         Ok(self.reading(Answer::Objects(chosen), objects.flaws))
     }
 
     /// One object. Not finding it where something was skipped is not to know.
     fn object(&self, kind: Kind, ns: &str, name: &str) -> Result<Reading, Why> {
-        let objects = self.objects(kind, Some(ns))?;
-        match (objects.found.get(&(ns, name)), objects.flaws.first()) {
-            (None, Some(why)) => Err(why.clone()),
-            (object, _) => {
-                let object = object.map(|object| whole(kind, ns, object));
-                Ok(self.reading(Answer::Objects(object.into_iter().collect()), objects.flaws))
-            }
+        let mut objects = self.objects(kind, Some(ns))?;
+        objects.found.retain(|key, _| *key == (ns, name));
+        let found = objects.read(|_, object| Some(whole(kind, ns, object)));
+        match objects.flaws.first() {
+            Some(why) if found.is_empty() => Err(why.clone()),
+            _ => Ok(self.reading(Answer::Objects(found), objects.flaws)),
         }
     }
 
@@ -191,8 +202,11 @@ impl Bundle {
         for (ns, path, file) in self.files_of(kind, ns) {
             // Beside what was read of a namespace lies its own object; that says nothing of other namespaces.
             is_captured |= kind != kinds::NAMESPACE || !path.starts_with("namespaces/");
-            match self.objects_of(path, file) {
-                Ok(read) => read.iter().for_each(|object| objects.add(kind, ns, path, object)),
+            match self.entries_of(path, file) {
+                Ok(entries) => {
+                    let found = entries.iter().enumerate().map(|(at, entry)| Found { path, file, at, entry });
+                    found.for_each(|found| objects.add(kind, ns, found));
+                }
                 Err(why) => objects.flaws.push(why),
             }
         }
@@ -243,9 +257,12 @@ impl Bundle {
         EXTENSIONS.iter().filter_map(move |extension| self.tree.entry(&format!("{base}{extension}")))
     }
 
-    fn objects_of<'b>(&self, path: &str, file: &'b File) -> Result<&'b [Value], Why> {
+    fn entries_of<'b>(&self, path: &str, file: &'b File) -> Result<&'b [Entry], Why> {
         self.count(path, file);
-        file.objects().map_err(|why| Why::Malformed(format!("{path}: {why}")))
+        match file.items() {
+            Ok(items) => Ok(&items.entries),
+            Err(why) => Err(Why::Malformed(format!("{path}: {why}"))),
+        }
     }
 
     fn count(&self, path: &str, file: &File) {
@@ -373,20 +390,43 @@ impl Source for Bundle {
 
 impl<'b> Objects<'b> {
     /// Takes an object in, unless it does not belong where it lies.
-    fn add(&mut self, kind: Kind, ns: &'b str, path: &str, object: &'b Value) {
-        let name = name_of(object);
-        let field = |path| object.pointer(path).and_then(Value::as_str);
+    fn add(&mut self, kind: Kind, ns: &'b str, found: Found<'b>) {
+        let Found { entry, path, .. } = found;
+        let name = entry.name.as_ref();
         let flaw = if name.is_empty() {
             "an object without a name".to_owned()
-        } else if field("/kind").is_some_and(|there| there != kind.kind) {
+        } else if entry.kind.as_deref().is_some_and(|there| there != kind.kind) {
             format!("{name} is not a {}", kind.kind)
-        } else if kind.namespaced && field("/metadata/namespace").is_some_and(|there| there != ns) {
+        } else if kind.namespaced && entry.ns.as_deref().is_some_and(|there| there != ns) {
             format!("{name} is of another namespace")
         } else {
-            self.found.entry((ns, name)).or_insert(object);
+            self.found.entry((ns, name)).or_insert(found);
             return;
         };
         self.flaws.push(Why::Malformed(format!("{path}: {flaw}")));
+    }
+
+    /// Parses what was found, one object after the other, and keeps what is made of each with its namespace. Each
+    /// file is gone through once, whatever the order of its objects.
+    fn read<T>(&mut self, make: impl Fn(&'b str, Value) -> Option<T>) -> Vec<T> {
+        let mut found: Vec<((&str, &str), Found<'b>)> = self.found.iter().map(|(key, found)| (*key, *found)).collect();
+        found.sort_unstable_by_key(|(_, found)| (found.path, found.at));
+        let mut made = Vec::new();
+        for of_file in found.chunk_by(|(_, one), (_, next)| one.path == next.path) {
+            let Some((_, Found { path, file, .. })) = of_file.first() else { continue };
+            let mut reader = file.reader();
+            for (key, found) in of_file {
+                match reader.as_mut().map_err(|why| why.clone()).and_then(|reader| reader.read(found.at)) {
+                    Ok(object) => made.extend(make(key.0, object).map(|one| (*key, one))),
+                    Err(why) => {
+                        self.flaws.push(Why::Malformed(format!("{path}: {why}")));
+                        break;
+                    }
+                }
+            }
+        }
+        made.sort_by_key(|(key, _)| *key);
+        made.into_iter().map(|(_, one)| one).collect()
     }
 }
 
@@ -401,8 +441,7 @@ fn read_manifest(file: &File) -> Result<Manifest, String> {
 }
 
 /// An object with what its place in the bundle says of it.
-fn whole(kind: Kind, ns: &str, object: &Value) -> Value {
-    let mut object = object.clone();
+fn whole(kind: Kind, ns: &str, mut object: Value) -> Value {
     if let Value::Object(fields) = &mut object {
         fields.entry("kind").or_insert_with(|| kind.kind.into());
         fields.entry("apiVersion").or_insert_with(|| kind.api_version().into());
@@ -411,10 +450,6 @@ fn whole(kind: Kind, ns: &str, object: &Value) -> Value {
         }
     }
     object
-}
-
-fn name_of(object: &Value) -> &str {
-    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// `group/plural` of the CRD `plural.group`.
@@ -535,6 +570,10 @@ mod tests {
 
     fn list(kind: Kind, ns: Option<&str>) -> Fact {
         Fact::List { kind, ns: ns.map(str::to_owned), select: Select::all() }
+    }
+
+    fn name_of(object: &Value) -> &str {
+        object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
     }
 
     fn names(reading: &Reading) -> Vec<&str> {

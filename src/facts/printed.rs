@@ -8,19 +8,22 @@ use serde_json::{Value, json};
 
 use super::{Kind, Table};
 
-type Printer = fn(&Value, Timestamp) -> Vec<Value>;
+/// Makes the row of an object. Ages are as of the given time.
+pub type Printer = fn(&Value, Timestamp) -> Vec<Value>;
 
 /// The server's table of these objects. Ages are as of `now`.
 pub fn table(kind: Kind, objects: &[&Value], now: Timestamp) -> Result<Table, String> {
-    let (columns, print) = printer(kind).ok_or_else(|| format!("no table of {} is known", kind.resource()))?;
-    Ok(Table {
-        columns: columns.split(", ").map(str::to_owned).collect(),
-        cells: objects.iter().map(|object| print(object, now)).collect(),
-    })
+    let (columns, print) = printer(kind)?;
+    Ok(Table { columns, cells: objects.iter().map(|object| print(object, now)).collect() })
 }
 
 /// The columns of a kind's table and what fills them.
-fn printer(kind: Kind) -> Option<(&'static str, Printer)> {
+pub fn printer(kind: Kind) -> Result<(Vec<String>, Printer), String> {
+    let (columns, print) = known(kind).ok_or_else(|| format!("no table of {} is known", kind.resource()))?;
+    Ok((columns.split(", ").map(str::to_owned).collect(), print))
+}
+
+fn known(kind: Kind) -> Option<(&'static str, Printer)> {
     Some(match (kind.group, kind.plural) {
         ("", "pods") => ("Name, Ready, Status, Restarts, Age, IP, Node, Nominated Node, Readiness Gates", pod),
         ("", "nodes") => (

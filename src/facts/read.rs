@@ -278,6 +278,12 @@ impl<'s> Facts<'s> {
         self.rows_of(Fact::Rows { kind: kinds::DEPLOYMENT, ns, label: label.to_owned() })
     }
 
+    /// Every Deployment of a namespace as a row.
+    pub fn deployments_of(&self, ns: &str) -> Result<&'s [tables::DeploymentRow], Gap> {
+        self.touch(Row::DeploymentTables);
+        self.rows_of(Fact::Rows { kind: kinds::DEPLOYMENT, ns: ns.to_owned(), label: String::new() })
+    }
+
     /// Whole objects of one namespace (or all), chosen by the server. For what looks guilty.
     pub fn list<T: View>(&self, ns: Option<&str>, select: Select) -> Result<&'s [T], Gap> {
         self.touch(Row::Objects);

@@ -27,7 +27,23 @@ impl Select {
 
     /// Whether this object would be in the server's answer.
     pub fn matches(&self, object: &Value) -> bool {
-        labels_match(&self.label, object.pointer("/metadata/labels")) && fields_match(&self.field, object)
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        labels_match(&self.label, |key| label_of(object, key))
+            && self.fields_match(|path| Some(text(&format!("/{}", path.replace('.', "/"))).unwrap_or_default()))
+    }
+
+    /// Whether the fields are as selected; an absent one is the empty string. One that is not known, `None`, passes.
+    pub(super) fn fields_match<'f>(&self, field: impl Fn(&str) -> Option<&'f str>) -> bool {
+        self.field.split(',').filter(|part| !part.is_empty()).all(|part| {
+            let (path, wanted, equal) = match part.split_once("!=") {
+                Some((path, wanted)) => (path, wanted, false),
+                None => {
+                    let (path, wanted) = part.split_once('=').unwrap_or((part, ""));
+                    (path, wanted.trim_start_matches('='), true)
+                }
+            };
+            field(path.trim()).is_none_or(|value| (value == wanted.trim()) == equal)
+        })
     }
 }
 
@@ -41,9 +57,13 @@ impl fmt::Display for Select {
     }
 }
 
+/// A label of an object.
+fn label_of<'o>(object: &'o Value, key: &str) -> Option<&'o str> {
+    object.pointer("/metadata/labels")?.get(key)?.as_str()
+}
+
 /// Whether a label selector (`a=b`, `a!=b`, `a`, `!a`, `a in (b,c)`, `a notin (b)`) matches these labels.
-pub fn labels_match(selector: &str, labels: Option<&Value>) -> bool {
-    let label = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+pub(super) fn labels_match<'l>(selector: &str, label: impl Fn(&str) -> Option<&'l str>) -> bool {
     requirements(selector).iter().all(|requirement| {
         let requirement = requirement.trim();
         if let Some((key, values)) = requirement.split_once(" notin ") {
@@ -59,22 +79,6 @@ pub fn labels_match(selector: &str, labels: Option<&Value>) -> bool {
         } else {
             label(requirement).is_some()
         }
-    })
-}
-
-/// Whether a field selector (`spec.nodeName=w1,type!=Normal`) matches; an absent field is the empty string.
-fn fields_match(selector: &str, object: &Value) -> bool {
-    selector.split(',').filter(|part| !part.is_empty()).all(|part| {
-        let (path, wanted, equal) = match part.split_once("!=") {
-            Some((path, wanted)) => (path, wanted, false),
-            None => {
-                let (path, wanted) = part.split_once('=').unwrap_or((part, ""));
-                (path, wanted.trim_start_matches('='), true)
-            }
-        };
-        let pointer = format!("/{}", path.trim().replace('.', "/"));
-        let value = object.pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
-        (value == wanted.trim()) == equal
     })
 }
 

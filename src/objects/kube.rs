@@ -352,6 +352,19 @@ pub struct NodeStatus {
     pub addresses: Vec<Address>,
     /// What pods may ask for: `memory` and the like.
     pub allocatable: BTreeMap<String, Value>,
+    pub node_info: NodeInfo,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeInfo {
+    /// Another one after each boot.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    pub kubelet_version: String,
+    pub kernel_version: String,
+    pub os_image: String,
+    pub container_runtime_version: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

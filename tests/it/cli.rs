@@ -41,13 +41,13 @@ static CHECKS: &[&Check] = &[
 ];
 
 /// The program in an environment of its own.
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().env("LANG", "C.UTF-8").env("COLUMNS", "80").env("HOME", "/nonexistent");
     command
 }
 
-fn run(args: &[&str]) -> Output {
+pub fn run(args: &[&str]) -> Output {
     program().args(args).output().unwrap()
 }
 

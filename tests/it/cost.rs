@@ -1,6 +1,7 @@
 //! What a diagnosis asks for does not grow with the cluster.
 
 #[path = "../../benches/diagnose/synthetic.rs"]
+#[expect(dead_code, reason = "the benchmark counts the pods")]
 mod synthetic;
 
 use rookdoctor::facts::Source;
@@ -9,7 +10,7 @@ use crate::support;
 
 /// The facts that are read, and the root causes.
 fn cost(nodes: usize, osds: usize) -> (u64, Vec<String>) {
-    let source = support::bundle(synthetic::cluster(nodes, osds));
+    let source = support::bundle(synthetic::cluster(nodes, osds, 0));
     let diagnosis = support::run(&source);
     let roots = diagnosis.roots.iter().map(|&at| diagnosis.findings[at].id.clone()).collect();
     (source.cost().requests, roots)

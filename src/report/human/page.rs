@@ -137,6 +137,8 @@ pub fn ascii(page: &str) -> String {
             c if c.is_ascii() => text.push(c),
             '✖' => text.push('X'),
             '▲' => text.push('!'),
+            '→' => text.push('>'),
+            '×' => text.push('x'),
             '✔' => text.push('+'),
             '├' | '│' => text.push('|'),
             '└' => text.push('`'),

@@ -65,7 +65,7 @@ pub(super) async fn served(tree: &Tree, bundle: &Bundle) -> Vec<Resource> {
     let mut resources: Vec<Resource> = known.map(|&kind| Resource::known(kind)).collect();
     for (path, file) in tree.below("") {
         let crd = path.starts_with("cluster-scoped-resources/apiextensions.k8s.io/customresourcedefinitions");
-        for object in file.objects().ok().filter(|_| path.ends_with(".yaml")).unwrap_or_default() {
+        for object in &file.objects().ok().filter(|_| path.ends_with(".yaml")).unwrap_or_default() {
             let found = if crd { Resource::defined(object) } else { Resource::seen(path, object) };
             let Some(found) = found else { continue };
             match resources.iter_mut().find(|old| old.group == found.group && old.plural == found.plural) {

@@ -1,0 +1,166 @@
+//! `diff`: two looks at a cluster, each a bundle, a report, or the live cluster, and what changed between them.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::opening::{Opened, Target, open, or_interrupt, recorded, scope, target};
+use super::progress::Progress;
+use crate::check::Check;
+use crate::cli::{Cli, Diff};
+use crate::diagnosis::{Scope, ask, diagnose};
+use crate::diff::human::render;
+use crate::diff::look::{Look, SeenReport};
+use crate::diff::state::state;
+use crate::diff::{Document, compare};
+use crate::exit::{Exit, Failed};
+use crate::fix::apply::unseen;
+use crate::lookup;
+use crate::report::{FailOn, Report, Run};
+use crate::screen::Screen;
+
+/// A report is a few hundred kilobytes; more is something else.
+const REPORT_BYTES: u64 = 256 << 20;
+/// What stands for standard input.
+const STDIN: &str = "-";
+/// Within the first lines of every report.
+const API_GROUP: &str = "rookdoctor.dev/";
+
+pub(super) fn run(cli: &Cli, flags: &Diff, screen: &Screen) -> Result<Exit, Failed> {
+    let checks = lookup::select(&cli.choice.only, &cli.choice.skip).map_err(Failed::usage)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let progress = Progress::start(screen);
+    let looks = runtime.block_on(or_interrupt(both_sides(cli, flags, &checks, &progress)));
+    runtime.shutdown_background();
+    progress.clear();
+    let (old, new) = looks?;
+    let document = compare(old, new, cli.choice.fail_on.unwrap_or(FailOn::Warning));
+    let human = |document: &Document| render(document, screen.width, cli.output.verbose);
+    super::print(screen, cli.output.output, &document, human)?;
+    Ok(document.exit())
+}
+
+async fn both_sides(
+    cli: &Cli,
+    flags: &Diff,
+    checks: &[&'static Check],
+    progress: &Progress,
+) -> Result<(Vec<Look>, Vec<Look>), Failed> {
+    let old = side(cli, Some(&flags.old), checks, progress).await?;
+    let new = side(cli, flags.new.as_deref(), checks, progress).await?;
+    Ok((old, new))
+}
+
+/// Every cluster of one side; without a path, of the cluster that the flags name.
+async fn side(
+    cli: &Cli,
+    path: Option<&Path>,
+    checks: &[&'static Check],
+    progress: &Progress,
+) -> Result<Vec<Look>, Failed> {
+    let target = match path {
+        None => target(cli)?,
+        Some(path) => match report(path)? {
+            Some(reports) => {
+                let from = path.display().to_string();
+                let state = Err("a report does not hold them".to_owned());
+                let look = |report| Look { from: from.clone(), report, state: state.clone() };
+                return Ok(reports.into_iter().map(look).collect());
+            }
+            None => recorded(path.to_owned()),
+        },
+    };
+    looks(cli, target, path, checks, progress).await
+}
+
+/// The reports in a file; none if it is something else, such as a bundle.
+fn report(path: &Path) -> Result<Option<Vec<SeenReport>>, Failed> {
+    let name = path.display();
+    let failed = |error: io::Error| Failed::unseen(anyhow::anyhow!("cannot read {name}: {error}"));
+    let mut bytes = Vec::new();
+    if path == Path::new(STDIN) {
+        io::stdin().take(REPORT_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        if !fs::metadata(path).map_err(failed)?.is_file() {
+            return Ok(None);
+        }
+        let mut file = fs::File::open(path).map_err(failed)?;
+        let mut start = [0; 512];
+        let read = file.read(&mut start).map_err(failed)?;
+        // Some tools record a cluster as text, too.
+        if !String::from_utf8_lossy(&start[..read]).contains(API_GROUP) {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&start[..read]);
+        file.take(REPORT_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    let wrong = |why: String| {
+        let hint = "Name a bundle, or what `kubectl rookdoctor -o json` printed";
+        Failed::unseen(anyhow::anyhow!("{name} is not a report: {why}. {hint}"))
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let document = parse(text).map_err(wrong)?;
+    Ok(Some(SeenReport::read_all(&document).map_err(wrong)?))
+}
+
+fn parse(text: &str) -> Result<Value, String> {
+    match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(text).map_err(|error| error.to_string()),
+        false => serde_saphyr::from_str(text).map_err(|error| error.to_string()),
+    }
+}
+
+/// Diagnoses each cluster of a source, and asks for what a report does not hold.
+async fn looks(
+    cli: &Cli,
+    target: Target,
+    path: Option<&Path>,
+    checks: &[&'static Check],
+    progress: &Progress,
+) -> Result<Vec<Look>, Failed> {
+    let timeout = cli.source.timeout;
+    let opened = open(target, timeout).await?;
+    let mut scope: Scope = scope(&cli.source);
+    if let Some(namespace) = &opened.namespace {
+        scope.fallback_namespace.clone_from(namespace);
+    }
+    let source = opened.source();
+    let diagnoses = diagnose(source, checks, &scope, &|round, facts| progress.round(round, facts)).await;
+    super::opening::is_there(&scope, &diagnoses)?;
+    let from = match path {
+        Some(path) => path.display().to_string(),
+        None => opened.context.clone().unwrap_or_else(|| "the live cluster".to_owned()),
+    };
+    let run = run_of(&opened);
+    let states = join_all(diagnoses.iter().map(async |diagnosis| {
+        let cluster = diagnosis.cluster.as_ref().ok_or("no CephCluster was seen")?;
+        ask(source, cluster, timeout, state).await.map_err(|gap| unseen(&gap).to_string())
+    }));
+    let states = states.await;
+    let seen = diagnoses.iter().zip(states).map(|(diagnosis, state)| {
+        // Both sides are read as a report is, so that they tell the same in the same words.
+        let report = serde_json::to_value(Report::new(diagnosis, &run))?;
+        let report = SeenReport::read(&report).map_err(anyhow::Error::msg)?;
+        Ok(Look { from: from.clone(), report, state })
+    });
+    seen.collect::<anyhow::Result<_>>().map_err(Failed::from)
+}
+
+fn run_of(opened: &Opened) -> Run {
+    let source = opened.source();
+    Run {
+        generated_at: Timestamp::now(),
+        observed_at: source.now(),
+        fail_on: FailOn::Warning,
+        source: opened.kind,
+        context: opened.context.clone(),
+        kubernetes_version: source.server_version(),
+        cost: source.cost(),
+        duration: Duration::ZERO,
+    }
+}

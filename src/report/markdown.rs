@@ -1,0 +1,201 @@
+//! The report as Markdown, for tickets and chat: the verdict, each root cause with its evidence, remedy and
+//! consequences, and what could not be seen.
+
+use std::fmt::Write;
+
+use super::{CheckStatus, Document, Evidence, Finding, Report, Verdict};
+use crate::check::{Area, Severity};
+
+/// The whole document.
+pub fn markdown(document: &Document) -> String {
+    document.reports().iter().map(page).collect::<Vec<_>>().join("\n---\n\n")
+}
+
+/// A line of the page. Writing to a string does not fail.
+macro_rules! line {
+    ($text:expr, $($said:tt)*) => {{
+        let _ = writeln!($text, $($said)*);
+    }};
+}
+
+fn page(report: &Report) -> String {
+    let mut text = String::new();
+    verdict(&mut text, report);
+    for (at, root) in report.root_causes.iter().filter_map(|id| report.finding(id)).enumerate() {
+        line!(text, "\n## Root cause {}: {} {}\n", at + 1, root.code, root.name);
+        root_cause(&mut text, report, root);
+    }
+    others(&mut text, report);
+    areas(&mut text, report);
+    unknowns(&mut text, report);
+    text
+}
+
+fn verdict(text: &mut String, report: &Report) {
+    let word = match report.verdict {
+        Verdict::Healthy => "healthy",
+        Verdict::Warning => "warning",
+        Verdict::Critical => "critical",
+        Verdict::Unknown => "unknown",
+    };
+    let cluster = report.cluster.as_ref();
+    let name = cluster.map_or("no CephCluster was seen".to_owned(), |it| format!("{}/{}", it.namespace, it.name));
+    line!(text, "# {}: {word}\n", plain(&name));
+    let version = |name: &str, version: Option<&String>| version.map(|version| format!("{name} {}", plain(version)));
+    let parts = [
+        version("Rook", cluster.and_then(|it| it.rook_version.as_ref())),
+        version("Ceph", cluster.and_then(|it| it.ceph_version.as_ref())),
+        version("Kubernetes", cluster.and_then(|it| it.kubernetes_version.as_ref())),
+        Some(format!("seen {}", report.observed_at)),
+        Some(format!("kubectl-rookdoctor {}", report.tool.version)),
+    ];
+    line!(text, "{}", parts.into_iter().flatten().collect::<Vec<_>>().join(" · "));
+}
+
+fn root_cause(text: &mut String, report: &Report, root: &Finding) {
+    let since = root.since.map(|since| format!(", since {since}")).unwrap_or_default();
+    line!(text, "**{}** ({}{since})", plain(&root.summary), root.severity.word());
+    if root.unexplained {
+        line!(text, "\nA symptom without a cause: none of the checks found what leads to it.");
+    }
+    if !root.not_ruled_out.is_empty() {
+        line!(text, "\nNot ruled out as its cause: {}", root.not_ruled_out.join(", "));
+    }
+    if !root.evidence.is_empty() {
+        line!(text, "\n**Evidence**\n");
+        root.evidence.iter().for_each(|evidence| line!(text, "{}", quoted(evidence)));
+    }
+    line!(text, "\n**Remedy:** {}", plain(&root.remedy.summary));
+    if !root.remedy.commands.is_empty() {
+        fenced(text, "sh", &root.remedy.commands.join("\n"));
+    }
+    let below = below(report, root);
+    if !below.is_empty() {
+        line!(text, "\n**Explains {}**\n", count(below.len(), "finding"));
+        below.iter().for_each(|finding| line!(text, "- {} {}", finding.code, plain(&finding.summary)));
+    }
+}
+
+fn quoted(evidence: &Evidence) -> String {
+    let field = evidence.field.as_ref().map(|field| format!(" · {}", code(field))).unwrap_or_default();
+    let at = evidence.at.map(|at| format!(" · {at}")).unwrap_or_default();
+    let excerpt = if evidence.excerpt.is_empty() { String::new() } else { format!(": {}", code(&evidence.excerpt)) };
+    format!("- {}{field}{at}{excerpt}", plain(&evidence.from))
+}
+
+/// Everything that follows from a finding, each once.
+fn below<'r>(report: &'r Report, root: &'r Finding) -> Vec<&'r Finding> {
+    let mut found: Vec<&Finding> = Vec::new();
+    let mut open = vec![root];
+    while let Some(cause) = open.pop() {
+        for effect in cause.consequences.iter().filter_map(|id| report.finding(id)) {
+            if effect.id != root.id && !found.iter().any(|it| it.id == effect.id) {
+                found.push(effect);
+                open.push(effect);
+            }
+        }
+    }
+    found
+}
+
+/// What is neither a root cause nor explained by one.
+fn others(text: &mut String, report: &Report) {
+    let roots: Vec<&Finding> = report.root_causes.iter().filter_map(|id| report.finding(id)).collect();
+    let told = |finding: &Finding| {
+        roots.iter().any(|root| root.id == finding.id || below(report, root).iter().any(|it| it.id == finding.id))
+    };
+    let others: Vec<&Finding> = report.findings.iter().filter(|finding| !told(finding)).collect();
+    if others.is_empty() {
+        return;
+    }
+    line!(text, "\n## Worth knowing\n");
+    for finding in others {
+        let mark = if finding.severity == Severity::Info { "" } else { finding.severity.word() };
+        let space = if mark.is_empty() { "" } else { " " };
+        line!(text, "- {}{space}{mark} {}", finding.code, plain(&finding.summary));
+    }
+}
+
+fn areas(text: &mut String, report: &Report) {
+    line!(
+        text,
+        "\n## The tree, from the ground up\n\n| area | found | unknown | passed | n/a |\n|---|---|---|---|---|"
+    );
+    for area in Area::ALL {
+        let of_area = |code: &str| code.trim_end_matches(|c: char| c.is_ascii_digit()) == area.prefix();
+        let count = |status| report.checks.iter().filter(|it| of_area(&it.code) && it.status == status).count();
+        line!(
+            text,
+            "| {} {} | {} | {} | {} | {} |",
+            area.prefix(),
+            area.title(),
+            count(CheckStatus::Found),
+            count(CheckStatus::Unknown),
+            count(CheckStatus::Passed),
+            count(CheckStatus::NotApplicable)
+        );
+    }
+}
+
+fn unknowns(text: &mut String, report: &Report) {
+    if report.unknowns.is_empty() {
+        return;
+    }
+    line!(text, "\n## Not seen\n\n| what | why | needed | blinds |\n|---|---|---|---|");
+    for unseen in &report.unknowns {
+        let cells = [&unseen.fact, &unseen.message, &unseen.need].map(|cell| plain(cell));
+        line!(text, "| {} | {} |", cells.join(" | "), unseen.blinds.join(", "));
+    }
+}
+
+fn count(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Text of the cluster as text: nothing in it becomes a link, a picture, a mention, a table or a tag.
+fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            // A word joiner keeps `@name` and `#1` from becoming a mention or a link to an issue.
+            '@' | '#' => safe.extend([c, '\u{2060}']),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '!' | '~' | '$' => safe.extend(['\\', c]),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Text of the cluster as code on one line, in a table, too.
+fn code(text: &str) -> String {
+    let fence = "`".repeat(longest_run(text) + 1);
+    let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{fence}{pad}{text}{pad}{fence}")
+}
+
+fn fenced(text: &mut String, language: &str, body: &str) {
+    let fence = "`".repeat(longest_run(body).max(2) + 1);
+    line!(text, "\n{fence}{language}\n{body}\n{fence}");
+}
+
+fn longest_run(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_stays_text() {
+        assert_eq!(plain("![x](http://a) <b>|@all #1"), "\\!\\[x\\](http://a) &lt;b&gt;\\|@\u{2060}all #\u{2060}1");
+        assert_eq!(code("a`b"), "``a`b``");
+        assert_eq!(code("`"), "`` ` ``");
+        let mut text = String::new();
+        fenced(&mut text, "sh", "echo ```");
+        assert!(text.starts_with("\n````sh\n") && text.ends_with("\n````\n"));
+    }
+}
