@@ -3,31 +3,13 @@
 use std::collections::BTreeSet;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use rookdoctor::diagnosis::{Diagnosis, places};
+use rookdoctor::diagnosis::Diagnosis;
 use rookdoctor::examples;
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::redact::{self, Replaced};
 
 use crate::support::Scenario;
 use crate::{scenarios, support};
-
-/// Every finding with what it says, its place among the others, and whether it is a root.
-fn told(diagnosis: &Diagnosis) -> BTreeSet<String> {
-    let of = |at: usize| diagnosis.findings[at].id.clone();
-    let findings = diagnosis.findings.iter().enumerate().map(|(at, placed)| {
-        let finding = &placed.finding;
-        let causes: BTreeSet<String> =
-            placed.causes.iter().map(|(at, because)| format!("{} {because}", of(*at))).collect();
-        let places: BTreeSet<String> = places(finding).into_iter().collect();
-        let root = diagnosis.is_root(at);
-        format!("{} {} root={root} {causes:?} {places:?} {}", placed.id, finding.severity.word(), finding.summary)
-    });
-    let outcomes = diagnosis
-        .outcomes
-        .iter()
-        .map(|outcome| format!("{} {:?} {}", outcome.check.code, outcome.status, outcome.reason));
-    findings.chain(outcomes).collect()
-}
 
 /// The owner's way back: what stood there before.
 struct Back {
@@ -71,7 +53,7 @@ fn differences(name: &str, tree: &Tree, diagnosis: &Diagnosis) -> Vec<String> {
     let back = Back::new(&anonymous.replaced);
     assert!(anonymous.replaced.len() > 3, "{name}: hardly anything was replaced");
     let after = support::run(&support::bundle(anonymous.tree.clone()));
-    let (before, after) = (told(diagnosis), told(&after));
+    let (before, after) = (support::told(diagnosis), support::told(&after));
     let after: BTreeSet<String> = after.iter().map(|line| back.of(line)).collect();
     let lost = before.difference(&after).map(|line| format!("{name}: - {line}"));
     let new = after.difference(&before).map(|line| format!("{name}: + {line}"));
