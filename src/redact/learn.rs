@@ -257,5 +257,5 @@ fn tells(name: &str) -> bool {
         && has_letter
         && !is_version
         && !is_common
-        && !(name.len() < 3 && !name.ends_with(|c: char| c.is_ascii_digit()))
+        && (name.len() >= 3 || name.ends_with(|c: char| c.is_ascii_digit()))
 }

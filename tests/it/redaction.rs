@@ -58,7 +58,7 @@ fn a_recorded_cluster_comes_back_as_it_was() {
 /// Neither does it change what is said of a cluster that is full of secrets.
 #[test]
 fn a_cluster_full_of_secrets_has_the_same_diagnosis_without_them() {
-    for example in ["healthy-multus-kubeovn", "story7-mon-down-one"] {
+    for example in ["healthy-csi-operator", "story7-mon-down-one"] {
         let planted = plants::planted(&support::base(example));
         let logs = planted.below("namespaces/").filter(|(path, _)| path.ends_with(".log"));
         assert!(logs.count() > 3, "{example}: nothing was planted");
