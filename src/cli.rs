@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::report::FailOn;
 use crate::screen::Color;
 
+/// The time for a capture unless `--timeout` is given: it reads a hundred times what a diagnosis does.
+const CAPTURE_TIME: Duration = Duration::from_secs(600);
 /// What `--timeout 0` means: nobody waits longer.
 pub(crate) const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -63,6 +66,8 @@ pub enum Command {
     Diagnose,
     /// List the fixes at hand; show, confirm, apply and verify one
     Fix(Fix),
+    /// Record a cluster in a file, to be diagnosed anywhere (--bundle)
+    Capture(Capture),
     /// Compare two looks at a cluster: what came, went and stayed, and what else changed
     Diff(Diff),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
@@ -103,6 +108,33 @@ pub struct Fix {
     pub script: bool,
     #[command(subcommand)]
     pub action: Option<FixAction>,
+}
+
+/// What to record, and where.
+///
+/// Reads only: no pod is created, no Secret is read. The recording is read by `--bundle`, here and on any other
+/// machine, and says what the cluster said.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Capture")]
+pub struct Capture {
+    /// Where to: a .tar.gz, .tgz or .tar, any other name for a folder, or - for standard output; by default a
+    /// .tar.gz in this folder, named after the cluster and the time
+    #[arg(short, long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Also what a person wants to see: every object of Rook, CSI, Multus and Kube-OVN, logs of all containers
+    /// around them (of each 20,000 lines or 4 MiB, of all 512 MiB), all that Ceph tells; 1 GiB at most
+    #[arg(long)]
+    pub all: bool,
+    /// With --all: how far back logs go, beyond the 2,000 lines of each that a diagnosis reads
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+    pub since: Duration,
+    /// Also replace names of hosts, namespaces and users, and addresses, the same way everywhere; what stands for
+    /// what is kept beside the file, for you alone
+    #[arg(long)]
+    pub anonymize: bool,
+    /// Put the recording in the place of an older one
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -164,7 +196,7 @@ pub struct Source {
     /// A recorded cluster instead of a live one: a must-gather as folder, .tar or .tar.gz
     #[arg(long, global = true, value_name = "PATH")]
     pub bundle: Option<PathBuf>,
-    /// Time for the whole run (30s, 2m; 0 for no limit); what is not read by then is unknown
+    /// Time for the whole run (30s, 2m; 0 for no limit; for `capture` 10m); what is not read by then is unknown
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub timeout: Duration,
 
@@ -291,7 +323,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     }
     put_command_first(&mut args, &command);
     let matches = command.try_get_matches_from_mut(args)?;
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let is_default = matches.value_source("timeout") == Some(ValueSource::DefaultValue);
+    if matches!(cli.command, Some(Command::Capture(_))) && is_default {
+        cli.source.timeout = CAPTURE_TIME;
+    }
     match contradiction(&cli) {
         Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
         None => Ok(cli),
@@ -349,6 +385,17 @@ fn contradiction(cli: &Cli) -> Option<String> {
     }
     if let (Some(recorded), Some(live)) = (recorded, connection_flag(&source.connection)) {
         return Some(format!("{recorded} reads a recorded cluster, {live} connects to a live one: give one of them"));
+    }
+    if let (Some(recorded), Some(Command::Capture(_))) = (recorded, &cli.command) {
+        return Some(format!("{recorded} reads a recorded cluster, `capture` records a live one"));
+    }
+    if let Some(Command::Capture(Capture { file: Some(file), .. })) = &cli.command
+        && file.as_os_str() == "-"
+        && output.output != Format::Human
+    {
+        return Some(
+            "-o describes the file in words for programs, and -f - writes the file there: give one of them".into(),
+        );
     }
     if source.namespace.is_some() && source.all_namespaces {
         return Some("--namespace and --all-namespaces contradict each other".into());
@@ -487,9 +534,25 @@ mod tests {
             ("x fix -o junit", "-o junit belongs to `diagnose`"),
             ("x checks --output-file a", "--output-file belongs to `diagnose`"),
             ("x --timeout soon", "\"soon\" is not a time"),
+            ("x capture --bundle b", "--bundle reads a recorded cluster, `capture` records a live one"),
+            ("x capture -f - -o json", "give one of them"),
+            ("x capture --only NET", "--only belongs to `diagnose`"),
         ] {
             let error = read(line).err().unwrap_or_default();
             assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_capture_has_more_time() {
+        for (line, seconds) in [
+            ("x capture", 600),
+            ("x capture --timeout 60s", 60),
+            ("x --timeout 5m capture -f a.tgz", 300),
+            ("x diagnose", 60),
+            ("x", 60),
+        ] {
+            assert_eq!(read(line).unwrap().source.timeout, Duration::from_secs(seconds), "{line}");
         }
     }
 

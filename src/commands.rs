@@ -1,5 +1,6 @@
 //! One file a command, thin: what each prints, and how it ends.
 
+mod capture;
 pub mod checks;
 mod diagnose;
 mod diff;
@@ -23,6 +24,7 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     match &cli.command {
         None | Some(Command::Diagnose) => return diagnose::run(cli, screen),
         Some(Command::Fix(flags)) => return fix::run(cli, flags, screen),
+        Some(Command::Capture(flags)) => return capture::run(cli, flags, screen),
         Some(Command::Diff(flags)) => return diff::run(cli, flags, screen),
         Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,

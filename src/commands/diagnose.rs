@@ -2,14 +2,13 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anstream::adapter::strip_str;
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::opening::{Target, is_there, open, scope, target};
+use super::opening::{Target, interruptible, is_there, open, scope, target};
 use super::progress::Progress;
 use crate::check::Check;
 use crate::cli::{Cli, Format, Output};
@@ -112,22 +111,6 @@ async fn ask(
         cost: source.cost(),
         duration: started.elapsed(),
     };
-    Ok(diagnoses.iter().map(|diagnosis: &Diagnosis| Report::new(diagnosis, &run)).collect())
-}
-
-/// Ends at once when the user interrupts, whatever is under way.
-async fn interruptible(
-    asked: impl Future<Output = Result<Vec<Report>, Failed>> + Send + 'static,
-) -> Result<Vec<Report>, Failed> {
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
-    // The first poll is what installs the handler: it must be there before anything can take long.
-    let _ = futures::poll!(&mut interrupt);
-    let mut task = tokio::spawn(asked);
-    tokio::select! {
-        reports = &mut task => reports.context("the diagnosis ended early")?,
-        Ok(()) = &mut interrupt => {
-            task.abort();
-            Err(Failed::interrupted())
-        }
-    }
+    let report = |diagnosis: &Diagnosis| Report::new(diagnosis, &run).recorded_as(opened.format());
+    Ok(diagnoses.iter().map(report).collect())
 }

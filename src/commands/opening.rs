@@ -1,8 +1,10 @@
 //! From the command line to an opened cluster, live or recorded.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
+use anyhow::Context;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -12,6 +14,7 @@ use crate::diagnosis::{Diagnosis, Scope};
 use crate::examples;
 use crate::exit::Failed;
 use crate::facts::bundle::Bundle;
+use crate::facts::layout::Format;
 use crate::facts::live::{Live, Options, connect};
 use crate::facts::{Cost, Fact, Reading, Source, Why};
 use crate::lookup;
@@ -47,6 +50,14 @@ impl Opened {
         }
     }
 
+    /// Who wrote the recording, if it is one of another tool.
+    pub fn format(&self) -> Option<Format> {
+        match &self.cluster {
+            Reached::Recorded(bundle) => bundle.format(),
+            Reached::Live(_) | Reached::Not(_) => None,
+        }
+    }
+
     /// The cluster itself, which can be changed; a recording cannot.
     pub fn live(&self) -> Option<&Live> {
         match &self.cluster {
@@ -78,7 +89,7 @@ fn no_example(name: &str) -> anyhow::Error {
     anyhow::anyhow!("no example is called \"{name}\"{}; see `kubectl rookdoctor examples`", lookup::hint(&near))
 }
 
-fn options(flags: &SourceFlags) -> Options {
+pub(super) fn options(flags: &SourceFlags) -> Options {
     let connection = &flags.connection;
     Options {
         kubeconfig: connection.kubeconfig.clone(),
@@ -151,6 +162,23 @@ pub(super) async fn or_interrupt<T>(work: impl Future<Output = Result<T, Failed>
     tokio::select! {
         done = work => done,
         Ok(()) = tokio::signal::ctrl_c() => Err(Failed::interrupted()),
+    }
+}
+
+/// Ends at once when the user interrupts, whatever is under way, be it waiting or thinking.
+pub(super) async fn interruptible<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failed>> + Send + 'static,
+) -> Result<T, Failed> {
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    // The first poll is what installs the handler: it must be there before anything can take long.
+    let _ = futures::poll!(&mut interrupt);
+    let mut task = tokio::spawn(work);
+    tokio::select! {
+        done = &mut task => done.context("the work ended early")?,
+        Ok(()) = &mut interrupt => {
+            task.abort();
+            Err(Failed::interrupted())
+        }
     }
 }
 

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::report::clean::clean;
+use crate::report::human::bytes as size;
 use crate::screen::Screen;
+
+/// A longer line would break.
+const LINE: usize = 70;
 
 #[derive(Clone)]
 pub(super) struct Progress(ProgressBar);
@@ -26,6 +31,16 @@ impl Progress {
     pub(super) fn round(&self, round: u32, facts: usize) {
         let s = if facts == 1 { "" } else { "s" };
         self.0.set_message(format!("round {round}: reading {facts} fact{s}"));
+    }
+
+    /// Tells how much of a capture there is, and what came last.
+    pub(super) fn captured(&self, what: &str, count: usize, of: usize, bytes: u64) {
+        self.0.set_message(clean(&format!("reading {count} of {of}, {}: {what}", size(bytes)), LINE));
+    }
+
+    /// Tells what is being done.
+    pub(super) fn say(&self, what: &str) {
+        self.0.set_message(what.to_owned());
     }
 
     /// Takes the line away.

@@ -1,7 +1,10 @@
 //! A recorded cluster as a source of facts: the layout that `oc adm inspect` and must-gather write, and what
 //! `capture` adds below `rookdoctor/`.
 //!
-//! A file that is absent is unknown, unless the manifest says that its kind was read: then there was nothing.
+//! A file that is absent is unknown, unless the manifest says that its kind was read: then there was nothing. Where
+//! it says so of some namespaces only, the kind is unknown in all others, whatever was read of it there: a list over
+//! all namespaces has that flaw. What it says failed did fail, even where single objects lie in the bundle. What other
+//! tools wrote comes in this layout too, with notes in place of a manifest (see [`super::layout`]).
 //! A broken file is skipped; every answer that it belongs to says so.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,22 +13,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
-use serde::Deserialize;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::archive::{BundleError, File, LOG_BYTES, Tree};
 use super::items::Entry;
+use super::layout::{Format, PARTIAL};
+use super::manifest::{EACCES, MANIFEST, Manifest, SCHEMA, entry, scoped};
 use super::select::labels_match;
 use super::{Answer, CephCommand, Cost, Fact, Kind, Reading, Select, Source, Table, Why};
-use super::{kinds, printed, redact, yaml};
+use super::{kinds, printed, redact};
 
-/// The version of the manifest that is written, and the newest that is read.
-const SCHEMA: u64 = 1;
 /// What a diagnosis reads of a log, in lines.
 pub const LOG_LINES: usize = 2000;
-const MANIFEST: &str = "rookdoctor/manifest.yaml";
 const CRDS: &str = "cluster-scoped-resources/apiextensions.k8s.io/customresourcedefinitions";
+const CRD: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 /// A recorded cluster.
 pub struct Bundle {
@@ -38,16 +40,6 @@ pub struct Bundle {
     requests: AtomicU64,
     /// Files that were read, by size, so that each counts once.
     read: Mutex<BTreeMap<String, u64>>,
-}
-
-/// `rookdoctor/manifest.yaml`
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Manifest {
-    schema_version: u64,
-    capture_time: Option<Timestamp>,
-    server_version: Option<String>,
-    coverage: BTreeMap<String, String>,
 }
 
 /// Objects of one kind and what had to be skipped to find them.
@@ -83,8 +75,8 @@ impl Bundle {
     pub fn from_tree(tree: Tree) -> Result<Self, BundleError> {
         let damage = tree.damage().iter().map(String::as_str).chain(tree.cut());
         let mut flaws: Vec<Why> = damage.map(|why| Why::Malformed(why.to_owned())).collect();
-        let manifest = match tree.file(MANIFEST).map(read_manifest) {
-            None => Manifest::default(),
+        let manifest = match tree.file(MANIFEST).map(Manifest::read) {
+            None => tree.notes().map(Manifest::of).unwrap_or_default(),
             Some(Ok(manifest)) => manifest,
             Some(Err(why)) => {
                 flaws.push(Why::Malformed(format!("{MANIFEST}: {why}")));
@@ -100,6 +92,11 @@ impl Bundle {
         Ok(Self { tree, manifest, flaws, namespaces, now, requests: AtomicU64::default(), read: Mutex::default() })
     }
 
+    /// Who wrote it, if not `kubectl rookdoctor capture`.
+    pub fn format(&self) -> Option<Format> {
+        self.tree.notes().map(|notes| notes.format)
+    }
+
     fn answer(&self, fact: &Fact) -> Result<Reading, Why> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match fact {
@@ -109,11 +106,10 @@ impl Bundle {
             Fact::Object { kind, ns, name } | Fact::Whole { kind, ns, name } => self.object(*kind, ns, name),
             // Nobody records an answer that is true for a moment only.
             Fact::OkToStop { .. } => Err(Why::NotCaptured),
-            Fact::Log { ns, pod, container, previous } => self.log(ns, pod, container, *previous),
-            Fact::Ceph { ns, command } => self.ceph(ns, *command),
+            Fact::Log { ns, pod, container, previous } => self.log(fact, &log_path(ns, pod, container), *previous),
+            Fact::Ceph { ns, command } => self.ceph(fact, ns, *command),
             Fact::Socket { ns, pod, container, daemon, command } => {
-                let command = format!("ceph --admin-daemon /run/ceph/ceph-{daemon}.asok {command}");
-                self.exec(&format!("rookdoctor/exec/{ns}/{pod}/{container}/{}", file_name(&command)))
+                self.exec(fact, &socket_path(ns, pod, container, daemon, command))
             }
         }
     }
@@ -124,14 +120,19 @@ impl Bundle {
     }
 
     fn discovery(&self) -> Result<Reading, Why> {
-        let (crds, flaws) = self.crds();
-        let has_crds = crds.is_some();
-        let mut served = crds.unwrap_or_default();
+        if let Some(Err(why)) = self.manifest.said(&entry(&Fact::Discovery)) {
+            return Err(why);
+        }
+        let (mut served, flaws) = self.crds();
+        // Where the CRDs are not all there, a kind without one may be installed: its lists then say that it is
+        // unknown. The same where the bundle was cut off.
+        let is_own = self.tree.file(MANIFEST).is_some() && !served.is_empty();
+        let is_whole = self.coverage(CRD).map_or(is_own, |coverage| coverage == "ok");
+        let is_cut = self.tree.cut().is_some();
         for kind in kinds::ALL {
             let name = format!("{}/{}", kind.group, kind.plural);
-            let coverage = self.manifest.coverage.get(&kind.resource()).map(String::as_str);
-            // Of a bundle that was cut off nothing can be said to be absent: its lists then say why.
-            if !kind.is_custom() || self.tree.cut().is_some() || (!has_crds && self.may_serve(kind, coverage)) {
+            let coverage = self.coverage(&kind.resource());
+            if !kind.is_custom() || is_cut || (!is_whole && coverage != Some("not-found")) {
                 served.insert(name);
             } else if coverage == Some("not-found") {
                 served.remove(&name);
@@ -140,33 +141,20 @@ impl Bundle {
         Ok(self.reading(Answer::Kinds(served), flaws))
     }
 
-    /// The kinds of the CRD folder, if the bundle has one. A CRD is named `<plural>.<group>`.
-    fn crds(&self) -> (Option<BTreeSet<String>>, Vec<Why>) {
+    /// The kinds of the CRD folder. A CRD is named `<plural>.<group>`.
+    fn crds(&self) -> (BTreeSet<String>, Vec<Why>) {
         let (mut served, mut flaws) = (BTreeSet::new(), Vec::new());
-        let mut is_captured = false;
         let folder = format!("{CRDS}/");
         for (path, _) in self.tree.below(&folder) {
-            is_captured = true;
             served.extend(stem(&path[folder.len()..]).and_then(served_name));
         }
         for (path, file) in self.spelled(CRDS) {
-            is_captured = true;
             match self.entries_of(path, file) {
                 Ok(crds) => served.extend(crds.iter().filter_map(|crd| served_name(&crd.name))),
                 Err(why) => flaws.push(why),
             }
         }
-        (is_captured.then_some(served), flaws)
-    }
-
-    /// Without CRDs: whether something of the kind's group was read.
-    fn may_serve(&self, kind: &Kind, coverage: Option<&str>) -> bool {
-        if let Some(coverage) = coverage {
-            return coverage != "not-found";
-        }
-        let of_group = |prefix: &str| self.tree.below(prefix).next().is_some();
-        of_group(&format!("cluster-scoped-resources/{}/", kind.group))
-            || self.namespaces.iter().any(|ns| of_group(&format!("namespaces/{ns}/{}/", kind.group)))
+        (served, flaws)
     }
 
     fn rows(&self, kind: Kind, ns: &str, label: &str) -> Result<Reading, Why> {
@@ -186,7 +174,11 @@ impl Bundle {
 
     /// One object. Not finding it where something was skipped is not to know.
     fn object(&self, kind: Kind, ns: &str, name: &str) -> Result<Reading, Why> {
-        let mut objects = self.objects(kind, Some(ns))?;
+        let alone = self.manifest.said(&entry(&Fact::Object { kind, ns: ns.to_owned(), name: name.to_owned() }));
+        let mut objects = match alone {
+            Some(said) => said.and_then(|()| self.found(kind, Some(ns)).map(|(objects, _)| objects))?,
+            None => self.objects(kind, Some(ns))?,
+        };
         objects.found.retain(|key, _| *key == (ns, name));
         let found = objects.read(|_, object| Some(whole(kind, ns, object)));
         match objects.flaws.first() {
@@ -197,6 +189,28 @@ impl Bundle {
 
     /// Every object of a kind, in one namespace or in all.
     fn objects(&self, kind: Kind, ns: Option<&str>) -> Result<Objects<'_>, Why> {
+        let resource = kind.resource();
+        if let Some(said) = self.manifest.said(&scoped(&resource, ns)).filter(|_| kind.namespaced) {
+            return said.and_then(|()| self.found(kind, ns)).and_then(|(objects, _)| objects.or_flaw());
+        }
+        let (mut objects, is_captured) = self.found(kind, ns)?;
+        let is_everywhere = ns.is_none() && kind.namespaced;
+        match self.absent(&resource) {
+            Err(why) if !is_captured && objects.found.is_empty() => return Err(why),
+            Err(why) if !is_captured || self.coverage(&resource) == Some(PARTIAL) => objects.flaws.push(why),
+            // Some namespaces were read, and others not.
+            Err(why) if is_everywhere => objects.flaws.push(why),
+            Ok(()) if is_everywhere => objects.flaws.extend(self.manifest.failed_within(&resource)),
+            _ => {}
+        }
+        objects.or_flaw()
+    }
+
+    /// What the files hold of a kind, and whether there is one for it.
+    fn found(&self, kind: Kind, ns: Option<&str>) -> Result<(Objects<'_>, bool), Why> {
+        if let Some(cut) = self.tree.cut().filter(|_| self.files_of(kind, ns).is_empty()) {
+            return Err(Why::Malformed(cut.to_owned()));
+        }
         let mut objects = Objects::default();
         let mut is_captured = false;
         for (ns, path, file) in self.files_of(kind, ns) {
@@ -210,17 +224,7 @@ impl Bundle {
                 Err(why) => objects.flaws.push(why),
             }
         }
-        match self.absent(&kind.resource()) {
-            Err(why) if !is_captured && objects.found.is_empty() => return Err(why),
-            Err(why) if !is_captured => objects.flaws.push(why),
-            // Some namespaces were read and others refused.
-            Err(why) if ns.is_none() && kind.namespaced && why != Why::NotCaptured => objects.flaws.push(why),
-            _ => {}
-        }
-        match objects.flaws.first() {
-            Some(why) if objects.found.is_empty() => Err(why.clone()),
-            _ => Ok(objects),
-        }
+        Ok((objects, is_captured))
     }
 
     /// The files that hold objects of a kind, each with its namespace.
@@ -270,41 +274,32 @@ impl Bundle {
         read.insert(path.to_owned(), file.size());
     }
 
+    fn coverage(&self, what: &str) -> Option<&str> {
+        self.manifest.coverage.get(what).map(String::as_str)
+    }
+
     /// What the absence of something means: nothing was there (`Ok`), or why it is unknown.
     fn absent(&self, what: &str) -> Result<(), Why> {
         if let Some(cut) = self.tree.cut() {
             return Err(Why::Malformed(cut.to_owned()));
         }
-        let coverage = self.manifest.coverage.get(what).map(String::as_str);
-        let (word, text) = coverage.map_or(("", ""), |coverage| coverage.split_once(':').unwrap_or((coverage, "")));
-        let text = redact::keys(text);
-        Err(match word {
-            "ok" => return Ok(()),
-            "" => Why::NotCaptured,
-            "forbidden" => Why::Forbidden(text),
-            "timeout" => Why::Timeout,
-            "not-found" => Why::NotOffered(format!("{what} was not found")),
-            _ if text.contains("EACCES") => Why::Failed { rc: EACCES, stderr: text },
-            _ if text.is_empty() => Why::Unreachable(redact::keys(word)),
-            _ => Why::Unreachable(text),
-        })
+        self.manifest.said(what).unwrap_or(Err(Why::NotCaptured))
     }
 
-    fn log(&self, ns: &str, pod: &str, container: &str, previous: bool) -> Result<Reading, Why> {
+    fn log(&self, fact: &Fact, folder: &str, previous: bool) -> Result<Reading, Why> {
         let names: &[&str] = if previous { &["previous.log", "previous.insecure.log"] } else { &["current.log"] };
         let mut log = None;
         for name in names {
-            let path = format!("namespaces/{ns}/pods/{pod}/{container}/{container}/logs/{name}");
-            log = self.text(&path)?.or(log);
+            log = self.text(&format!("{folder}/{name}"))?.or(log);
             if log.as_ref().is_some_and(|text| !text.is_empty()) {
                 break;
             }
         }
-        let log = log.ok_or_else(|| self.unseen())?;
+        let log = log.ok_or_else(|| self.unseen(fact))?;
         Ok(self.reading(Answer::Text(end_of_log(&log).to_vec()), Vec::new()))
     }
 
-    fn ceph(&self, ns: &str, command: CephCommand) -> Result<Reading, Why> {
+    fn ceph(&self, fact: &Fact, ns: &str, command: CephCommand) -> Result<Reading, Why> {
         let line = format!("ceph {command}");
         let names = ["_--format_json-pretty", "_--format_json"].map(|format| file_name(&line) + format);
         for name in &names {
@@ -318,6 +313,9 @@ impl Bundle {
                 return Err(why);
             }
         }
+        if let Some(Err(why)) = self.manifest.said(&entry(fact)) {
+            return Err(why);
+        }
         // That it was read and is not there makes it lost, never healthy.
         Err(match self.absent(&line) {
             Ok(()) | Err(Why::NotOffered(_)) => Why::NotCaptured,
@@ -326,12 +324,12 @@ impl Bundle {
     }
 
     /// What a command that ran in a container wrote to stdout.
-    fn exec(&self, base: &str) -> Result<Reading, Why> {
+    fn exec(&self, fact: &Fact, base: &str) -> Result<Reading, Why> {
         if let Some(why) = self.failure(base)? {
             return Err(why);
         }
         let answer = self.text(&format!("{base}.stdout"))?.filter(|answer| !is_blank(answer));
-        Ok(self.reading(Answer::Text(answer.ok_or_else(|| self.unseen())?), Vec::new()))
+        Ok(self.reading(Answer::Text(answer.ok_or_else(|| self.unseen(fact))?), Vec::new()))
     }
 
     /// Why a command failed, if it is recorded to have failed.
@@ -362,9 +360,9 @@ impl Bundle {
         Ok(Some(bytes.into_owned()))
     }
 
-    /// Why a file that no coverage speaks of is absent.
-    fn unseen(&self) -> Why {
-        self.tree.cut().map_or(Why::NotCaptured, |cut| Why::Malformed(cut.to_owned()))
+    /// Why the file of a log or of a command is absent. That it was read and is not there makes it lost.
+    fn unseen(&self, fact: &Fact) -> Why {
+        self.absent(&entry(fact)).err().unwrap_or(Why::NotCaptured)
     }
 }
 
@@ -406,6 +404,14 @@ impl<'b> Objects<'b> {
         self.flaws.push(Why::Malformed(format!("{path}: {flaw}")));
     }
 
+    /// Nothing found where something was skipped is not to know.
+    fn or_flaw(self) -> Result<Self, Why> {
+        match self.flaws.first() {
+            Some(why) if self.found.is_empty() => Err(why.clone()),
+            _ => Ok(self),
+        }
+    }
+
     /// Parses what was found, one object after the other, and keeps what is made of each with its namespace. Each
     /// file is gone through once, whatever the order of its objects.
     fn read<T>(&mut self, make: impl Fn(&'b str, Value) -> Option<T>) -> Vec<T> {
@@ -430,15 +436,7 @@ impl<'b> Objects<'b> {
     }
 }
 
-/// The exit status of a command that Ceph did not allow.
-const EACCES: i32 = 13;
 const EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
-
-fn read_manifest(file: &File) -> Result<Manifest, String> {
-    let documents = yaml::documents(&file.bytes()?)?;
-    let manifest = documents.into_iter().next().ok_or("the file is empty")?;
-    serde_json::from_value(manifest).map_err(|error| error.to_string())
-}
 
 /// An object with what its place in the bundle says of it.
 fn whole(kind: Kind, ns: &str, mut object: Value) -> Value {
@@ -468,8 +466,19 @@ fn is_pod(path: &str) -> bool {
     path.split_once('/').is_some_and(|(pod, file)| stem(file) == Some(pod))
 }
 
+/// The folder of the logs of a container.
+pub(crate) fn log_path(ns: &str, pod: &str, container: &str) -> String {
+    format!("namespaces/{ns}/pods/{pod}/{container}/{container}/logs")
+}
+
+/// What a command on an admin socket left behind lies in files that begin so.
+pub(crate) fn socket_path(ns: &str, pod: &str, container: &str, daemon: &str, command: &str) -> String {
+    let line = format!("ceph --admin-daemon /run/ceph/ceph-{daemon}.asok {command}");
+    format!("rookdoctor/exec/{ns}/{pod}/{container}/{}", file_name(&line))
+}
+
 /// A command line as the name of its file.
-fn file_name(line: &str) -> String {
+pub(crate) fn file_name(line: &str) -> String {
     line.replace([' ', '/'], "_")
 }
 
@@ -478,7 +487,7 @@ fn is_blank(text: &[u8]) -> bool {
 }
 
 /// As much of a log as is read of a live one.
-pub(super) fn end_of_log(log: &[u8]) -> &[u8] {
+pub(crate) fn end_of_log(log: &[u8]) -> &[u8] {
     let skipped = log.len().saturating_sub(LOG_BYTES);
     let mut log = &log[skipped..];
     if skipped > 0 {
@@ -513,31 +522,52 @@ const SEEN: [&str; 17] = [
 ];
 
 /// The newest time stamp of a bundle without a manifest. Its text is searched, because parsing all of a
-/// must-gather for a clock would cost more than the diagnosis.
-fn newest(tree: &Tree) -> Timestamp {
+/// must-gather for a clock would cost more than the diagnosis. What claims to be from later than today is passed
+/// over.
+pub(super) fn newest(tree: &Tree) -> Timestamp {
+    let today = Timestamp::now() + SignedDuration::from_hours(24);
     let files = tree.below("").filter(|(path, _)| !path.starts_with(CRDS));
     let newest = files.filter_map(|(path, file)| {
-        let is_log = path.ends_with(".log");
-        if !is_log && stem(path.rsplit('/').next()?).is_none() {
-            return None;
+        if path.ends_with(".log") {
+            newest_of_log(&String::from_utf8_lossy(&file.bytes().ok()?), today)
+        } else {
+            stem(path.rsplit('/').next()?)?;
+            file.look_over(|text| newest_of_objects(text, today)).ok()?
         }
-        let bytes = file.bytes().ok()?;
-        let text = String::from_utf8_lossy(&bytes);
-        if is_log { newest_of_log(&text) } else { newest_of_objects(&text) }
     });
     newest.max().unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn newest_of_log(text: &str) -> Option<Timestamp> {
-    text.lines().rev().take(100).find_map(|line| line.split_whitespace().next()?.parse().ok())
+fn newest_of_log(text: &str, today: Timestamp) -> Option<Timestamp> {
+    let mut stamps = text.lines().rev().take(100).filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    stamps.find(|stamp| *stamp <= today)
 }
 
 /// `key: value`, as it stands in YAML and in JSON, also on one line.
-fn newest_of_objects(text: &str) -> Option<Timestamp> {
-    let fields = text.split(['\n', ',', '{', '}']).filter_map(|field| field.split_once(':'));
-    let seen = fields.filter(|(key, _)| SEEN.contains(&key.trim_matches([' ', '-', '"'])));
-    seen.filter_map(|(_, at)| at.trim_matches([' ', '"', '\'', '\r']).parse().ok()).max()
+fn newest_of_objects(text: &[u8], today: Timestamp) -> Option<Timestamp> {
+    let stamps = memchr::memchr_iter(b'T', text).filter_map(|at| {
+        let is_date = at >= DATE && text[at - DATE..at].iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+        let before = is_date.then(|| without(&text[..at - DATE], b" \"'"))?;
+        let before = without(before.strip_suffix(b":")?, b" \"");
+        let is_key = |key: &str| {
+            let before = before.strip_suffix(key.as_bytes());
+            before.is_some_and(|before| before.last().is_none_or(|byte| b" -\"\n,{}".contains(byte)))
+        };
+        SEEN.iter().find(|key| is_key(key))?;
+        let stamp = text[at - DATE..].split(|byte| b" \"',}\r\n".contains(byte)).next()?;
+        std::str::from_utf8(stamp).ok()?.parse().ok()
+    });
+    stamps.filter(|stamp| *stamp <= today).max()
 }
+
+/// A text without these bytes at its end.
+fn without<'t>(text: &'t [u8], end: &[u8]) -> &'t [u8] {
+    let kept = text.iter().rposition(|byte| !end.contains(byte)).map_or(0, |last| last + 1);
+    &text[..kept]
+}
+
+/// The length of `2025-03-04`.
+const DATE: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -599,7 +629,9 @@ mod tests {
         ]);
         let all = ask(&bundle, list(kinds::POD, None)).unwrap();
         assert_eq!(names(&all), ["mon-a", "mon-b", "osd-0"]);
-        assert!(all.flaws.is_empty());
+        // Nothing says that all namespaces were read; of one namespace all is there.
+        assert_eq!(all.flaws, [Why::NotCaptured]);
+        assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
         let Answer::Objects(objects) = &all.answer else { panic!() };
         assert_eq!((&objects[0]["metadata"]["namespace"], &objects[0]["kind"]), (&"a".into(), &"Pod".into()));
         assert!(names(&ask(&bundle, list(kinds::POD, Some("b"))).unwrap()).is_empty());
@@ -613,7 +645,7 @@ mod tests {
         let one = |name: &str| Fact::Object { kind: kinds::POD, ns: "a".into(), name: name.into() };
         assert_eq!(names(&ask(&bundle, one("osd-0")).unwrap()), ["osd-0"]);
         assert!(names(&ask(&bundle, one("osd-1")).unwrap()).is_empty());
-        assert!(bundle.cost().requests == 7 && bundle.cost().bytes > 0);
+        assert!(bundle.cost().requests == 8 && bundle.cost().bytes > 0);
     }
 
     #[test]
@@ -642,6 +674,24 @@ mod tests {
     }
 
     #[test]
+    fn coverage_may_speak_of_one_namespace() {
+        let refused = "coverage: {pods: ok, pods/b: 'forbidden: no', mutatingwebhookconfigurations.admissionregistration.k8s.io: partial}";
+        let hook = "cluster-scoped-resources/admissionregistration.k8s.io/mutatingwebhookconfigurations/h.yaml";
+        let bundle = bundle(&[
+            ("namespaces/a/core/pods.yaml", PODS),
+            (hook, "kind: MutatingWebhookConfiguration\nmetadata: {name: h}\n"),
+            ("rookdoctor/manifest.yaml", refused),
+        ]);
+        let no = Why::Forbidden("no".into());
+        assert_eq!(ask(&bundle, list(kinds::POD, None)).unwrap().flaws, std::slice::from_ref(&no));
+        assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
+        assert_eq!(ask(&bundle, list(kinds::POD, Some("b"))).unwrap_err(), no);
+        assert!(names(&ask(&bundle, list(kinds::POD, Some("c"))).unwrap()).is_empty());
+        let some = ask(&bundle, list(kinds::MUTATING_WEBHOOKS, None)).unwrap();
+        assert_eq!((names(&some), &some.flaws[..]), (vec!["h"], &[Why::NotCaptured][..]));
+    }
+
+    #[test]
     fn a_namespace_that_was_not_recorded_may_exist() {
         let own = ("namespaces/a/a.yaml", "kind: Namespace\nmetadata: {name: a}\n");
         let of = |bundle: &Bundle, name: &str| {
@@ -659,6 +709,69 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_of_one_namespace_says_nothing_of_another() {
+        let manifest = "coverage: {pods/a: ok, pods/c: ok, pods/d: forbidden, services/*: forbidden, services/a: ok, \
+             jobs.batch: ok, jobs.batch/a: timeout, configmaps/a: 'forbidden: list', configmaps/a/one: ok, \
+             configmaps/a/two: ok, configmaps/a/three: timeout}";
+        let bundle = bundle(&[
+            ("namespaces/a/core/pods.yaml", PODS),
+            ("namespaces/d/core/pods/x.yaml", "kind: Pod\nmetadata: {name: x}\n"),
+            ("namespaces/a/core/services.yaml", "kind: List\nitems: [{metadata: {name: s}}]\n"),
+            ("namespaces/a/core/configmaps/one.yaml", "kind: ConfigMap\nmetadata: {name: one}\n"),
+            ("rookdoctor/manifest.yaml", manifest),
+        ]);
+        let forbidden = || Err(Why::Forbidden(String::new()));
+        for (kind, ns, expected) in [
+            (kinds::POD, Some("a"), Ok(2)),
+            (kinds::POD, Some("b"), Err(Why::NotCaptured)),
+            (kinds::POD, Some("c"), Ok(0)),
+            (kinds::POD, Some("d"), forbidden()),
+            (kinds::SERVICE, Some("a"), Ok(1)),
+            (kinds::SERVICE, Some("b"), Err(Why::NotCaptured)),
+            (kinds::SERVICE, None, forbidden()),
+            (kinds::JOB, Some("a"), Err(Why::Timeout)),
+            (kinds::JOB, Some("b"), Ok(0)),
+            (kinds::CONFIG_MAP, Some("a"), Err(Why::Forbidden("list".into()))),
+        ] {
+            let read = ask(&bundle, list(kind, ns)).map(|reading| names(&reading).len());
+            assert_eq!(read, expected, "{} {ns:?}", kind.plural);
+        }
+        // Of all namespaces the pods of some are known, which proves nothing of the rest.
+        assert_eq!(ask(&bundle, list(kinds::POD, None)).unwrap().flaws, [Why::NotCaptured]);
+        let select = Select::label("app=none");
+        let none = ask(&bundle, Fact::List { kind: kinds::POD, ns: None, select }).unwrap();
+        assert!(names(&none).is_empty() && none.flaws == [Why::NotCaptured]);
+        let map = |name: &str| {
+            let fact = Fact::Object { kind: kinds::CONFIG_MAP, ns: "a".into(), name: name.into() };
+            ask(&bundle, fact).map(|reading| (names(&reading).len(), reading.flaws.len()))
+        };
+        assert_eq!((map("one"), map("two"), map("three")), (Ok((1, 0)), Ok((0, 0)), Err(Why::Timeout)));
+        assert_eq!(map("four"), Err(Why::Forbidden("list".into())));
+    }
+
+    #[test]
+    fn logs_and_commands_say_why_they_are_absent() {
+        let manifest = "coverage: {log/a/p/c: 'error: 500: no route to host', previous log/a/p/c: ok, \
+             ceph status/a: 'forbidden: pods/exec', ceph status: ok, ceph osd tree/a: 'error: not offered: no caps', \
+             socket/a/p/mon/mon.a mon_status: 'error: 404: gone'}";
+        let bundle = bundle(&[("namespaces/a/a.yaml", "kind: Namespace"), ("rookdoctor/manifest.yaml", manifest)]);
+        let (ns, pod) = (|| "a".to_owned(), || "p".to_owned());
+        let log = |previous| Fact::Log { ns: ns(), pod: pod(), container: "c".into(), previous };
+        let (daemon, container) = ("mon.a".into(), "mon".into());
+        let socket = Fact::Socket { ns: ns(), pod: pod(), container, daemon, command: "mon_status" };
+        for (fact, expected) in [
+            (log(false), Why::Unreachable("500: no route to host".into())),
+            (log(true), Why::NotCaptured),
+            (Fact::Ceph { ns: ns(), command: CephCommand::Status }, Why::Forbidden("pods/exec".into())),
+            (Fact::Ceph { ns: "b".into(), command: CephCommand::Status }, Why::NotCaptured),
+            (Fact::Ceph { ns: ns(), command: CephCommand::OsdTree }, Why::NotOffered("no caps".into())),
+            (socket, Why::Unreachable("404: gone".into())),
+        ] {
+            assert_eq!(ask(&bundle, fact.clone()).unwrap_err(), expected, "{fact}");
+        }
+    }
+
+    #[test]
     fn a_broken_file_is_a_flaw_and_never_an_absence() {
         let bundle = bundle(&[
             ("namespaces/a/core/pods.yaml", PODS),
@@ -667,7 +780,8 @@ mod tests {
         ]);
         let all = ask(&bundle, list(kinds::POD, None)).unwrap();
         assert_eq!(names(&all), ["mon-a", "mon-b"]);
-        assert!(matches!(&all.flaws[..], [Why::Malformed(why)] if why.starts_with("namespaces/b/core/pods.yaml: ")));
+        let [Why::Malformed(why), Why::NotCaptured] = &all.flaws[..] else { panic!("{:?}", all.flaws) };
+        assert!(why.starts_with("namespaces/b/core/pods.yaml: "));
         assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
         assert!(matches!(ask(&bundle, list(kinds::POD, Some("b"))), Err(Why::Malformed(_))));
         assert!(matches!(ask(&bundle, list(kinds::SERVICE, None)), Err(Why::Malformed(_))));
@@ -677,6 +791,7 @@ mod tests {
 
     #[test]
     fn discovery_follows_the_crds() {
+        let asked = ("rookdoctor/manifest.yaml", "coverage: {cephclusters.ceph.rook.io/*: forbidden}");
         let served = |files: &[(&str, &str)]| match ask(&bundle(files), Fact::Discovery).unwrap().answer {
             Answer::Kinds(kinds) => {
                 ["ceph.rook.io/cephclusters", "kubeovn.io/subnets", "/pods"].map(|kind| kinds.contains(kind))
@@ -685,12 +800,16 @@ mod tests {
         };
         let crd = format!("{CRDS}/cephclusters.ceph.rook.io.yaml");
         let subnets = ("cluster-scoped-resources/kubeovn.io/subnets.yaml", "kind: List\nitems: []");
-        assert_eq!(served(&[(&crd, "x"), subnets]), [true, false, true]);
-        assert_eq!(
-            served(&[(&format!("{CRDS}.yaml"), "kind: List\nitems: [{metadata: {name: cephclusters.ceph.rook.io}}]")]),
-            [true, false, true]
-        );
-        assert_eq!(served(&[subnets]), [false, true, true]);
+        // Another tool gathers single CRDs; a list of them is not said to be all.
+        assert_eq!(served(&[(&crd, "x"), subnets]), [true, true, true]);
+        let whole = ("rookdoctor/manifest.yaml", "coverage: {customresourcedefinitions.apiextensions.k8s.io: ok}");
+        assert_eq!(served(&[(&crd, "x"), subnets, whole]), [true, false, true]);
+        let list = "kind: List\nitems: [{metadata: {name: cephclusters.ceph.rook.io}}]";
+        assert_eq!(served(&[(&format!("{CRDS}.yaml"), list), whole]), [true, false, true]);
+        let silent = ("rookdoctor/manifest.yaml", "schemaVersion: 1");
+        assert_eq!(served(&[(&crd, "x"), silent]), [true, false, true]);
+        assert_eq!(served(&[subnets]), [true, true, true]);
+        assert_eq!(served(&[subnets, asked]), [true, true, true]);
         let manifest = (
             "rookdoctor/manifest.yaml",
             "coverage: {subnets.kubeovn.io: not-found, cephclusters.ceph.rook.io: forbidden}",
@@ -789,10 +908,19 @@ mod tests {
     #[test]
     fn the_clock_is_the_newest_time_that_was_seen() {
         let event = "- {lastTimestamp: '2025-03-04T14:20:32Z', deletionTimestamp: '2030-01-01T00:00:00Z'}";
-        assert_eq!(newest_of_objects(event), "2025-03-04T14:20:32Z".parse().ok());
+        let today = "2026-01-01T00:00:00Z".parse().unwrap();
+        let newest = |text: &str| newest_of_objects(text.as_bytes(), today).map(|at| at.to_string());
+        let seen = |at: &str| Some(at.to_owned());
+        assert_eq!(newest(event), seen("2025-03-04T14:20:32Z"));
         let json =
             r#"{"metadata":{"creationTimestamp":"2025-03-04T14:20:33Z"},"spec":{"notAfter":"2035-01-01T00:00:00Z"}}"#;
-        assert_eq!(newest_of_objects(json), "2025-03-04T14:20:33Z".parse().ok());
+        assert_eq!(newest(json), seen("2025-03-04T14:20:33Z"));
+        let other = "f:startTime: 2025-03-04T14:20:32Z\nmyrenewTime: 2025-03-04T14:20:32Z\nT\nstartTime: xxxx-xx-xxT";
+        assert_eq!(newest(other), None);
+        let ahead = "renewTime: 2025-03-04T14:20:32.123456Z\r\n  - startTime: 9999-12-31T23:59:59Z";
+        assert_eq!(newest(ahead), seen("2025-03-04T14:20:32.123456Z"));
+        let log = newest_of_log("2025-03-04T14:20:32Z a\n9999-03-04T14:20:33Z b\nc\n", today);
+        assert_eq!(log, "2025-03-04T14:20:32Z".parse().ok());
     }
 
     #[test]
@@ -801,7 +929,7 @@ mod tests {
         let newer = Bundle::from_tree(manifest("schemaVersion: 2"));
         assert!(matches!(newer, Err(BundleError::Newer { found: 2 })));
         let broken = Bundle::from_tree(manifest("captureTime: [")).unwrap();
-        let pods = ask(&broken, list(kinds::POD, None)).unwrap();
+        let pods = ask(&broken, list(kinds::POD, Some("a"))).unwrap();
         assert!(matches!(&pods.flaws[..], [Why::Malformed(why)] if why.starts_with(MANIFEST)));
     }
 }

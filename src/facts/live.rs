@@ -10,6 +10,7 @@ mod exec;
 mod ladder;
 mod lists;
 mod proxy;
+mod record;
 mod write;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ use self::ladder::Climb;
 use super::{Answer, Cluster, Cost, Fact, Reading, Source, Why};
 
 pub use connect::{ConnectError, Options, connect};
+pub use discovery::Resource;
+pub(crate) use record::{Line, Lines};
 pub use write::{Permission, Write, Written};
 
 /// A connected cluster.

@@ -5,10 +5,15 @@ const KEPT: usize = 300;
 
 /// The last 300 characters of a text, without secrets and without control characters.
 pub fn keys(text: &str) -> String {
+    keys_within(text, KEPT)
+}
+
+/// The last `kept` characters of a text, without secrets and without control characters.
+pub fn keys_within(text: &str, kept: usize) -> String {
     let clean = crate::redact::text(text.as_bytes().to_vec());
     let clean: String = String::from_utf8_lossy(&clean).chars().map(|c| if is_control(c) { ' ' } else { c }).collect();
     let clean = clean.trim();
-    let skipped = clean.chars().count().saturating_sub(KEPT);
+    let skipped = clean.chars().count().saturating_sub(kept);
     clean.chars().skip(skipped).collect()
 }
 

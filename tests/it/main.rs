@@ -5,12 +5,14 @@
 
 mod anonymous;
 mod api;
+mod capture;
 mod cli;
 mod cost;
 mod diff;
 mod double;
 mod engine;
 mod fixes;
+mod foreign;
 mod formats;
 mod live;
 mod overviews;

@@ -231,7 +231,12 @@ impl Api {
         self.answer(request.map_err(|error| Failure::Lost(error.into()))?, ask.at_most, ask.tail).await
     }
 
+    /// Every request passes here, so this is where Secrets are kept from being read, whoever asks.
     async fn answer(&self, request: Request<Body>, at_most: usize, tail: Option<usize>) -> Result<Vec<u8>, Failure> {
+        if is_secret(request.uri().path()) {
+            let (reason, message) = (String::new(), "this program never reads Secrets".to_owned());
+            return Err(Failure::Refused { status: StatusCode::FORBIDDEN, reason, message, retry_after: None });
+        }
         let response = self.client.send(request).await.map_err(|error| Failure::Lost(error.into()))?;
         self.note_time(response.headers());
         if response.status().is_success() {
@@ -268,6 +273,12 @@ impl Api {
         cut_front(&mut kept, tail);
         Ok(kept)
     }
+}
+
+/// Whether a path leads to Secrets; a namespace or an object may be called so.
+fn is_secret(path: &str) -> bool {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    matches!(segments[..], ["api", _, "secrets", ..] | ["api", _, "namespaces", _, "secrets", ..])
 }
 
 /// Keeps the last `tail` bytes.
@@ -330,6 +341,20 @@ mod tests {
             query(&[("limit", "500"), ("labelSelector", "app=x,!y"), ("continue", "")]),
             "?limit=500&labelSelector=app%3Dx%2C%21y"
         );
+    }
+
+    #[test]
+    fn secrets_are_told_from_what_is_only_called_so() {
+        for (path, expected) in [
+            ("/api/v1/secrets", true),
+            ("/api/v1/namespaces/rook-ceph/secrets", true),
+            ("/api/v1//namespaces/rook-ceph/secrets/rook-ceph-mon", true),
+            ("/api/v1/namespaces/secrets/pods", false),
+            ("/api/v1/namespaces/secrets", false),
+            ("/api/v1/namespaces/a/configmaps/secrets", false),
+        ] {
+            assert_eq!(is_secret(path), expected, "{path}");
+        }
     }
 
     #[test]

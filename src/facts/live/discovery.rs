@@ -14,25 +14,65 @@ use crate::facts::{Kind, Why, kinds};
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
      application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
-/// What is served: `group/plural` and its versions, the server's favourite first.
+/// What is served, by `group/plural`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Discovered(BTreeMap<String, Vec<String>>);
+pub(super) struct Discovered {
+    /// The server's favourite first.
+    versions: BTreeMap<String, Vec<String>>,
+    /// What can be listed, and whether it has a namespace.
+    listed: BTreeMap<String, bool>,
+}
+
+/// A kind of object by its place in the API, known to this program or not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resource {
+    /// Empty for the core group.
+    pub group: String,
+    pub version: String,
+    pub plural: String,
+    pub namespaced: bool,
+}
+
+impl Resource {
+    /// `cephclusters.ceph.rook.io`, or `pods` for the core group.
+    pub fn name(&self) -> String {
+        if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
+    }
+}
 
 impl Discovered {
     pub fn kinds(&self) -> BTreeSet<String> {
-        self.0.keys().cloned().collect()
+        self.versions.keys().cloned().collect()
+    }
+
+    /// What can be listed of these groups, each kind once.
+    fn of(&self, groups: &BTreeSet<&str>) -> Vec<Resource> {
+        let resource = |(name, namespaced): (&String, &bool)| {
+            let (group, plural) = name.split_once('/')?;
+            let version = self.versions.get(name)?.first()?.clone();
+            let (group, plural) = (group.to_owned(), plural.to_owned());
+            groups.contains(group.as_str()).then_some(Resource { group, version, plural, namespaced: *namespaced })
+        };
+        self.listed.iter().filter_map(resource).collect()
     }
 
     /// The version to ask for: ours if it is served, else the server's favourite.
     pub fn version(&self, kind: Kind) -> Option<&str> {
-        let served = self.0.get(&format!("{}/{}", kind.group, kind.plural))?;
+        let served = self.versions.get(&format!("{}/{}", kind.group, kind.plural))?;
         served.iter().find(|version| *version == kind.version).or(served.first()).map(String::as_str)
     }
 
     fn add(&mut self, group: &str, plural: &str, version: &str) {
-        let versions = self.0.entry(format!("{group}/{plural}")).or_default();
+        let versions = self.versions.entry(format!("{group}/{plural}")).or_default();
         if !versions.iter().any(|known| known == version) {
             versions.push(version.to_owned());
+        }
+    }
+
+    fn add_listed(&mut self, group: &str, plural: &str, verbs: &[String], namespaced: bool) {
+        // Parts such as `pods/log` stand among the kinds in the older form.
+        if verbs.iter().any(|verb| verb == "list") && !plural.contains('/') {
+            self.listed.insert(format!("{group}/{plural}"), namespaced);
         }
     }
 
@@ -68,14 +108,18 @@ struct GroupName {
 struct Version {
     version: String,
     #[serde(default)]
-    resources: Vec<Resource>,
+    resources: Vec<AggregatedResource>,
     #[serde(default)]
     freshness: String,
 }
 
 #[derive(Deserialize)]
-struct Resource {
+struct AggregatedResource {
     resource: String,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    verbs: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,12 +146,33 @@ struct LegacyResources {
 #[derive(Deserialize)]
 struct LegacyResource {
     name: String,
+    #[serde(default)]
+    namespaced: bool,
+    #[serde(default)]
+    verbs: Vec<String>,
 }
 
 impl Live {
     /// Asked once; a failure stands for the whole run.
     pub(super) async fn discovered(&self) -> Result<&Discovered, Why> {
         self.discovery.get_or_init(|| self.discover()).await.as_ref().map_err(Clone::clone)
+    }
+
+    /// Everything of these groups that can be listed, whether this program knows the kind or not.
+    pub(crate) async fn resources_of(&self, groups: &BTreeSet<&str>) -> Result<Vec<Resource>, Why> {
+        Ok(self.discovered().await?.of(groups))
+    }
+
+    /// A kind where this server serves it.
+    pub(crate) async fn resource(&self, kind: Kind) -> Resource {
+        let discovered = if kind.is_custom() { self.discovered().await.ok() } else { None };
+        let version = discovered.and_then(|discovered| discovered.version(kind)).unwrap_or(kind.version);
+        Resource {
+            group: kind.group.to_owned(),
+            version: version.to_owned(),
+            plural: kind.plural.to_owned(),
+            namespaced: kind.namespaced,
+        }
     }
 
     async fn discover(&self) -> Result<Discovered, Why> {
@@ -148,7 +213,10 @@ impl Live {
         }));
         for (version, answer) in answers.await {
             match answer {
-                Ok(answer) => answer.resources.iter().for_each(|kind| found.add(group, &kind.name, &version)),
+                Ok(answer) => answer.resources.iter().for_each(|kind| {
+                    found.add(group, &kind.name, &version);
+                    found.add_listed(group, &kind.name, &kind.verbs, kind.namespaced);
+                }),
                 Err(_) => found.add_unseen(group),
             }
         }
@@ -159,7 +227,10 @@ fn add_aggregated(found: &mut Discovered, answer: Aggregated) {
     for group in answer.items {
         let name = &group.metadata.name;
         for version in &group.versions {
-            version.resources.iter().for_each(|kind| found.add(name, &kind.resource, &version.version));
+            for kind in &version.resources {
+                found.add(name, &kind.resource, &version.version);
+                found.add_listed(name, &kind.resource, &kind.verbs, kind.scope == "Namespaced");
+            }
             if version.freshness == "Stale" {
                 found.add_unseen(name);
             }
@@ -192,5 +263,19 @@ mod tests {
         assert_eq!(found.version(kinds::NETWORK_ATTACHMENT), Some("v2"), "ours, v1, is not served");
         assert_eq!(found.version(kinds::POD), Some("v1"));
         assert_eq!(found.version(kinds::SUBNET), None);
+    }
+
+    #[test]
+    fn what_cannot_be_listed_is_left_out() {
+        let kind = |name: &str, scope: &str, verbs: &[&str]| json!({"resource": name, "scope": scope, "verbs": verbs});
+        let answer = json!({"items": [{"metadata": {"name": "kubeovn.io"}, "versions": [{"version": "v1", "resources": [
+            kind("subnets", "Cluster", &["get", "list"]), kind("ips", "Namespaced", &["list"]),
+            kind("reviews", "Cluster", &["create"])]}]},
+            {"metadata": {"name": "other.io"}, "versions": [{"version": "v1", "resources": [kind("x", "", &["list"])]}]}]});
+        let mut found = Discovered::default();
+        add_aggregated(&mut found, parsed(answer).unwrap());
+        let listed = found.of(&BTreeSet::from(["kubeovn.io"]));
+        let listed: Vec<_> = listed.iter().map(|kind| (kind.name(), kind.namespaced)).collect();
+        assert_eq!(listed, [("ips.kubeovn.io".into(), true), ("subnets.kubeovn.io".into(), false)]);
     }
 }

@@ -18,6 +18,8 @@ const PROBE_LIMIT: u32 = 8;
 const CONNECT: u32 = 10;
 const LIMIT: u32 = 20;
 const SOCKET_LIMIT: u32 = 5;
+/// The form of answers that programs read.
+pub(super) const JSON: &str = "json";
 /// What the way to the container and back may take on top.
 const WAY: Duration = Duration::from_secs(3);
 /// A lost quorum reaches every rung: the third try would tell nothing new.
@@ -96,11 +98,11 @@ impl Rung {
 
 /// `timeout 20 ceph osd tree --connect-timeout 10 --format json`: with no active mgr, or no quorum, a command
 /// without limits hangs in the container for ever.
-fn ceph(words: &[&str], connect: u32, limit: Option<u32>) -> Vec<String> {
+fn ceph(words: &[&str], form: &str, connect: u32, limit: Option<u32>) -> Vec<String> {
     let mut line: Vec<String> = limit.map(|limit| vec!["timeout".into(), limit.to_string()]).unwrap_or_default();
     line.push("ceph".into());
     line.extend(words.iter().map(|word| (*word).to_owned()));
-    line.extend(["--connect-timeout".into(), connect.to_string(), "--format".into(), "json".into()]);
+    line.extend(["--connect-timeout".into(), connect.to_string(), "--format".into(), form.into()]);
     line
 }
 
@@ -170,7 +172,7 @@ impl Live {
         if command.needs_mgr() && !mgr {
             return Err(Why::Unreachable(NO_MGR.into()));
         }
-        let ran = self.limited(&cluster, way, command.words(), CONNECT, LIMIT).await?;
+        let ran = self.limited(&cluster, way, command.words(), JSON, (CONNECT, LIMIT)).await?;
         if ran.rc == 13 && cluster.external && ran.stderr.contains("access denied") {
             return Err(Why::NotOffered("the user of this external cluster may not ask the mgr".into()));
         }
@@ -182,7 +184,7 @@ impl Live {
         const BUSY: i32 = 16;
         let ids: Vec<String> = osds.iter().map(i64::to_string).collect();
         let words: Vec<&str> = ["osd", "ok-to-stop"].into_iter().chain(ids.iter().map(String::as_str)).collect();
-        let ran = self.run_ceph(ns, &words, true).await?;
+        let ran = self.run_ceph(ns, &words, JSON, true).await?;
         match ran.rc {
             BUSY if ran.stdout.trim_ascii_start().starts_with(b"{") => Ok(ran.stdout),
             BUSY => {
@@ -194,14 +196,14 @@ impl Live {
     }
 
     /// Runs any command where the ladder's probe was answered.
-    pub(super) async fn run_ceph(&self, ns: &str, words: &[&str], needs_mgr: bool) -> Result<Ran, Why> {
+    pub(super) async fn run_ceph(&self, ns: &str, words: &[&str], form: &str, needs_mgr: bool) -> Result<Ran, Why> {
         let cluster = self.cluster(ns);
         let ladder = self.ladder_of(ns);
         let climb = ladder.get_or_init(|| self.climb(&cluster)).await;
         match &climb.found {
             None => Err(climb.why()),
             Some((.., false)) if needs_mgr => Err(Why::Unreachable(NO_MGR.into())),
-            Some((way, ..)) => self.limited(&cluster, way, words, CONNECT, LIMIT).await,
+            Some((way, ..)) => self.limited(&cluster, way, words, form, (CONNECT, LIMIT)).await,
         }
     }
 
@@ -280,7 +282,7 @@ impl Live {
     }
 
     async fn probe(&self, cluster: &Cluster, way: &Way, climb: &mut Climb) -> Result<(Vec<u8>, bool), Why> {
-        let ran = self.limited(cluster, way, CephCommand::Status.words(), PROBE_CONNECT, PROBE_LIMIT).await?;
+        let ran = self.limited(cluster, way, CephCommand::Status.words(), JSON, (PROBE_CONNECT, PROBE_LIMIT)).await?;
         climb.silent += usize::from(ran.timed_out());
         let status = ran.succeeded()?;
         let mgr = mgr_available(&status)?;
@@ -293,11 +295,11 @@ impl Live {
         cluster: &Cluster,
         way: &Way,
         words: &[&str],
-        connect: u32,
-        limit: u32,
+        form: &str,
+        (connect, limit): (u32, u32),
     ) -> Result<Ran, Why> {
         let run = async |within: Option<u32>| {
-            let command = way.rung.command(cluster, ceph(words, connect, within));
+            let command = way.rung.command(cluster, ceph(words, form, connect, within));
             self.run_at(&way.at, &command, limit).await
         };
         let ran = run(Some(limit)).await;
@@ -338,7 +340,7 @@ mod tests {
 
     #[test]
     fn each_rung_has_its_command_line() {
-        let line = |rung: Rung, external| rung.command(&cluster(external), ceph(&["osd", "tree"], 10, Some(20)));
+        let line = |rung: Rung, external| rung.command(&cluster(external), ceph(&["osd", "tree"], JSON, 10, Some(20)));
         let plain = "timeout 20 ceph osd tree --connect-timeout 10 --format json";
         assert_eq!(line(Rung::Toolbox, false).join(" "), plain);
         assert_eq!(line(Rung::Operator, false).join(" "), format!("{plain} --conf=/var/lib/rook/rook/rook.config"));

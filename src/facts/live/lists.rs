@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Live;
 use super::api::{Failure, Get, PLAIN, encode, query};
+use super::discovery::Resource;
 use crate::facts::archive::LOG_BYTES;
 use crate::facts::bundle::{LOG_LINES, end_of_log};
 use crate::facts::{Kind, Select, Table, Why, kinds};
@@ -14,7 +15,7 @@ use crate::facts::{Kind, Select, Table, Why, kinds};
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 /// A row is some 250 bytes, an object with its managed fields some 45 kB.
 const ROWS_PER_PAGE: &str = "5000";
-const OBJECTS_PER_PAGE: &str = "500";
+pub(super) const OBJECTS_PER_PAGE: &str = "500";
 const PAGE_AT_MOST: usize = 256 << 20;
 const LIST_AT_MOST: usize = 512 << 20;
 /// How often a list whose continue token expired is read anew.
@@ -35,7 +36,7 @@ const WARNINGS: [&str; 8] = [
 ];
 
 /// One page of a list, as a table or as objects.
-trait Page: DeserializeOwned {
+pub(super) trait Page: DeserializeOwned {
     /// What the answer calls itself, and whether that was asked for.
     fn kind(&self) -> (&str, bool);
     /// Where the next page begins; empty on the last.
@@ -43,9 +44,9 @@ trait Page: DeserializeOwned {
 }
 
 #[derive(Default, Deserialize)]
-struct Meta {
+pub(super) struct Meta {
     #[serde(default)]
-    r#continue: String,
+    pub r#continue: String,
 }
 
 #[derive(Deserialize)]
@@ -159,37 +160,51 @@ impl Live {
 
     /// The end of a log. A container that never ran has none, and that is an error, not an empty log.
     pub(super) async fn log(&self, ns: &str, pod: &str, container: &str, previous: bool) -> Result<Vec<u8>, Why> {
+        // One byte more than is kept shows that there was more.
+        let log = self.end_of(ns, pod, container, previous, (LOG_LINES, LOG_BYTES + 1)).await?;
+        Ok(end_of_log(&log).to_vec())
+    }
+
+    /// So many lines and bytes of the end of a log.
+    pub(super) async fn end_of(
+        &self,
+        ns: &str,
+        pod: &str,
+        container: &str,
+        previous: bool,
+        (lines, bytes): (usize, usize),
+    ) -> Result<Vec<u8>, Why> {
         let path = format!("/api/v1/namespaces/{}/pods/{}/log", encode(ns), encode(pod));
         let previous = if previous { "true" } else { "" };
         let query = query(&[
             ("container", container),
             ("previous", previous),
-            ("tailLines", &LOG_LINES.to_string()),
+            ("tailLines", &lines.to_string()),
             ("timestamps", "true"),
         ]);
         let path = path + &query;
         let ask = Get {
             accept: "*/*",
             at_most: LOG_AT_MOST,
-            // One more than is kept shows that there was more.
-            tail: Some(LOG_BYTES + 1),
+            tail: Some(bytes),
             proxied: true,
             ..Get::new(&path, self.limits.small)
         };
-        Ok(end_of_log(&self.api.get(&ask).await.map_err(Failure::why)?).to_vec())
+        self.api.get(&ask).await.map_err(Failure::why)
     }
 
     /// Where a kind is served. Only kinds that come and go, and may be served in another version, wait for discovery.
     pub(super) async fn path(&self, kind: Kind, ns: Option<&str>) -> String {
-        let discovered = if kind.is_custom() { self.discovered().await.ok() } else { None };
-        let version = discovered.and_then(|discovered| discovered.version(kind)).unwrap_or(kind.version);
-        let root = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
-        let within = ns.filter(|_| kind.namespaced).map(|ns| format!("/namespaces/{}", encode(ns)));
-        format!("{root}/{}{}/{}", encode(version), within.unwrap_or_default(), kind.plural)
+        path_of(&self.resource(kind).await, ns)
     }
 
     /// All pages, or the reason why one of them is missing.
-    async fn pages<P: Page>(&self, path: &str, accept: &str, selection: &[(&str, &str)]) -> Result<Vec<P>, Why> {
+    pub(super) async fn pages<P: Page>(
+        &self,
+        path: &str,
+        accept: &str,
+        selection: &[(&str, &str)],
+    ) -> Result<Vec<P>, Why> {
         let mut restarts = 0;
         loop {
             match self.pages_once(path, accept, selection).await {
@@ -235,6 +250,14 @@ impl Live {
             }
         }
     }
+}
+
+/// The path of a kind, in one namespace or in all.
+pub(super) fn path_of(resource: &Resource, ns: Option<&str>) -> String {
+    let Resource { group, version, plural, namespaced } = resource;
+    let root = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", encode(group)) };
+    let within = ns.filter(|_| *namespaced).map(|ns| format!("/namespaces/{}", encode(ns)));
+    format!("{root}/{}{}/{}", encode(version), within.unwrap_or_default(), encode(plural))
 }
 
 enum Failed {

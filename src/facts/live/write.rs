@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Live;
 use super::api::{Failure, PLAIN, Post, encode};
+use super::ladder::JSON;
 use crate::facts::{Kind, Why, kinds, redact};
 
 /// One change.
@@ -129,7 +130,7 @@ impl Live {
 
     /// Runs a Ceph command that changes something. What it printed is of no use to anyone.
     pub(crate) async fn change_ceph(&self, ns: &str, words: &[&str]) -> Result<(), Why> {
-        self.run_ceph(ns, words, false).await?.succeeded().map(drop)
+        self.run_ceph(ns, words, JSON, false).await?.succeeded().map(drop)
     }
 
     /// Whether the user may do this; with the server's reason if not.
