@@ -1,9 +1,14 @@
 //! What goes out to a bundle: secrets are gone, all else is as it was.
 
+use std::io::Read;
+use std::process::Command;
+
+use flate2::read::MultiGzDecoder;
 use rookdoctor::examples;
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::redact;
 
+use crate::double::{Double, Faults};
 use crate::{plants, support};
 
 #[test]
@@ -71,5 +76,28 @@ fn a_cluster_full_of_secrets_has_the_same_diagnosis_without_them() {
         }
         let [before, after] = [planted, clean].map(|tree| support::told(&support::run(&support::bundle(tree))));
         assert_eq!(before, after, "{example}");
+    }
+}
+
+/// The whole way: a cluster full of secrets, the command, the bytes of its archive.
+#[test]
+fn an_archive_holds_no_secret() {
+    let planted = plants::planted(&support::base("story7-mon-down-one"));
+    let there = planted.below("").filter_map(|(_, file)| plants::any_found(&file.bytes().ok()?));
+    assert!(there.count() > 50, "nothing was planted");
+    let double = Double::serve(planted, Faults::none());
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-rookdoctor"));
+    command.env_clear().env("LANG", "C.UTF-8").env("HOME", "/nonexistent").env("KUBECONFIG", double.kubeconfig());
+    let output = command.current_dir(folder.path()).args(["capture", "--all", "-f", "all.tar.gz"]).output().unwrap();
+    let packed = std::fs::read(folder.path().join("all.tar.gz"));
+    let packed = packed.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let mut archive = Vec::new();
+    MultiGzDecoder::new(packed.as_slice()).read_to_end(&mut archive).unwrap();
+    let text = String::from_utf8_lossy(&archive);
+    assert!(text.matches(redact::REDACTED).count() > 1000, "hardly anything was planted and taken out again");
+    assert_eq!(plants::any_found(&archive), None);
+    for said in [&output.stdout, &output.stderr] {
+        assert_eq!(plants::any_found(said), None);
     }
 }
