@@ -3,6 +3,7 @@
 
 mod addresses;
 mod anonymize;
+mod cursor;
 mod fields;
 mod forms;
 mod learn;

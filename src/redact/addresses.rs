@@ -13,6 +13,8 @@ static V4: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?-u)[0-9]{1,
 static V6: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?-u)[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*").ok());
 
+/// What follows the last number of a kernel's version.
+const BUILDS: [&str; 6] = ["el", "fc", "x86", "amzn", "aarch", "uek"];
 /// Wider networks stay: `10.0.0.0/8` says nothing of a cluster.
 const WIDEST: (u8, u8) = (12, 32);
 /// What an address is taken to share with its neighbours where no network is named.
@@ -39,16 +41,17 @@ pub fn find(text: &[u8]) -> Vec<Seen> {
 
 fn as_v4(text: &[u8], range: Range<usize>) -> Option<Seen> {
     let before = &text[range.start.saturating_sub(2)..range.start];
-    let after = &text[range.end..text.len().min(range.end + 2)];
+    let after = &text[range.end..text.len().min(range.end + 6)];
     // `10.0.0.1..10.0.0.9` is a range, `1.10.0.0.1` is a version.
     let begins = match before {
         [.., b'.', b'.'] | [] => true,
         [b'\\', b'n' | b't' | b'r'] => true,
-        [.., last] => !last.is_ascii_alphanumeric() && !b"._".contains(last),
+        [.., last] => !last.is_ascii_alphanumeric() && *last != b'.',
     };
     let ends = match after {
-        [b'.', next] => !next.is_ascii_alphanumeric(),
-        [next, ..] => !next.is_ascii_alphanumeric() && *next != b'_',
+        [b'.', next, ..] if next.is_ascii_digit() => false,
+        [b'.', rest @ ..] => !BUILDS.iter().any(|build| rest.starts_with(build.as_bytes())),
+        [next, ..] => !next.is_ascii_alphanumeric(),
         [] => true,
     };
     let address: Ipv4Addr = std::str::from_utf8(&text[range.clone()]).ok()?.parse().ok()?;
@@ -202,8 +205,9 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_versions_and_times() {
-        let text = "10.0.0.1:6789/0,10.0.0.2..10.0.0.9 [v2:[fd00::1]:3300/0 10.1.0.0/16 fd00:10::/64, fd00::2: refused";
-        let expected = ["10.0.0.1", "10.0.0.2", "10.0.0.9", "fd00::1", "10.1.0.0", "fd00:10::", "fd00::2"];
+        let text = "10.0.0.1:6789/0,10.0.0.2..10.0.0.9 [v2:[fd00::1]:3300/0 10.1.0.0/16 fd00:10::/64, fd00::2: refused \
+                    reservations/10.0.3.1.yaml";
+        let expected = ["10.0.0.1", "10.0.0.2", "10.0.0.9", "fd00::1", "10.1.0.0", "fd00:10::", "fd00::2", "10.0.3.1"];
         assert_eq!(seen(text), expected);
         let none = "v1.18.4.1 5.14.0-70.22.1.3.el9 18:37:45 127.0.0.1 ::1 0.0.0.0/0 255.255.255.0 fe80::1 std::string \
                     02:42:ac:11:00:02 224.0.0.1 cls::rbd 8.8.8.8 [::]:80";

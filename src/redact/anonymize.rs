@@ -214,3 +214,76 @@ fn is_mail(mail: &[u8]) -> bool {
 fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replaced_in(files: &[(&str, &str)]) -> (String, Vec<Replaced>) {
+        let mut tree = Tree::default();
+        for (path, content) in files {
+            tree.write(path, content.as_bytes().to_vec());
+        }
+        let Anonymized { tree, replaced } = anonymize(&tree);
+        let all = tree.below("").map(|(path, file)| format!("{path}\n{}\n", lossy(&file.bytes().unwrap())));
+        (all.collect(), replaced)
+    }
+
+    const NODE: &str = "kind: Node\nmetadata:\n  name: elm-1.lab.acme.com\n  labels: {kubernetes.io/hostname: elm-1}\n\
+                        status:\n  addresses:\n  - {type: InternalIP, address: 10.77.1.12}\n";
+    const POD: &str = "kind: Pod\nmetadata:\n  name: rook-ceph-osd-prepare-elm-1-x7k2p\n  namespace: acme-shop\n  \
+                       annotations: {openshift.io/requester: jdoe, owner: jane.doe@acme.com}\n  uid: 1-elm-12-helm-1\n\
+                       spec: {nodeName: elm-1.lab.acme.com}\nstatus: {podIP: 10.244.3.7, hostIP: 10.77.1.12}\n";
+
+    #[test]
+    fn names_go_wherever_they_stand() {
+        let (text, replaced) = replaced_in(&[
+            ("cluster-scoped-resources/core/nodes/elm-1.lab.acme.com.yaml", NODE),
+            ("namespaces/acme-shop/core/pods/x.yaml", POD),
+            (
+                "namespaces/acme-shop/pods/p/c/c/logs/current.log",
+                "\\nelm-1: 10.77.1.12:6789/0 acme-shop.rbd.csi.ceph.com\n",
+            ),
+            ("namespaces/apps/core/events.yaml", "kind: EventList\nitems: []\n"),
+            (
+                "ceph/namespaces/acme-shop/must_gather_commands_json_output/ceph_osd_tree_--format_json-pretty",
+                r#"{"nodes": [{"type": "host", "name": "elm-1-lab-acme-com", "children": [0]}],
+                    "devices": [{"device_ids": "sdb=SAMSUNG_MZ7L3_S6EXNX0R1", "mac": "3c:ec:ef:01:02:03"}]}"#,
+            ),
+            ("rookdoctor/manifest.yaml", "clusterName: acme-prod-7\ncoverage: {pods: ok}\n"),
+            ("rookdoctor/exec/acme-shop/p/c/ping_10.77.1.12.stdout", "{}"),
+        ]);
+        for gone in
+            ["acme", "jdoe", "jane", "10.77.1", "10.244.3.7", "S6EXNX0R1", "3c:ec:ef", "elm-1.", "elm-1-l", "elm-1:"]
+        {
+            assert!(!text.contains(gone), "{gone} is left:\n{text}");
+        }
+        for stays in ["1-elm-12-helm-1", "namespaces/apps/", "rook-ceph-osd-prepare-machine-001-x7k2p", "pods: ok"] {
+            assert!(text.contains(stays), "{stays} is gone:\n{text}");
+        }
+        let of = |sort| replaced.iter().find(|one| one.sort == sort).map(|one| one.original.as_str());
+        assert_eq!(["node", "namespace", "cluster"].map(of), [Some("elm-1"), Some("acme-shop"), Some("acme-prod-7")]);
+        assert!(table(&replaced).contains("node\telm-1\tmachine-001\n"));
+        assert!(
+            text.contains("space-001.rbd.csi.ceph.com") && text.contains("nodeName: machine-001.lab.site-001.example")
+        );
+    }
+
+    #[test]
+    fn words_of_the_trade_stay() {
+        let node = "kind: Node\nmetadata: {name: worker}\n";
+        let ns = "kind: Namespace\nmetadata: {name: widget}\nspec: {widget: 1, host: v1}\n";
+        let files = [("cluster-scoped-resources/core/nodes/worker.yaml", node), ("namespaces/widget/widget.yaml", ns)];
+        let (text, replaced) = replaced_in(&files);
+        assert_eq!(replaced, Vec::new());
+        assert!(text.contains(node) && text.contains(ns));
+    }
+
+    #[test]
+    fn what_cannot_be_read_stays_unreadable() {
+        let mut tree = Tree::default();
+        tree.write("namespaces/a/core/pods.yaml", b"kind: [".to_vec());
+        let anonymous = anonymize(&tree).tree;
+        assert!(anonymous.file("namespaces/a/core/pods.yaml").unwrap().objects().is_err());
+    }
+}

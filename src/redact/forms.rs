@@ -13,6 +13,8 @@ use super::Found;
 
 /// How deep base64 within base64 is looked into.
 const DEPTH: usize = 4;
+/// A shorter run of base64 has no room for a name and a secret.
+const SHORTEST_RUN: usize = 20;
 /// A private key ends within so many bytes.
 const LONGEST_KEY: usize = 64 << 10;
 
@@ -37,7 +39,6 @@ static FORMS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     ))
     .ok()
 });
-static RUNS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?-u)[A-Za-z0-9+/_-]{20,}={0,2}").ok());
 static PARTS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?-u)[A-Za-z0-9_.~+*!/:-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9_.~+*!/:-]*)+").ok());
 static WRAPPED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?-u)^(?:\s*[A-Za-z0-9+/]{16,}={0,2})+").ok());
@@ -159,20 +160,49 @@ fn is_public(body: &[u8]) -> bool {
 
 /// Runs of base64 that hold text with a secret in it.
 fn encoded(text: &[u8], depth: usize, found: &mut Found) {
-    let (Some(runs), Some(wrapped)) = (RUNS.as_ref(), WRAPPED.as_ref()) else { return };
-    let mut done = 0;
-    for run in runs.find_iter(text).filter(|run| may_be_text(run.as_bytes())) {
-        if run.start() < done {
+    let Some(wrapped) = WRAPPED.as_ref() else { return };
+    let mut at = 0;
+    while let Some(run) = next_run(text, at) {
+        at = run.end;
+        let run = run.start..run.end + text[run.end..].iter().take(2).take_while(|byte| **byte == b'=').count();
+        if !may_be_text(&text[run.clone()]) {
             continue;
         }
-        let Some(inner) = decoded(run.as_bytes()) else { continue };
+        let Some(inner) = decoded(&text[run.clone()]) else { continue };
         let Some(is_whole) = hides(&inner, depth + 1) else { continue };
-        done = run.end();
+        at = run.end;
         // A wrapped key goes on in the next lines.
-        if !is_whole && let Some(rest) = wrapped.find(&text[done..]) {
-            done += rest.end();
+        if !is_whole && let Some(rest) = wrapped.find(&text[at..]) {
+            at += rest.end();
         }
-        found.secrets.push(run.start()..done);
+        found.secrets.push(run.start..at);
+    }
+}
+
+/// The next run of base64 that is long enough to look into. Looks at every twentieth byte where there is none.
+fn next_run(text: &[u8], from: usize) -> Option<Range<usize>> {
+    let mut start = from;
+    while let Some(window) = text.get(start..start + SHORTEST_RUN) {
+        match window.iter().rposition(|byte| sextet(*byte).is_none()) {
+            Some(gap) => start += gap + 1,
+            None => {
+                let more = text[start + SHORTEST_RUN..].iter().take_while(|byte| sextet(**byte).is_some()).count();
+                return Some(start..start + SHORTEST_RUN + more);
+            }
+        }
+    }
+    None
+}
+
+/// The value of a character of base64, in either alphabet.
+fn sextet(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
     }
 }
 
@@ -211,10 +241,12 @@ fn hides(inner: &[u8], depth: usize) -> Option<bool> {
     super::rewritten(inner, depth).map(|_| !is_cut)
 }
 
-/// A cheap look at the first characters: text in base64 begins with a printable byte.
+/// A cheap look at the first characters: text in base64 begins with printable bytes.
 fn may_be_text(run: &[u8]) -> bool {
-    let printable = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
-    decode(&run[..8]).is_some_and(|start| start.iter().all(printable))
+    let printable = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    let code = |at: usize| run.get(at).and_then(|byte| sextet(*byte)).unwrap_or_default();
+    let (a, b, c, d) = (code(0), code(1), code(2), code(3));
+    printable(a << 2 | b >> 4) && printable(b << 4 | c >> 2) && printable(c << 6 | d)
 }
 
 /// The text that this is the base64 of, if it is text.

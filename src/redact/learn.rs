@@ -66,6 +66,8 @@ pub struct Names {
     pub clusters: BTreeSet<String>,
     pub domains: BTreeSet<String>,
     pub serials: BTreeSet<String>,
+    /// Full names of hosts as CRUSH has them, with dashes for dots: they are no names of their own.
+    in_crush: BTreeSet<String>,
 }
 
 impl Names {
@@ -99,7 +101,7 @@ impl Names {
         for set in [&mut names.namespaces, &mut names.clusters] {
             set.retain(|name| !PROGRAMS.iter().any(|start| name.starts_with(start)));
         }
-        names.nodes.retain(|name| tells(name));
+        names.nodes.retain(|name| tells(name) && !names.in_crush.contains(name));
         names
     }
 
@@ -211,6 +213,7 @@ impl Names {
         match name.split_once('.') {
             Some((short, _)) => {
                 self.nodes.insert(short.to_owned());
+                self.in_crush.insert(name.replace('.', "-"));
                 self.domain(name);
             }
             None => {
@@ -254,5 +257,5 @@ fn tells(name: &str) -> bool {
         && has_letter
         && !is_version
         && !is_common
-        && !(name.len() < 3 && !name.ends_with(|c: char| c.is_ascii_digit()))
+        && (name.len() >= 3 || name.ends_with(|c: char| c.is_ascii_digit()))
 }

@@ -1,24 +1,28 @@
 //! Secrets in text that are known by the name before them: `name=value`, `"name": "value"`, `name: value`,
 //! `--name value`, and a name and its value in fields of their own.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
 use super::Found;
+use super::cursor::{Cursor, Place, Separator};
 use super::names::{Class, class};
-use super::values::{is_secret, is_secret_in_prose, says_nothing};
+use super::values::{is_secret, is_secret_in_prose};
 
 static STEMS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     let stems = ["pass", "pwd", "secret", "token", "credential", "key", "auth", "luks", "dockerc"];
-    AhoCorasick::builder().ascii_case_insensitive(true).build(stems).ok()
+    AhoCorasick::builder().ascii_case_insensitive(true).prefilter(false).build(stems).ok()
 });
 
 /// Finds every value whose name says that it is secret.
 pub fn find(text: &[u8], found: &mut Found) {
     let Some(stems) = STEMS.as_ref() else { return };
     let mut done = 0;
+    // The same few names stand in a text many times.
+    let mut known: HashMap<&[u8], Class> = HashMap::new();
     for stem in stems.find_iter(text) {
         if stem.start() < done {
             continue;
@@ -26,7 +30,7 @@ pub fn find(text: &[u8], found: &mut Found) {
         let name = name_around(text, stem.range(), done);
         done = name.end;
         found.needs_objects |= is_kind(text, &name);
-        let class = class(&text[with_path(text, &name)]);
+        let class = *known.entry(&text[with_path(text, &name)]).or_insert_with_key(|name| class(name));
         if class != Class::Open {
             value_of(text, name, class, found);
         }
@@ -105,21 +109,6 @@ fn put(value: Option<Range<usize>>, class: Class, place: Place, text: &[u8], fou
     }
 }
 
-/// Where a name stands, which says how far its value goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// At the beginning of a line: the value is the rest of it.
-    Line,
-    /// In a list of fields.
-    Field,
-    /// Before a word of its own.
-    Word,
-    /// `<name>value</name>`
-    Tag,
-    /// In a sentence.
-    Prose,
-}
-
 fn place(text: &[u8], name: &Range<usize>, is_quoted: bool, separator: Separator) -> Place {
     let before = &text[name.start.saturating_sub(64)..name.start];
     let is_tag = before.ends_with(b"<");
@@ -142,204 +131,4 @@ fn is_option_path(text: &[u8], start: usize) -> bool {
     let path = before.iter().rev().take_while(|byte| !byte.is_ascii_whitespace() && !b"\"'".contains(byte)).count();
     let path = &before[before.len() - path..];
     [&b"mgr/"[..], b"dm-crypt/", b"rgw/"].iter().any(|first| path.starts_with(first))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Separator {
-    Colon,
-    Equals,
-    Tag,
-}
-
-/// A place in a text that goes forward only.
-struct Cursor<'t> {
-    text: &'t [u8],
-    at: usize,
-}
-
-/// A quote and the backslashes before it, as each level of escaping adds some.
-#[derive(Clone, Copy)]
-struct Quote {
-    byte: u8,
-    slashes: usize,
-}
-
-impl<'t> Cursor<'t> {
-    fn rest(&self) -> &'t [u8] {
-        &self.text[self.at.min(self.text.len())..]
-    }
-
-    fn blanks(&mut self) {
-        self.at += self.rest().iter().take(16).take_while(|byte| b" \t".contains(byte)).count();
-    }
-
-    fn skip(&mut self, word: &[u8]) -> bool {
-        let there = self.rest().len() >= word.len() && self.rest()[..word.len()].eq_ignore_ascii_case(word);
-        self.at += if there { word.len() } else { 0 };
-        there
-    }
-
-    /// Goes over a quote, in any of its spellings.
-    fn quote(&mut self) -> Option<Quote> {
-        if self.skip(b"%22") || self.skip(b"%27") {
-            return Some(Quote { byte: b'%', slashes: 0 });
-        }
-        let slashes = self.rest().iter().take(64).take_while(|byte| **byte == b'\\').count();
-        let byte = *self.rest().get(slashes)?;
-        if !b"\"'`".contains(&byte) {
-            return None;
-        }
-        self.at += slashes + 1;
-        Some(Quote { byte, slashes })
-    }
-
-    fn separator(&mut self) -> Option<Separator> {
-        let separators: [(&[u8], Separator); 7] = [
-            (b"=>", Separator::Equals),
-            (b":=", Separator::Equals),
-            (b"==", Separator::Equals),
-            (b"=", Separator::Equals),
-            (b"%3D", Separator::Equals),
-            (b":", Separator::Colon),
-            (b">", Separator::Tag),
-        ];
-        if self.skip(b"%3A") {
-            return Some(Separator::Colon);
-        }
-        separators.into_iter().find_map(|(word, separator)| self.skip(word).then_some(separator))
-    }
-
-    /// Goes from a flag to the word after it, also over the border of two list items.
-    fn go_to_next_word(&mut self) -> bool {
-        let start = self.at;
-        self.quote();
-        self.skip(b",");
-        let from = self.at;
-        self.at += self.rest().iter().take(256).take_while(|byte| byte.is_ascii_whitespace()).count();
-        if self.rest().starts_with(b"- ") {
-            self.at += 2;
-            self.blanks();
-        }
-        self.at > from || (from > start && matches!(self.rest().first(), Some(b'"' | b'\'' | b'\\')))
-    }
-
-    /// Goes from a name to the field `value` right after it.
-    fn go_to_value_field(&mut self) -> bool {
-        self.quote();
-        self.skip(b",");
-        self.at += self.rest().iter().take(256).take_while(|byte| byte.is_ascii_whitespace()).count();
-        self.quote();
-        if !(self.skip(b"value") || self.skip(b"val")) {
-            return false;
-        }
-        self.quote();
-        self.blanks();
-        let there = self.separator().is_some();
-        self.blanks();
-        there
-    }
-
-    /// The value that begins here, without its quotes.
-    fn value(&mut self, name: &Range<usize>, place: Place) -> Option<Range<usize>> {
-        if self.skip(b"[") {
-            self.blanks();
-        }
-        if let Some(quote) = self.quote() {
-            return Some(self.at..self.closing(quote));
-        }
-        let line = self.rest().iter().position(|byte| *byte == b'\n').unwrap_or(self.rest().len());
-        let line = &self.rest()[..line];
-        match line.first()? {
-            b'{' if !line.starts_with(b"{{") => return None,
-            b'|' | b'>' if place != Place::Tag => return self.block(name),
-            _ => {}
-        }
-        let length = match place {
-            Place::Tag => line.iter().position(|byte| *byte == b'<').unwrap_or(line.len()),
-            Place::Line if !has_more_fields(line) => comment(line),
-            _ => word(line),
-        };
-        Some(self.at..self.at + line[..length].trim_ascii_end().len())
-    }
-
-    /// Where the string ends that began with this quote.
-    fn closing(&self, quote: Quote) -> usize {
-        if quote.byte == b'%' {
-            let end = self.rest().windows(3).position(|three| three == b"%22" || three == b"%27");
-            return self.at + end.unwrap_or(word(self.rest()));
-        }
-        let mut slashes = 0;
-        let mut bytes = self.rest().iter().enumerate().peekable();
-        while let Some((at, &byte)) = bytes.next() {
-            if byte == b'\\' {
-                slashes += 1;
-                continue;
-            }
-            if byte == quote.byte {
-                let is_doubled =
-                    byte == b'\'' && quote.slashes == 0 && bytes.peek().is_some_and(|(_, next)| **next == byte);
-                let ends =
-                    slashes <= quote.slashes || (slashes - quote.slashes).is_multiple_of(2 * (quote.slashes + 1));
-                if is_doubled {
-                    bytes.next();
-                } else if ends || byte == b'\'' {
-                    return self.at + at - if slashes >= quote.slashes { quote.slashes } else { slashes };
-                }
-            }
-            slashes = 0;
-        }
-        self.text.len()
-    }
-
-    /// A block of YAML: the lines below that are further in than the name.
-    fn block(&self, name: &Range<usize>) -> Option<Range<usize>> {
-        let line = self.text[..name.start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let depth = |line: &[u8]| line.iter().take_while(|byte| b" -".contains(byte)).count();
-        let indent = depth(&self.text[line..name.start]);
-        let first = self.rest().iter().position(|byte| *byte == b'\n')? + 1;
-        if self.rest()[1..first].trim_ascii().iter().any(|byte| !b"0123456789+-".contains(byte)) {
-            return Some(self.at..self.at + word(self.rest()));
-        }
-        let mut end = self.at + first;
-        let lines = self.rest()[first..].split_inclusive(|byte| *byte == b'\n');
-        for line in lines.take_while(|line| line.trim_ascii().is_empty() || depth(line) > indent) {
-            end += line.len();
-        }
-        let (start, block) = (self.at + first, &self.text[self.at + first..end]);
-        let lead = block.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let is_done = says_nothing(block.trim_ascii());
-        (!is_done).then(|| start + lead.min(block.len())..start + block.trim_ascii_end().len().max(lead))
-    }
-}
-
-/// Whether a line goes on with another `name=value`.
-fn has_more_fields(line: &[u8]) -> bool {
-    let mut words = line.split(|byte| *byte == b' ').skip(1);
-    words.any(|word| {
-        word.iter().position(|byte| b"=:".contains(byte)).is_some_and(|at| at > 0 && word[0].is_ascii_alphabetic())
-    })
-}
-
-/// The length of a line without the comment at its end.
-fn comment(line: &[u8]) -> usize {
-    line.windows(2).position(|two| two == b" #").unwrap_or(line.len())
-}
-
-/// The length of the word at the beginning of a line: to a blank or quote, or to what begins another field.
-fn word(line: &[u8]) -> usize {
-    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`\\<".contains(byte);
-    let redacted = super::REDACTED.len() * usize::from(line.starts_with(super::REDACTED.as_bytes()));
-    let mut length = redacted + line[redacted..].iter().position(ends).unwrap_or(line.len() - redacted);
-    let begins_field = |rest: &[u8]| {
-        let name = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte)).count();
-        name > 0 && rest.get(name).is_some_and(|byte| b"=:".contains(byte))
-    };
-    for (at, byte) in line[..length].iter().enumerate() {
-        if b",;&".contains(byte) && begins_field(&line[at + 1..length]) {
-            length = at;
-            break;
-        }
-    }
-    let closers = line[..length].iter().rev().take_while(|byte| b",;)}]&".contains(byte)).count();
-    length - closers
 }

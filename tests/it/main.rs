@@ -3,6 +3,7 @@
 // A test that cannot go on says where by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod anonymous;
 mod api;
 mod capture;
 mod cli;

@@ -1,7 +1,11 @@
 //! Secrets of every kind, and every place where one may stand in what is captured. All are made up.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rookdoctor::facts::archive::Tree;
 use serde_json::{Value, json};
 
 /// A secret, the name of the field, flag or variable that holds one, and what must not be found of it.
@@ -294,4 +298,91 @@ pub fn forms(needle: &str) -> Vec<String> {
 pub fn found(plant: &Plant, bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     plant.needles.iter().flat_map(|needle| forms(needle)).find(|form| text.contains(form.as_str()))
+}
+
+/// What of any plant can be found in these bytes, searched for all at once.
+pub fn any_found(bytes: &[u8]) -> Option<String> {
+    static ALL: LazyLock<(AhoCorasick, Vec<String>)> = LazyLock::new(|| {
+        let of = |plant: &Plant| plant.needles.iter().flat_map(|needle| forms(needle)).collect::<Vec<_>>();
+        let all: Vec<String> = all().iter().flat_map(of).collect();
+        (AhoCorasick::new(&all).unwrap(), all)
+    });
+    ALL.0.find(bytes).map(|found| ALL.1[found.pattern().as_usize()].clone())
+}
+
+/// Of a list so many objects are planted in; they all are alike.
+const PLANTED: usize = 2;
+
+/// A cluster with every plant in objects of every kind and in each log and answer, where no check reads it.
+pub fn planted(tree: &Tree) -> Tree {
+    let mut planted = tree.clone();
+    for (path, file) in tree.below("") {
+        let Ok(bytes) = file.bytes() else { continue };
+        // The versions are a map of daemons, in which nothing else can be.
+        let is_json = (path.contains("json_output/") && !path.contains("ceph_versions")) || path.ends_with(".stdout");
+        let content = if path.ends_with(".log") || path.contains("/must_gather_commands/") || path.ends_with(".stderr")
+        {
+            log(&bytes)
+        } else if path.starts_with("namespaces/") || path.starts_with("cluster-scoped-resources/") {
+            let Ok(objects) = file.objects() else { continue };
+            let one = |(at, it): (usize, &Value)| if at < PLANTED { object(it.clone()) } else { it.clone() };
+            let items: Vec<Value> = objects.iter().enumerate().map(one).collect();
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+            serde_json::to_vec(if items.len() == 1 { &items[0] } else { &list }).unwrap()
+        } else if let Ok(Value::Object(mut answer)) = serde_json::from_slice(&bytes)
+            && is_json
+        {
+            answer.insert("planted".into(), every_field());
+            serde_json::to_vec_pretty(&answer).unwrap()
+        } else {
+            continue;
+        };
+        planted.write(path, content);
+    }
+    planted
+}
+
+/// The plants as fields; each has a number, as some have one name.
+fn every_field() -> Value {
+    let fields =
+        all().into_iter().enumerate().map(|(at, Plant { name, value, .. })| (format!("x{at}/{name}"), json!(value)));
+    Value::Object(fields.collect())
+}
+
+fn log(before: &[u8]) -> Vec<u8> {
+    let mut text = before.to_vec();
+    for Plant { name, value, .. } in all() {
+        let object = json!({name: value});
+        text.extend(format!("2020-01-01T00:00:00Z I | planted {name}={}\n{object}\n", json!(value)).into_bytes());
+    }
+    text
+}
+
+fn object(mut object: Value) -> Value {
+    let fields = every_field();
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    let annotations = object["metadata"].as_object_mut().unwrap().entry("annotations").or_insert_with(|| json!({}));
+    for (name, value) in fields.as_object().unwrap() {
+        annotations[name] = value.clone();
+    }
+    annotations["kubectl.kubernetes.io/last-applied-configuration"] =
+        json!({"kind": kind, "spec": fields}).to_string().into();
+    let template = if kind == "Pod" { "/spec/containers" } else { "/spec/template/spec/containers" };
+    for container in object.pointer_mut(template).and_then(Value::as_array_mut).into_iter().flatten() {
+        for Plant { name, value, .. } in all() {
+            let container = container.as_object_mut().unwrap();
+            let env = container.entry("env").or_insert_with(|| json!([])).as_array_mut().unwrap();
+            env.push(json!({"name": name, "value": value}));
+            let args = container.entry("args").or_insert_with(|| json!([])).as_array_mut().unwrap();
+            args.extend([json!(format!("--planted-{name}={value}")), json!(format!("--planted-{name}")), json!(value)]);
+        }
+    }
+    if kind == "ConfigMap" {
+        for (name, value) in fields.as_object().unwrap() {
+            object["data"][name] = value.clone();
+        }
+        object["data"]["planted.json"] = fields.to_string().into();
+        object["data"]["planted.yaml"] = serde_saphyr::to_string(&fields).unwrap().into();
+    }
+    object
 }

@@ -1,12 +1,12 @@
 //! Scenarios: a recorded base cluster and what differs, and what the diagnosis of it must say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use rookdoctor::checks;
-use rookdoctor::diagnosis::{Diagnosis, Scope, diagnose};
+use rookdoctor::diagnosis::{Diagnosis, Scope, diagnose, places};
 use rookdoctor::examples;
 use rookdoctor::facts::Source;
 use rookdoctor::facts::archive::Tree;
@@ -285,4 +285,22 @@ pub fn causes(diagnosis: &Diagnosis, at: usize) -> Vec<&'static str> {
         open.extend(diagnosis.findings[cause].causes.iter().map(|(cause, _)| *cause));
     }
     codes
+}
+
+/// Every finding with what it says, its place among the others, and whether it is a root.
+pub fn told(diagnosis: &Diagnosis) -> BTreeSet<String> {
+    let of = |at: usize| diagnosis.findings[at].id.clone();
+    let findings = diagnosis.findings.iter().enumerate().map(|(at, placed)| {
+        let finding = &placed.finding;
+        let causes: BTreeSet<String> =
+            placed.causes.iter().map(|(at, because)| format!("{} {because}", of(*at))).collect();
+        let places: BTreeSet<String> = places(finding).into_iter().collect();
+        let root = diagnosis.is_root(at);
+        format!("{} {} root={root} {causes:?} {places:?} {}", placed.id, finding.severity.word(), finding.summary)
+    });
+    let outcomes = diagnosis
+        .outcomes
+        .iter()
+        .map(|outcome| format!("{} {:?} {}", outcome.check.code, outcome.status, outcome.reason));
+    findings.chain(outcomes).collect()
 }
