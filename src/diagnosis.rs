@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::check::{Answered, Area, Check, Finding, Place, Severity, explains};
-use crate::facts::{Cluster, Fact, Facts, Gap, Reading, Row, Select, Source, Store, Unknown, Why};
+use crate::facts::{Cluster, Fact, Facts, Gap, Reading, Row, Select, Source, Store, Unknown, Why, kinds};
+use crate::objects::kube::Deployment;
 use crate::objects::rook::CephCluster;
 use crate::overview::{Listing, Overview};
 
@@ -269,9 +270,51 @@ async fn discover(reader: &mut Reader<'_>, scope: &Scope) -> (Option<String>, Ve
         let again = wanted(reader, &namespace);
         reader.read_all(again).await;
     }
-    let facts = Facts::new(&reader.store, None, reader.source.now(), namespace.as_deref());
-    let clusters = clusters(&facts, scope);
+    let clusters = clusters(&Facts::new(&reader.store, None, reader.source.now(), namespace.as_deref()), scope);
+    if clusters.is_empty() {
+        let clusters = of_daemons(reader, namespace.as_deref(), scope).await;
+        return (namespace, clusters);
+    }
     (namespace, clusters)
+}
+
+/// Where a recording cannot hold CephClusters, those that the Deployments of monitors say they belong to. An
+/// external cluster has no monitors, so these are none.
+async fn of_daemons(reader: &mut Reader<'_>, namespace: Option<&str>, scope: &Scope) -> Vec<Cluster> {
+    let select = || Select::label("app=rook-ceph-mon");
+    let wanted = {
+        let facts = Facts::new(&reader.store, None, reader.source.now(), namespace);
+        match facts.ceph_clusters() {
+            Err(Gap::Unknown(Unknown { why: Why::NotCaptured, .. })) => {}
+            _ => return Vec::new(),
+        }
+        Fact::List { kind: kinds::DEPLOYMENT, ns: namespace.map(str::to_owned), select: select() }
+    };
+    reader.read_all(BTreeSet::from([wanted])).await;
+    let facts = Facts::new(&reader.store, None, reader.source.now(), namespace);
+    let (monitors, operators) =
+        (facts.list::<Deployment>(namespace, select()).unwrap_or_default(), facts.operators().unwrap_or_default());
+    let owners = monitors.iter().flat_map(|monitor| {
+        let owners = monitor.metadata.owner_references.iter().filter(|owner| owner.kind == "CephCluster");
+        owners.map(|owner| (monitor.metadata.namespace.as_str(), owner.name.as_str()))
+    });
+    let owners: BTreeSet<(&str, &str)> = owners.collect();
+    let wanted = owners.into_iter().filter(|(_, name)| scope.cluster_name.as_ref().is_none_or(|wanted| wanted == name));
+    wanted
+        .map(|(ns, name)| Cluster {
+            ns: ns.to_owned(),
+            name: name.to_owned(),
+            operator_ns: operator_namespace(operators, ns, scope),
+            external: false,
+        })
+        .collect()
+}
+
+/// That of the operator in the cluster's own namespace, else of any.
+fn operator_namespace(operators: &[Deployment], ns: &str, scope: &Scope) -> String {
+    let operators: Vec<&str> = operators.iter().map(|operator| operator.metadata.namespace.as_str()).collect();
+    let chosen = operators.iter().find(|operator| **operator == ns).or(operators.first());
+    scope.operator_namespace.clone().or_else(|| chosen.map(|&ns| ns.to_owned())).unwrap_or_else(|| ns.to_owned())
 }
 
 fn clusters(facts: &Facts<'_>, scope: &Scope) -> Vec<Cluster> {
@@ -279,16 +322,11 @@ fn clusters(facts: &Facts<'_>, scope: &Scope) -> Vec<Cluster> {
     let (found, operators) = (facts.ceph_clusters().unwrap_or_default(), facts.operators().unwrap_or_default());
     let wanted =
         found.iter().filter(|cluster| scope.cluster_name.as_ref().is_none_or(|name| *name == cluster.metadata.name));
-    let operator_ns = |ns: &str| {
-        let operators: Vec<&str> = operators.iter().map(|operator| operator.metadata.namespace.as_str()).collect();
-        let chosen = operators.iter().find(|operator| **operator == ns).or(operators.first());
-        scope.operator_namespace.clone().or_else(|| chosen.map(|&ns| ns.to_owned())).unwrap_or_else(|| ns.to_owned())
-    };
     wanted
         .map(|cluster| Cluster {
             ns: cluster.metadata.namespace.clone(),
             name: cluster.metadata.name.clone(),
-            operator_ns: operator_ns(&cluster.metadata.namespace),
+            operator_ns: operator_namespace(operators, &cluster.metadata.namespace, scope),
             external: cluster.spec.external.enable,
         })
         .collect()
@@ -386,19 +424,22 @@ fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
         blind,
         touched: facts.touched(),
     };
+    // Not having seen any CephCluster is not the same as there being none, nor is none in the one namespace that
+    // was left after all namespaces were refused.
+    let without_cluster = || match facts.ceph_clusters().and(facts.list::<CephCluster>(None, Select::all())) {
+        Err(Gap::Unknown(unknown)) => outcome(Status::Unknown, unknown_reason(&unknown), vec![unknown], &view),
+        _ => outcome(Status::NotApplicable, "there is no CephCluster".into(), Vec::new(), &view),
+    };
     if !applies(check, facts) {
-        // Not having seen any CephCluster is not the same as there being none, nor is none in the one namespace
-        // that was left after all namespaces were refused.
-        let everywhere = facts.list::<CephCluster>(None, Select::all());
-        return match facts.ceph_clusters().and(everywhere) {
-            Err(Gap::Unknown(unknown)) => {
-                (outcome(Status::Unknown, unknown_reason(&unknown), vec![unknown], &view), Vec::new())
-            }
-            _ => (outcome(Status::NotApplicable, "there is no CephCluster".into(), Vec::new(), &view), Vec::new()),
-        };
+        return (without_cluster(), Vec::new());
     }
+    // That something is not there is not known from what was read in part.
+    let not_applicable = |reason: String| match view.flaws() {
+        flaws if flaws.is_empty() => outcome(Status::NotApplicable, reason, vec![], &view),
+        flaws => outcome(Status::Unknown, unknown_reason(&flaws[0]), flaws, &view),
+    };
     match (check.run)(&view) {
-        Ok(Answered::NotApplicable(reason)) => (outcome(Status::NotApplicable, reason.into(), vec![], &view), vec![]),
+        Ok(Answered::NotApplicable(reason)) => (not_applicable(reason.into()), vec![]),
         Ok(Answered::Judged { findings, mut blind }) => {
             blind.extend(view.flaws());
             blind.sort();
@@ -411,10 +452,9 @@ fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
             let reason = blind.first().filter(|_| status == Status::Unknown).map(unknown_reason).unwrap_or_default();
             (outcome(status, reason, blind, &view), findings)
         }
-        Err(Gap::NotInstalled(kind)) => {
-            (outcome(Status::NotApplicable, format!("{} is not installed", kind.resource()), vec![], &view), vec![])
-        }
-        Err(Gap::NotOffered(reason)) => (outcome(Status::NotApplicable, reason, vec![], &view), vec![]),
+        Err(Gap::NotInstalled(kind)) => (not_applicable(format!("{} is not installed", kind.resource())), vec![]),
+        Err(Gap::NotOffered(_)) if facts.cluster().is_err() => (without_cluster(), vec![]),
+        Err(Gap::NotOffered(reason)) => (not_applicable(reason), vec![]),
         Err(Gap::Unknown(unknown)) => {
             let reason = unknown_reason(&unknown);
             (outcome(Status::Unknown, reason, vec![unknown], &view), vec![])

@@ -9,6 +9,7 @@ mod body;
 pub mod bundle;
 mod items;
 pub mod kinds;
+pub mod layout;
 pub mod live;
 pub mod manifest;
 mod peek;

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::{self, FixKind, Severity};
 use crate::diagnosis::{Diagnosis, Outcome, Placed, Status, places};
 use crate::exit::Exit;
+use crate::facts::layout::Format;
 use crate::facts::{Cost, Unknown};
 use crate::overview;
 use clean::clean;
@@ -87,6 +88,8 @@ pub struct Report {
     pub fail_on: FailOn,
     /// Null if there is no CephCluster.
     pub cluster: Option<Cluster>,
+    /// Null if the cluster is live, or was recorded by `kubectl rookdoctor capture`.
+    pub recording: Option<Recording>,
     pub verdict: Verdict,
     /// Ids of findings, best first.
     pub root_causes: Vec<String>,
@@ -159,6 +162,15 @@ pub struct Cluster {
 pub enum SourceKind {
     Live,
     Bundle,
+}
+
+/// A recording that another tool made.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Recording {
+    /// `must-gather`, `kubectl cluster-info dump`, `troubleshoot.sh support bundle`, `kubectl gather`.
+    pub format: String,
+    /// What such a recording cannot hold, in one line.
+    pub lacks: String,
 }
 
 /// One fault as one check sees it.
@@ -308,6 +320,7 @@ impl Report {
             exit_code: seen.exit(run.fail_on).code(),
             fail_on: run.fail_on,
             cluster: cluster(diagnosis, run),
+            recording: None,
             verdict: seen.verdict(),
             root_causes: diagnosis.roots.iter().map(|&at| id(&diagnosis.findings[at])).collect(),
             findings: (0..diagnosis.findings.len()).map(|at| finding(diagnosis, at)).collect(),
@@ -316,6 +329,13 @@ impl Report {
             overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing)).collect(),
             stats: stats(diagnosis, run),
         }
+    }
+
+    /// The same, of a recording that another tool made.
+    pub fn recorded_as(mut self, format: Option<Format>) -> Self {
+        let recording = |format: Format| Recording { format: format.name().into(), lacks: format.lacks().into() };
+        self.recording = format.map(recording);
+        self
     }
 
     pub fn exit(&self) -> Exit {

@@ -111,5 +111,6 @@ async fn ask(
         cost: source.cost(),
         duration: started.elapsed(),
     };
-    Ok(diagnoses.iter().map(|diagnosis: &Diagnosis| Report::new(diagnosis, &run)).collect())
+    let report = |diagnosis: &Diagnosis| Report::new(diagnosis, &run).recorded_as(opened.format());
+    Ok(diagnoses.iter().map(report).collect())
 }

@@ -14,6 +14,7 @@ use crate::diagnosis::{Diagnosis, Scope};
 use crate::examples;
 use crate::exit::Failed;
 use crate::facts::bundle::Bundle;
+use crate::facts::layout::Format;
 use crate::facts::live::{Live, Options, connect};
 use crate::facts::{Cost, Fact, Reading, Source, Why};
 use crate::lookup;
@@ -46,6 +47,14 @@ impl Opened {
             Reached::Live(live) => live.as_ref(),
             Reached::Recorded(bundle) => bundle.as_ref(),
             Reached::Not(unconnected) => unconnected,
+        }
+    }
+
+    /// Who wrote the recording, if it is one of another tool.
+    pub fn format(&self) -> Option<Format> {
+        match &self.cluster {
+            Reached::Recorded(bundle) => bundle.format(),
+            Reached::Live(_) | Reached::Not(_) => None,
         }
     }
 

@@ -19,23 +19,23 @@ use serde_json::Value;
 
 use super::body::{Body, Disk};
 use super::items::{Items, Reader};
+use super::layout::{self, Notes};
+pub(super) use unpack::tail;
 use unpack::{Bounded, CHUNK};
 
 /// The folders of the layout. Everything else in a bundle is left unread.
-const FOLDERS: [&str; 4] = ["namespaces", "cluster-scoped-resources", "ceph", "rookdoctor"];
-/// The folders that mark a root.
-const MARKS: [&str; 2] = ["namespaces", "cluster-scoped-resources"];
+pub(super) const FOLDERS: [&str; 4] = ["namespaces", "cluster-scoped-resources", "ceph", "rookdoctor"];
 /// A must-gather has its root one folder down; copies of copies have it a few more.
-const ROOT_DEPTH: usize = 4;
+pub(super) const ROOT_DEPTH: usize = 4;
 
 /// The pods of 300 nodes are 118 MB.
-const FILE_BYTES: u64 = 256 << 20;
+pub(super) const FILE_BYTES: u64 = 256 << 20;
 /// The end of a log that is kept: what a diagnosis reads of one, and a byte to tell that there was more.
-const LOG_KEPT: usize = LOG_BYTES + 1;
+pub(super) const LOG_KEPT: usize = LOG_BYTES + 1;
 /// What a diagnosis reads of a log, in bytes.
 pub const LOG_BYTES: usize = 512 << 10;
 /// Of an archive, in memory, where what is large is compressed.
-const KEPT_BYTES: usize = 1 << 30;
+pub(super) const KEPT_BYTES: usize = 1 << 30;
 const ENTRIES: usize = 200_000;
 const NAME_BYTES: u64 = 64 << 10;
 /// No file system takes a longer path.
@@ -53,11 +53,13 @@ pub enum BundleError {
     #[error("{path} is neither a folder nor a readable .tar or .tar.gz ({reason}). Unpack it and name the folder")]
     NotAnArchive { path: String, reason: String },
     #[error(
-        "{path} holds no recorded cluster: there is no folder `namespaces` or `cluster-scoped-resources` in it, \
-         nor within four folders below. Name the folder or archive that must-gather, `oc adm inspect` or \
-         `kubectl rookdoctor capture` wrote"
+        "{path} holds no recorded cluster, nor do four levels of folders below. Name the folder or archive that one of \
+         these wrote: {known}",
+        known = layout::KNOWN
     )]
     NoCluster { path: String },
+    #[error("{path} holds several clusters: {names}. Name the folder of one")]
+    SeveralClusters { path: String, names: String },
     #[error("the manifest is of schema version {found}, newer than this program knows. Update kubectl-rookdoctor")]
     Newer { found: u64 },
     #[error("nothing in the base matches {pattern:?}, so it cannot be removed. Correct the path")]
@@ -71,6 +73,7 @@ pub struct Tree {
     files: BTreeMap<String, Arc<File>>,
     cut: Option<String>,
     damage: Vec<String>,
+    notes: Option<Arc<Notes>>,
 }
 
 /// One file, read when it is first asked for.
@@ -108,6 +111,15 @@ impl File {
         found.as_ref().map_err(String::as_str)
     }
 
+    /// Looks at the whole content, and finds the objects in it on the way where that costs little.
+    pub(super) fn look_over<T>(&self, look: impl FnOnce(&[u8]) -> T) -> Result<T, String> {
+        let bytes = self.bytes()?;
+        if bytes.starts_with(b"{") {
+            self.items.get_or_init(|| Items::find(&bytes));
+        }
+        Ok(look(&bytes))
+    }
+
     /// Parses the objects in it one by one.
     pub(super) fn reader(&self) -> Result<Reader<'_>, String> {
         self.items()?.reader(&self.body)
@@ -125,8 +137,17 @@ impl Tree {
         let name = path.display().to_string();
         let failed = |source| BundleError::Open { path: name.clone(), source };
         if fs::metadata(path).map_err(failed)?.is_dir() {
-            let root = root_folder(path).ok_or(BundleError::NoCluster { path: name.clone() })?;
-            return Self::folder(&root);
+            let mut tree = Self::default();
+            let roots = layout::folders(path).ok_or(BundleError::NoCluster { path: name.clone() })?;
+            for (folder, below) in roots.folders {
+                tree.walk(&folder, below, 0);
+            }
+            for (file, below) in roots.beside {
+                let size = fs::symlink_metadata(&file).map_or(0, |metadata| metadata.len());
+                let body = on_disk(file, size, is_log(&below));
+                tree.put(below, body);
+            }
+            return layout::arrange(&name, &tree);
         }
         let mut file = fs::File::open(path).map_err(failed)?;
         if !fs::metadata(path).map_err(failed)?.is_file() {
@@ -134,9 +155,10 @@ impl Tree {
             return Self::unpack(&name, file);
         }
         let mut start = Vec::new();
-        (&file).take(GZIP.len() as u64).read_to_end(&mut start).map_err(failed)?;
+        (&file).take(CHUNK as u64).read_to_end(&mut start).map_err(failed)?;
         file.rewind().map_err(failed)?;
-        if start == GZIP { Self::unpack(&name, file) } else { Self::index(&name, file) }
+        let is_plain_tar = !start.starts_with(&GZIP) && !layout::is_stream(&start);
+        if is_plain_tar { Self::index(&name, file) } else { Self::unpack(&name, file) }
     }
 
     /// Opens an archive that is already in memory; `name` is for messages.
@@ -168,7 +190,8 @@ impl Tree {
         }
         files.extend(over.files.iter().map(|(path, file)| (path.clone(), Arc::clone(file))));
         let cut = self.cut.clone().or_else(|| over.cut.clone());
-        Ok(Self { files, cut, damage: [self.damage.as_slice(), &over.damage].concat() })
+        let notes = self.notes.clone().or_else(|| over.notes.clone());
+        Ok(Self { files, cut, damage: [self.damage.as_slice(), &over.damage].concat(), notes })
     }
 
     /// Puts a file in, in place of any at this path.
@@ -192,6 +215,42 @@ impl Tree {
         from.take_while(move |(path, _)| path.starts_with(prefix)).map(|(path, file)| (path.as_str(), file.as_ref()))
     }
 
+    /// An empty tree, as damaged as this one, for its files in another layout.
+    pub(super) fn emptied(&self) -> Self {
+        Self { files: BTreeMap::new(), cut: self.cut.clone(), damage: self.damage.clone(), notes: None }
+    }
+
+    /// Puts a file of another tree in at this path, unless one is there.
+    pub(super) fn share(&mut self, from: &Self, path: &str, to: String) {
+        if let Some(file) = from.files.get(path) {
+            self.files.entry(to).or_insert_with(|| Arc::clone(file));
+        }
+    }
+
+    /// Says why the file at this path cannot be read, unless one is there.
+    pub(super) fn refuse(&mut self, path: String, why: &'static str) {
+        self.files.entry(path).or_insert_with(|| File::new(Body::Refused(why)));
+    }
+
+    /// Notes what is wrong with a file that has no place of its own in the tree.
+    pub(super) fn blame(&mut self, why: String) {
+        self.damage.push(why);
+    }
+
+    /// Says why the end is missing.
+    pub(super) fn cut_off(&mut self, why: String) {
+        self.stop(why);
+    }
+
+    /// What the layout in which this tree was found says of the whole; none of our own layout.
+    pub fn notes(&self) -> Option<&Notes> {
+        self.notes.as_deref()
+    }
+
+    pub(super) fn set_notes(&mut self, notes: Notes) {
+        self.notes = Some(Arc::new(notes));
+    }
+
     /// Why the end of this tree is missing, if it is: then no absent file means anything.
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
@@ -212,16 +271,20 @@ impl Tree {
         };
         let entries = match entries.and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) if depth < FOLDER_DEPTH && self.files.len() + entries.len() < ENTRIES => entries,
+            // What no layout wants may be as it likes.
+            _ if !layout::is_folder_of_one(&below) => return,
             Ok(_) => return self.stop(format!("{below}: more folders or files than are read")),
             Err(error) => return self.stop(format!("{below}: {error}")),
         };
         for entry in entries {
-            let path = format!("{below}/{}", entry.file_name().to_string_lossy());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = if below.is_empty() { name } else { format!("{below}/{name}") };
             if is_secret(&path) {
                 continue;
             }
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => self.walk(&entry.path(), path, depth + 1),
+                Ok(_) if !layout::is_wanted(&path) => {}
                 Ok(metadata) if metadata.is_file() => {
                     let body = on_disk(entry.path(), metadata.len(), is_log(&path));
                     self.put(path, body);
@@ -237,8 +300,27 @@ impl Tree {
         let failed = |source| BundleError::Open { path: name.to_owned(), source };
         let packed = reader.fill_buf().map_err(failed)?.starts_with(&GZIP);
         let reader: Box<dyn Read + '_> = if packed { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+        let mut reader = BufReader::with_capacity(CHUNK, reader);
+        let unreadable = |error: io::Error| BundleError::NotAnArchive { path: name.into(), reason: error.to_string() };
+        if layout::is_stream(reader.fill_buf().map_err(unreadable)?) {
+            return Self::of_stream(name, reader);
+        }
         let mut reader = Bounded { reader, read: 0 };
         Self::of_tar(name, |tree| unpack::streamed(tree, &mut reader))
+    }
+
+    /// What a tool printed as one text.
+    fn of_stream(name: &str, reader: impl Read) -> Result<Self, BundleError> {
+        let mut stream = Vec::new();
+        reader
+            .take(FILE_BYTES)
+            .read_to_end(&mut stream)
+            .map_err(|source| BundleError::Open { path: name.to_owned(), source })?;
+        let mut tree = layout::stream(&stream).ok_or(BundleError::NoCluster { path: name.to_owned() })?;
+        if stream.len() as u64 == FILE_BYTES {
+            tree.stop(format!("{name}: {TOO_LARGE}"));
+        }
+        Ok(tree)
     }
 
     /// Finds the files of a plain archive, and leaves them where they are.
@@ -249,21 +331,7 @@ impl Tree {
     fn of_tar(name: &str, read: impl FnOnce(&mut Self) -> Result<(), String>) -> Result<Self, BundleError> {
         let mut tree = Self::default();
         read(&mut tree).map_err(|reason| BundleError::NotAnArchive { path: name.to_owned(), reason })?;
-        tree.rooted().ok_or(BundleError::NoCluster { path: name.to_owned() })
-    }
-
-    /// The part below the first folder that holds one of the marks: the shallowest, then by name.
-    fn rooted(self) -> Option<Self> {
-        let root = self.files.keys().filter_map(|path| root_of(path)).min()?;
-        let prefix = root.1;
-        let below = |(path, file): (String, Arc<File>)| {
-            let path = path.strip_prefix(&prefix)?;
-            FOLDERS.contains(&path.split('/').next()?).then(|| (path.to_owned(), file))
-        };
-        Some(Self {
-            files: self.files.into_iter().filter_map(below).collect(),
-            ..Self { files: BTreeMap::new(), ..self }
-        })
+        layout::arrange(name, &tree)
     }
 
     fn put(&mut self, path: String, body: Body) {
@@ -283,33 +351,6 @@ impl Tree {
     }
 }
 
-/// The depth and the path, with its final slash, of the root that this file speaks for. Below `ceph/` there
-/// is another `namespaces`, which is none.
-fn root_of(path: &str) -> Option<(usize, String)> {
-    let names: Vec<&str> = path.split('/').collect();
-    let depth = names.iter().take(ROOT_DEPTH + 1).position(|name| MARKS.contains(name))?;
-    let is_root = depth + 1 < names.len() && (depth == 0 || names[depth - 1] != "ceph");
-    is_root.then(|| (depth, names[..depth].iter().map(|name| format!("{name}/")).collect()))
-}
-
-fn root_folder(path: &Path) -> Option<PathBuf> {
-    let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    let mut level = vec![path.to_owned()];
-    for _ in 0..=ROOT_DEPTH {
-        let is_root =
-            |folder: &&PathBuf| !folder.ends_with("ceph") && MARKS.iter().any(|mark| is_folder(&folder.join(mark)));
-        if let Some(root) = level.iter().find(is_root) {
-            return Some(root.clone());
-        }
-        let entries = level.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-        let mut next: Vec<PathBuf> =
-            entries.map(|entry| entry.path()).take(ENTRIES).filter(|path| is_folder(path)).collect();
-        next.sort();
-        level = next;
-    }
-    None
-}
-
 /// A file of a folder; of a large log its end.
 fn on_disk(path: PathBuf, size: u64, is_log: bool) -> Body {
     if !is_log && size > FILE_BYTES {
@@ -317,11 +358,6 @@ fn on_disk(path: PathBuf, size: u64, is_log: bool) -> Body {
     }
     let kept = if is_log { size.min(LOG_KEPT as u64) } else { size };
     Body::OnDisk { disk: Disk::File(path), at: size - kept, size: kept as usize }
-}
-
-/// Whether a file of an archive may belong to a recorded cluster.
-fn is_wanted(path: &str) -> bool {
-    path.split('/').take(ROOT_DEPTH + 1).any(|name| FOLDERS.contains(&name))
 }
 
 /// Whether a pattern names this path or a folder above it.

@@ -1,9 +1,10 @@
 //! A recorded cluster as a source of facts: the layout that `oc adm inspect` and must-gather write, and what
 //! `capture` adds below `rookdoctor/`.
 //!
-//! A file that is absent is unknown, unless the manifest says that its kind was read: then there was nothing.
-//! Where it says so of some namespaces only, the kind is unknown in all others, whatever was read of it there: a
-//! list over all namespaces has that flaw. What it says failed did fail, even where single objects lie in the bundle.
+//! A file that is absent is unknown, unless the manifest says that its kind was read: then there was nothing. Where
+//! it says so of some namespaces only, the kind is unknown in all others, whatever was read of it there: a list over
+//! all namespaces has that flaw. What it says failed did fail, even where single objects lie in the bundle. What other
+//! tools wrote comes in this layout too, with notes in place of a manifest (see [`super::layout`]).
 //! A broken file is skipped; every answer that it belongs to says so.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,11 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::archive::{BundleError, File, LOG_BYTES, Tree};
 use super::items::Entry;
+use super::layout::{Format, PARTIAL};
 use super::manifest::{EACCES, MANIFEST, Manifest, SCHEMA, entry, scoped};
 use super::select::labels_match;
 use super::{Answer, CephCommand, Cost, Fact, Kind, Reading, Select, Source, Table, Why};
@@ -25,6 +27,7 @@ use super::{kinds, printed, redact};
 /// What a diagnosis reads of a log, in lines.
 pub const LOG_LINES: usize = 2000;
 const CRDS: &str = "cluster-scoped-resources/apiextensions.k8s.io/customresourcedefinitions";
+const CRD: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 /// A recorded cluster.
 pub struct Bundle {
@@ -73,7 +76,7 @@ impl Bundle {
         let damage = tree.damage().iter().map(String::as_str).chain(tree.cut());
         let mut flaws: Vec<Why> = damage.map(|why| Why::Malformed(why.to_owned())).collect();
         let manifest = match tree.file(MANIFEST).map(Manifest::read) {
-            None => Manifest::default(),
+            None => tree.notes().map(Manifest::of).unwrap_or_default(),
             Some(Ok(manifest)) => manifest,
             Some(Err(why)) => {
                 flaws.push(Why::Malformed(format!("{MANIFEST}: {why}")));
@@ -87,6 +90,11 @@ impl Bundle {
         let namespaces = names.map(str::to_owned).collect();
         let now = manifest.capture_time.unwrap_or_else(|| newest(&tree));
         Ok(Self { tree, manifest, flaws, namespaces, now, requests: AtomicU64::default(), read: Mutex::default() })
+    }
+
+    /// Who wrote it, if not `kubectl rookdoctor capture`.
+    pub fn format(&self) -> Option<Format> {
+        self.tree.notes().map(|notes| notes.format)
     }
 
     fn answer(&self, fact: &Fact) -> Result<Reading, Why> {
@@ -115,14 +123,16 @@ impl Bundle {
         if let Some(Err(why)) = self.manifest.said(&entry(&Fact::Discovery)) {
             return Err(why);
         }
-        let (crds, flaws) = self.crds();
-        let has_crds = crds.is_some();
-        let mut served = crds.unwrap_or_default();
+        let (mut served, flaws) = self.crds();
+        // Where the CRDs are not all there, a kind without one may be installed: its lists then say that it is
+        // unknown. The same where the bundle was cut off.
+        let is_own = self.tree.file(MANIFEST).is_some() && !served.is_empty();
+        let is_whole = self.coverage(CRD).map_or(is_own, |coverage| coverage == "ok");
+        let is_cut = self.tree.cut().is_some();
         for kind in kinds::ALL {
             let name = format!("{}/{}", kind.group, kind.plural);
-            let coverage = self.manifest.coverage.get(&kind.resource()).map(String::as_str);
-            // Of a bundle that was cut off nothing can be said to be absent: its lists then say why.
-            if !kind.is_custom() || self.tree.cut().is_some() || (!has_crds && self.may_serve(kind, coverage)) {
+            let coverage = self.coverage(&kind.resource());
+            if !kind.is_custom() || is_cut || (!is_whole && coverage != Some("not-found")) {
                 served.insert(name);
             } else if coverage == Some("not-found") {
                 served.remove(&name);
@@ -131,36 +141,20 @@ impl Bundle {
         Ok(self.reading(Answer::Kinds(served), flaws))
     }
 
-    /// The kinds of the CRD folder, if the bundle has one. A CRD is named `<plural>.<group>`.
-    fn crds(&self) -> (Option<BTreeSet<String>>, Vec<Why>) {
+    /// The kinds of the CRD folder. A CRD is named `<plural>.<group>`.
+    fn crds(&self) -> (BTreeSet<String>, Vec<Why>) {
         let (mut served, mut flaws) = (BTreeSet::new(), Vec::new());
-        let mut is_captured = false;
         let folder = format!("{CRDS}/");
         for (path, _) in self.tree.below(&folder) {
-            is_captured = true;
             served.extend(stem(&path[folder.len()..]).and_then(served_name));
         }
         for (path, file) in self.spelled(CRDS) {
-            is_captured = true;
             match self.entries_of(path, file) {
                 Ok(crds) => served.extend(crds.iter().filter_map(|crd| served_name(&crd.name))),
                 Err(why) => flaws.push(why),
             }
         }
-        (is_captured.then_some(served), flaws)
-    }
-
-    /// Without CRDs: whether something of the kind's group was read.
-    fn may_serve(&self, kind: &Kind, coverage: Option<&str>) -> bool {
-        if let Some(coverage) = coverage {
-            return coverage != "not-found";
-        }
-        if self.manifest.is_partly_said(&kind.resource()) {
-            return true;
-        }
-        let of_group = |prefix: &str| self.tree.below(prefix).next().is_some();
-        of_group(&format!("cluster-scoped-resources/{}/", kind.group))
-            || self.namespaces.iter().any(|ns| of_group(&format!("namespaces/{ns}/{}/", kind.group)))
+        (served, flaws)
     }
 
     fn rows(&self, kind: Kind, ns: &str, label: &str) -> Result<Reading, Why> {
@@ -200,15 +194,13 @@ impl Bundle {
             return said.and_then(|()| self.found(kind, ns)).and_then(|(objects, _)| objects.or_flaw());
         }
         let (mut objects, is_captured) = self.found(kind, ns)?;
+        let is_everywhere = ns.is_none() && kind.namespaced;
         match self.absent(&resource) {
             Err(why) if !is_captured && objects.found.is_empty() => return Err(why),
-            Err(why) if !is_captured => objects.flaws.push(why),
-            // Some namespaces were read and others refused.
-            Err(why) if ns.is_none() && kind.namespaced && why != Why::NotCaptured => objects.flaws.push(why),
-            // Only some namespaces were read.
-            Err(why) if ns.is_none() && kind.namespaced && self.manifest.is_partly_said(&resource) => {
-                objects.flaws.push(why);
-            }
+            Err(why) if !is_captured || self.coverage(&resource) == Some(PARTIAL) => objects.flaws.push(why),
+            // Some namespaces were read, and others not.
+            Err(why) if is_everywhere => objects.flaws.push(why),
+            Ok(()) if is_everywhere => objects.flaws.extend(self.manifest.failed_within(&resource)),
             _ => {}
         }
         objects.or_flaw()
@@ -280,6 +272,10 @@ impl Bundle {
     fn count(&self, path: &str, file: &File) {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.insert(path.to_owned(), file.size());
+    }
+
+    fn coverage(&self, what: &str) -> Option<&str> {
+        self.manifest.coverage.get(what).map(String::as_str)
     }
 
     /// What the absence of something means: nothing was there (`Ok`), or why it is unknown.
@@ -526,31 +522,52 @@ const SEEN: [&str; 17] = [
 ];
 
 /// The newest time stamp of a bundle without a manifest. Its text is searched, because parsing all of a
-/// must-gather for a clock would cost more than the diagnosis.
-fn newest(tree: &Tree) -> Timestamp {
+/// must-gather for a clock would cost more than the diagnosis. What claims to be from later than today is passed
+/// over.
+pub(super) fn newest(tree: &Tree) -> Timestamp {
+    let today = Timestamp::now() + SignedDuration::from_hours(24);
     let files = tree.below("").filter(|(path, _)| !path.starts_with(CRDS));
     let newest = files.filter_map(|(path, file)| {
-        let is_log = path.ends_with(".log");
-        if !is_log && stem(path.rsplit('/').next()?).is_none() {
-            return None;
+        if path.ends_with(".log") {
+            newest_of_log(&String::from_utf8_lossy(&file.bytes().ok()?), today)
+        } else {
+            stem(path.rsplit('/').next()?)?;
+            file.look_over(|text| newest_of_objects(text, today)).ok()?
         }
-        let bytes = file.bytes().ok()?;
-        let text = String::from_utf8_lossy(&bytes);
-        if is_log { newest_of_log(&text) } else { newest_of_objects(&text) }
     });
     newest.max().unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn newest_of_log(text: &str) -> Option<Timestamp> {
-    text.lines().rev().take(100).find_map(|line| line.split_whitespace().next()?.parse().ok())
+fn newest_of_log(text: &str, today: Timestamp) -> Option<Timestamp> {
+    let mut stamps = text.lines().rev().take(100).filter_map(|line| line.split_whitespace().next()?.parse().ok());
+    stamps.find(|stamp| *stamp <= today)
 }
 
 /// `key: value`, as it stands in YAML and in JSON, also on one line.
-fn newest_of_objects(text: &str) -> Option<Timestamp> {
-    let fields = text.split(['\n', ',', '{', '}']).filter_map(|field| field.split_once(':'));
-    let seen = fields.filter(|(key, _)| SEEN.contains(&key.trim_matches([' ', '-', '"'])));
-    seen.filter_map(|(_, at)| at.trim_matches([' ', '"', '\'', '\r']).parse().ok()).max()
+fn newest_of_objects(text: &[u8], today: Timestamp) -> Option<Timestamp> {
+    let stamps = memchr::memchr_iter(b'T', text).filter_map(|at| {
+        let is_date = at >= DATE && text[at - DATE..at].iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+        let before = is_date.then(|| without(&text[..at - DATE], b" \"'"))?;
+        let before = without(before.strip_suffix(b":")?, b" \"");
+        let is_key = |key: &str| {
+            let before = before.strip_suffix(key.as_bytes());
+            before.is_some_and(|before| before.last().is_none_or(|byte| b" -\"\n,{}".contains(byte)))
+        };
+        SEEN.iter().find(|key| is_key(key))?;
+        let stamp = text[at - DATE..].split(|byte| b" \"',}\r\n".contains(byte)).next()?;
+        std::str::from_utf8(stamp).ok()?.parse().ok()
+    });
+    stamps.filter(|stamp| *stamp <= today).max()
 }
+
+/// A text without these bytes at its end.
+fn without<'t>(text: &'t [u8], end: &[u8]) -> &'t [u8] {
+    let kept = text.iter().rposition(|byte| !end.contains(byte)).map_or(0, |last| last + 1);
+    &text[..kept]
+}
+
+/// The length of `2025-03-04`.
+const DATE: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -612,7 +629,9 @@ mod tests {
         ]);
         let all = ask(&bundle, list(kinds::POD, None)).unwrap();
         assert_eq!(names(&all), ["mon-a", "mon-b", "osd-0"]);
-        assert!(all.flaws.is_empty());
+        // Nothing says that all namespaces were read; of one namespace all is there.
+        assert_eq!(all.flaws, [Why::NotCaptured]);
+        assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
         let Answer::Objects(objects) = &all.answer else { panic!() };
         assert_eq!((&objects[0]["metadata"]["namespace"], &objects[0]["kind"]), (&"a".into(), &"Pod".into()));
         assert!(names(&ask(&bundle, list(kinds::POD, Some("b"))).unwrap()).is_empty());
@@ -626,7 +645,7 @@ mod tests {
         let one = |name: &str| Fact::Object { kind: kinds::POD, ns: "a".into(), name: name.into() };
         assert_eq!(names(&ask(&bundle, one("osd-0")).unwrap()), ["osd-0"]);
         assert!(names(&ask(&bundle, one("osd-1")).unwrap()).is_empty());
-        assert!(bundle.cost().requests == 7 && bundle.cost().bytes > 0);
+        assert!(bundle.cost().requests == 8 && bundle.cost().bytes > 0);
     }
 
     #[test]
@@ -652,6 +671,24 @@ mod tests {
         }
         assert_eq!(bundle.now(), "2025-10-14T18:37:45Z".parse().unwrap());
         assert_eq!(bundle.server_version().as_deref(), Some("v1.32.9"));
+    }
+
+    #[test]
+    fn coverage_may_speak_of_one_namespace() {
+        let refused = "coverage: {pods: ok, pods/b: 'forbidden: no', mutatingwebhookconfigurations.admissionregistration.k8s.io: partial}";
+        let hook = "cluster-scoped-resources/admissionregistration.k8s.io/mutatingwebhookconfigurations/h.yaml";
+        let bundle = bundle(&[
+            ("namespaces/a/core/pods.yaml", PODS),
+            (hook, "kind: MutatingWebhookConfiguration\nmetadata: {name: h}\n"),
+            ("rookdoctor/manifest.yaml", refused),
+        ]);
+        let no = Why::Forbidden("no".into());
+        assert_eq!(ask(&bundle, list(kinds::POD, None)).unwrap().flaws, std::slice::from_ref(&no));
+        assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
+        assert_eq!(ask(&bundle, list(kinds::POD, Some("b"))).unwrap_err(), no);
+        assert!(names(&ask(&bundle, list(kinds::POD, Some("c"))).unwrap()).is_empty());
+        let some = ask(&bundle, list(kinds::MUTATING_WEBHOOKS, None)).unwrap();
+        assert_eq!((names(&some), &some.flaws[..]), (vec!["h"], &[Why::NotCaptured][..]));
     }
 
     #[test]
@@ -743,7 +780,8 @@ mod tests {
         ]);
         let all = ask(&bundle, list(kinds::POD, None)).unwrap();
         assert_eq!(names(&all), ["mon-a", "mon-b"]);
-        assert!(matches!(&all.flaws[..], [Why::Malformed(why)] if why.starts_with("namespaces/b/core/pods.yaml: ")));
+        let [Why::Malformed(why), Why::NotCaptured] = &all.flaws[..] else { panic!("{:?}", all.flaws) };
+        assert!(why.starts_with("namespaces/b/core/pods.yaml: "));
         assert!(ask(&bundle, list(kinds::POD, Some("a"))).unwrap().flaws.is_empty());
         assert!(matches!(ask(&bundle, list(kinds::POD, Some("b"))), Err(Why::Malformed(_))));
         assert!(matches!(ask(&bundle, list(kinds::SERVICE, None)), Err(Why::Malformed(_))));
@@ -762,12 +800,15 @@ mod tests {
         };
         let crd = format!("{CRDS}/cephclusters.ceph.rook.io.yaml");
         let subnets = ("cluster-scoped-resources/kubeovn.io/subnets.yaml", "kind: List\nitems: []");
-        assert_eq!(served(&[(&crd, "x"), subnets]), [true, false, true]);
-        assert_eq!(
-            served(&[(&format!("{CRDS}.yaml"), "kind: List\nitems: [{metadata: {name: cephclusters.ceph.rook.io}}]")]),
-            [true, false, true]
-        );
-        assert_eq!(served(&[subnets]), [false, true, true]);
+        // Another tool gathers single CRDs; a list of them is not said to be all.
+        assert_eq!(served(&[(&crd, "x"), subnets]), [true, true, true]);
+        let whole = ("rookdoctor/manifest.yaml", "coverage: {customresourcedefinitions.apiextensions.k8s.io: ok}");
+        assert_eq!(served(&[(&crd, "x"), subnets, whole]), [true, false, true]);
+        let list = "kind: List\nitems: [{metadata: {name: cephclusters.ceph.rook.io}}]";
+        assert_eq!(served(&[(&format!("{CRDS}.yaml"), list), whole]), [true, false, true]);
+        let silent = ("rookdoctor/manifest.yaml", "schemaVersion: 1");
+        assert_eq!(served(&[(&crd, "x"), silent]), [true, false, true]);
+        assert_eq!(served(&[subnets]), [true, true, true]);
         assert_eq!(served(&[subnets, asked]), [true, true, true]);
         let manifest = (
             "rookdoctor/manifest.yaml",
@@ -867,10 +908,19 @@ mod tests {
     #[test]
     fn the_clock_is_the_newest_time_that_was_seen() {
         let event = "- {lastTimestamp: '2025-03-04T14:20:32Z', deletionTimestamp: '2030-01-01T00:00:00Z'}";
-        assert_eq!(newest_of_objects(event), "2025-03-04T14:20:32Z".parse().ok());
+        let today = "2026-01-01T00:00:00Z".parse().unwrap();
+        let newest = |text: &str| newest_of_objects(text.as_bytes(), today).map(|at| at.to_string());
+        let seen = |at: &str| Some(at.to_owned());
+        assert_eq!(newest(event), seen("2025-03-04T14:20:32Z"));
         let json =
             r#"{"metadata":{"creationTimestamp":"2025-03-04T14:20:33Z"},"spec":{"notAfter":"2035-01-01T00:00:00Z"}}"#;
-        assert_eq!(newest_of_objects(json), "2025-03-04T14:20:33Z".parse().ok());
+        assert_eq!(newest(json), seen("2025-03-04T14:20:33Z"));
+        let other = "f:startTime: 2025-03-04T14:20:32Z\nmyrenewTime: 2025-03-04T14:20:32Z\nT\nstartTime: xxxx-xx-xxT";
+        assert_eq!(newest(other), None);
+        let ahead = "renewTime: 2025-03-04T14:20:32.123456Z\r\n  - startTime: 9999-12-31T23:59:59Z";
+        assert_eq!(newest(ahead), seen("2025-03-04T14:20:32.123456Z"));
+        let log = newest_of_log("2025-03-04T14:20:32Z a\n9999-03-04T14:20:33Z b\nc\n", today);
+        assert_eq!(log, "2025-03-04T14:20:32Z".parse().ok());
     }
 
     #[test]
@@ -879,7 +929,7 @@ mod tests {
         let newer = Bundle::from_tree(manifest("schemaVersion: 2"));
         assert!(matches!(newer, Err(BundleError::Newer { found: 2 })));
         let broken = Bundle::from_tree(manifest("captureTime: [")).unwrap();
-        let pods = ask(&broken, list(kinds::POD, None)).unwrap();
+        let pods = ask(&broken, list(kinds::POD, Some("a"))).unwrap();
         assert!(matches!(&pods.flaws[..], [Why::Malformed(why)] if why.starts_with(MANIFEST)));
     }
 }

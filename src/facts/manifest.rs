@@ -1,7 +1,7 @@
 //! `rookdoctor/manifest.yaml`: when and with what a bundle was made, and what was asked for it.
 //!
 //! `coverage` says of each thing that was asked how it went: `ok`, `forbidden`, `timeout`, `not-found` (the cluster
-//! has no such thing), or `error: ...`. It speaks of
+//! has no such thing), `partial` (single objects of it are there), or `error: ...`. It speaks of
 //!
 //! - a kind as a whole, `pods` or `cephclusters.ceph.rook.io`; of one namespace only, `pods/rook-ceph`; of the list
 //!   over all namespaces, where only that one failed, `pods/*`; of one object, `pods/rook-ceph/rook-ceph-mon-a`;
@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::archive::File;
+use super::layout::{Notes, PARTIAL};
 use super::{Fact, Why, redact, yaml};
 
 /// The version of the manifest that is written, and the newest that is read.
@@ -53,15 +54,28 @@ impl Manifest {
         serde_json::from_value(manifest).map_err(|error| error.to_string())
     }
 
+    /// What is known of a recording without one.
+    pub(super) fn of(notes: &Notes) -> Self {
+        Self {
+            schema_version: SCHEMA,
+            capture_time: notes.taken,
+            server_version: notes.server_version.clone(),
+            coverage: notes.coverage.clone(),
+            ..Self::default()
+        }
+    }
+
     /// How asking for this went; nothing if it was not asked.
     pub fn said(&self, what: &str) -> Option<Result<(), Why>> {
         self.coverage.get(what).map(|said| meaning(what, said))
     }
 
-    /// Whether something was asked for parts of this only.
-    pub fn is_partly_said(&self, what: &str) -> bool {
-        let from = format!("{what}/");
-        self.coverage.range(from.clone()..).next().is_some_and(|(key, _)| key.starts_with(&from))
+    /// Why single namespaces of a kind could not be read.
+    pub(super) fn failed_within(&self, resource: &str) -> Option<Why> {
+        let from = format!("{resource}/");
+        let parts = self.coverage.range(from.clone()..).take_while(|(key, _)| key.starts_with(&from));
+        let mut namespaces = parts.filter(|(key, _)| !key[from.len()..].contains('/'));
+        namespaces.find_map(|(key, said)| meaning(key, said).err())
     }
 }
 
@@ -108,7 +122,7 @@ fn meaning(what: &str, said: &str) -> Result<(), Why> {
     let text = redact::keys_within(text, LONGEST);
     Err(match word {
         "ok" => return Ok(()),
-        "" => Why::NotCaptured,
+        "" | PARTIAL => Why::NotCaptured,
         "forbidden" => Why::Forbidden(text),
         "timeout" => Why::Timeout,
         "not-found" => Why::NotOffered(format!("{what} was not found")),
@@ -144,12 +158,19 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_from_the_whole() {
-        let coverage = [("pods/rook-ceph", "ok"), ("pods.metrics.k8s.io", "ok"), ("jobs.batch", "ok")];
+    fn what_failed_within_is_told_from_other_kinds() {
+        let coverage = [
+            ("pods/a", "ok"),
+            ("pods/b", "timeout"),
+            ("pods/b/one", "forbidden"),
+            ("pods.metrics.k8s.io/a", "forbidden"),
+            ("jobs.batch", "ok"),
+            ("jobs.batch/a/one", "forbidden"),
+        ];
         let coverage = coverage.iter().map(|(key, said)| ((*key).to_owned(), (*said).to_owned())).collect();
         let manifest = Manifest { coverage, ..Manifest::default() };
-        assert!(manifest.is_partly_said("pods") && !manifest.is_partly_said("jobs.batch"));
-        assert!(!manifest.is_partly_said("pod"));
+        assert_eq!(manifest.failed_within("pods"), Some(Why::Timeout));
+        assert_eq!(manifest.failed_within("jobs.batch"), None);
         assert_eq!((manifest.said("pods"), manifest.said("jobs.batch")), (None, Some(Ok(()))));
     }
 }

@@ -11,6 +11,7 @@ mod diff;
 mod double;
 mod engine;
 mod fixes;
+mod foreign;
 mod formats;
 mod live;
 mod overviews;

@@ -9,8 +9,9 @@ use tar::EntryType;
 use super::{
     ENDS_WITHIN, ENTRIES, FILE_BYTES, KEPT_BYTES, LINK, LOG_KEPT, NAME_BYTES, PATH_BYTES, TOO_LARGE, TOO_MUCH,
 };
-use super::{SPARSE, Tree, is_log, is_secret, is_wanted};
+use super::{SPARSE, Tree, is_log, is_secret};
 use crate::facts::body::{Body, Disk, Packer};
+use crate::facts::layout;
 
 /// How much is read at once.
 pub(super) const CHUNK: usize = 64 << 10;
@@ -103,7 +104,7 @@ impl Walk<'_> {
                 .damaged(format!("{}: a path that leads out of the archive or is none, not read", name.escape_debug()));
             return Ok(());
         };
-        if is_secret(&path) || !is_wanted(&path) {
+        if is_secret(&path) || !layout::is_wanted(&path) {
             return Ok(());
         }
         let size = entry.size();
@@ -135,7 +136,8 @@ impl Walk<'_> {
             let disk = Disk::Archive(Arc::clone(archive));
             return Ok(Body::OnDisk { disk, at: at + size - kept, size: kept as usize });
         }
-        let (body, read) = if is_log { tail(entry, LOG_KEPT)? } else { packed(entry)? };
+        let (body, read) =
+            if is_log { tail(entry, LOG_KEPT).map(|(end, read)| (Body::hold(end), read))? } else { packed(entry)? };
         if read == size { Ok(body) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
@@ -187,7 +189,7 @@ fn packed(reader: &mut impl Read) -> io::Result<(Body, u64)> {
 }
 
 /// The last `kept` bytes of a reader, and how many it held in all.
-fn tail(reader: &mut impl Read, kept: usize) -> io::Result<(Body, u64)> {
+pub(in crate::facts) fn tail(reader: &mut impl Read, kept: usize) -> io::Result<(Vec<u8>, u64)> {
     let (mut bytes, mut all) = (Vec::new(), 0);
     let mut chunk = [0; CHUNK];
     loop {
@@ -202,7 +204,7 @@ fn tail(reader: &mut impl Read, kept: usize) -> io::Result<(Body, u64)> {
         }
     }
     bytes.drain(..bytes.len().saturating_sub(kept));
-    Ok((Body::hold(bytes), all))
+    Ok((bytes, all))
 }
 
 /// Ends with an error, not with a short read, where too much was unpacked.
