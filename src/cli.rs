@@ -267,8 +267,8 @@ pub struct Choice {
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// What to print; the last four for `diagnose` only, markdown also for `checks`
-    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    /// What to print: human, json, yaml; for `diagnose` also markdown (as for `checks`), junit, prometheus, sarif
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     pub output: Format,
     /// Write it to this file instead: complete or not at all, replacing what is there
     #[arg(long, global = true, value_name = "PATH")]
