@@ -9,6 +9,7 @@ mod cost;
 mod double;
 mod engine;
 mod fixes;
+mod hostile;
 mod live;
 mod overviews;
 mod properties;
