@@ -28,6 +28,9 @@ pub(super) const FOLDERS: [&str; 4] = ["namespaces", "cluster-scoped-resources",
 /// A must-gather has its root one folder down; copies of copies have it a few more.
 pub(super) const ROOT_DEPTH: usize = 4;
 
+/// How the names of files end, other than those of the answers of Ceph.
+const FILES: [&str; 7] = [".yaml", ".yml", ".json", ".log", ".stdout", ".stderr", ".rc"];
+
 /// The pods of 300 nodes are 118 MB.
 pub(super) const FILE_BYTES: u64 = 256 << 20;
 /// The end of a log that is kept: what a diagnosis reads of one, and a byte to tell that there was more.
@@ -265,7 +268,7 @@ impl Tree {
         let entries = match fs::symlink_metadata(folder) {
             Ok(metadata) if metadata.is_dir() => fs::read_dir(folder),
             // Links are not followed, not even to a folder of the layout.
-            Ok(_) => return self.put(below, Body::Refused(LINK)),
+            Ok(_) => return self.put_link(below),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => Err(error),
         };
@@ -279,6 +282,10 @@ impl Tree {
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+            if path.contains(char::is_control) {
+                self.damaged(format!("{}: a name with control characters, not read", path.escape_debug()));
+                continue;
+            }
             if is_secret(&path) {
                 continue;
             }
@@ -289,7 +296,7 @@ impl Tree {
                     let body = on_disk(entry.path(), metadata.len(), is_log(&path));
                     self.put(path, body);
                 }
-                Ok(_) => self.put(path, Body::Refused(LINK)),
+                Ok(_) => self.put_link(path),
                 Err(error) => self.stop(format!("{path}: {error}")),
             }
         }
@@ -336,6 +343,16 @@ impl Tree {
 
     fn put(&mut self, path: String, body: Body) {
         self.files.insert(path, File::new(body));
+    }
+
+    /// A link may stand for a folder, and then nothing is known of what would be in it.
+    fn put_link(&mut self, path: String) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_file = FILES.iter().any(|end| name.ends_with(end)) || path.contains("/must_gather_commands");
+        if !is_file {
+            self.damaged(format!("{}: {LINK}", path.escape_debug()));
+        }
+        self.put(path, Body::Refused(LINK));
     }
 
     fn stop(&mut self, why: String) {

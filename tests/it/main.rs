@@ -14,6 +14,7 @@ mod engine;
 mod fixes;
 mod foreign;
 mod formats;
+mod hostile;
 mod live;
 mod overviews;
 mod plants;

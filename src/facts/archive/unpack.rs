@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tar::EntryType;
 
-use super::{
-    ENDS_WITHIN, ENTRIES, FILE_BYTES, KEPT_BYTES, LINK, LOG_KEPT, NAME_BYTES, PATH_BYTES, TOO_LARGE, TOO_MUCH,
-};
+use super::{ENDS_WITHIN, ENTRIES, FILE_BYTES, KEPT_BYTES, LOG_KEPT, NAME_BYTES, PATH_BYTES, TOO_LARGE, TOO_MUCH};
 use super::{SPARSE, Tree, is_log, is_secret};
 use crate::facts::body::{Body, Disk, Packer};
 use crate::facts::layout;
@@ -110,12 +108,19 @@ impl Walk<'_> {
         let size = entry.size();
         let is_log = is_log(&path);
         self.held += path.len();
-        let read = match kind {
-            EntryType::Regular | EntryType::Continuous if size > FILE_BYTES && !is_log => Ok(Body::Refused(TOO_LARGE)),
-            EntryType::Regular | EntryType::Continuous if self.held > KEPT_BYTES => Ok(Body::Refused(TOO_MUCH)),
-            EntryType::Regular | EntryType::Continuous => self.body(entry, is_log),
-            EntryType::GNUSparse => Ok(Body::Refused(SPARSE)),
-            _ => Ok(Body::Refused(LINK)),
+        let is_regular = matches!(kind, EntryType::Regular | EntryType::Continuous);
+        if !is_regular && kind != EntryType::GNUSparse {
+            self.tree.put_link(path);
+            return Ok(());
+        }
+        let read = if !is_regular {
+            Ok(Body::Refused(SPARSE))
+        } else if size > FILE_BYTES && !is_log {
+            Ok(Body::Refused(TOO_LARGE))
+        } else if self.held > KEPT_BYTES {
+            Ok(Body::Refused(TOO_MUCH))
+        } else {
+            self.body(entry, is_log)
         };
         let (body, end) = match read {
             Ok(body) => (body, Ok(())),
