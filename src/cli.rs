@@ -63,6 +63,8 @@ pub enum Command {
     Diagnose,
     /// List the fixes at hand; show, confirm, apply and verify one
     Fix(Fix),
+    /// Serve a recorded cluster as a read-only Kubernetes API, for kubectl and k9s
+    Serve(Serve),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
     Explain {
         /// A code or a name: NET007, nad-default-route
@@ -77,6 +79,21 @@ pub enum Command {
     Schema,
     /// Print the version
     Version,
+}
+
+/// What to serve, and where.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Serve")]
+pub struct Serve {
+    /// The recorded cluster: whatever --bundle takes
+    #[arg(value_name = "BUNDLE")]
+    pub recording: Option<PathBuf>,
+    /// The port on 127.0.0.1; 0 for any that is free
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub port: u16,
+    /// Write the kubeconfig there, instead of to standard output
+    #[arg(short, long, value_name = "KUBECONFIG")]
+    pub file: Option<PathBuf>,
 }
 
 /// What to fix, and how far to go.
@@ -306,6 +323,18 @@ fn awaits_value(flag: &str, command: &clap::Command) -> bool {
 fn contradiction(cli: &Cli) -> Option<String> {
     let Cli { source, choice, output, .. } = cli;
     let recorded = source.bundle.is_some().then_some("--bundle").or(choice.example.is_some().then_some("--example"));
+    if let Some(Command::Serve(serve)) = &cli.command {
+        match (recorded, &serve.recording) {
+            (Some(flag), Some(_)) => {
+                return Some(format!("BUNDLE and {flag} both say what to serve: give one of them"));
+            }
+            (None, None) => return Some("say what to serve: BUNDLE, or --example NAME".into()),
+            _ => {}
+        }
+        if let Some(live) = connection_flag(&source.connection) {
+            return Some(format!("`serve` serves a recorded cluster, {live} connects to a live one"));
+        }
+    }
     if source.bundle.is_some() && choice.example.is_some() {
         return Some("--bundle and --example both say what to diagnose: give one of them".into());
     }
@@ -324,7 +353,8 @@ fn contradiction(cli: &Cli) -> Option<String> {
     let diagnoses = matches!(cli.command, None | Some(Command::Diagnose));
     // A plan can be made for a recorded cluster as well.
     let plans = matches!(&cli.command, Some(Command::Fix(fix)) if fix.action.is_none());
-    let flag = diagnosis_flags(choice).find(|flag| !(diagnoses || plans && *flag == "--example"))?;
+    let opens = plans || matches!(cli.command, Some(Command::Serve(_)));
+    let flag = diagnosis_flags(choice).find(|flag| !(diagnoses || opens && *flag == "--example"))?;
     Some(format!("{flag} belongs to `diagnose`; this command has no use for it"))
 }
 
@@ -434,6 +464,12 @@ mod tests {
             ("x --fail-on never checks", "--fail-on belongs to `diagnose`"),
             ("x -o markdown explain NET007", "-o markdown belongs to `checks`"),
             ("x --timeout soon", "\"soon\" is not a time"),
+            ("x serve", "say what to serve"),
+            ("x serve b --example e", "BUNDLE and --example both say"),
+            ("x serve --bundle b c", "BUNDLE and --bundle both say"),
+            ("x serve b --context c", "`serve` serves a recorded cluster, --context connects"),
+            ("x serve b --only NET", "--only belongs to `diagnose`"),
+            ("x serve b --port 70000", "70000 is not in 0..=65535"),
         ] {
             let error = read(line).err().unwrap_or_default();
             assert!(error.contains(part), "{line}: {error}");

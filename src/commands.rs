@@ -8,6 +8,7 @@ mod fix;
 mod opening;
 mod progress;
 mod schema;
+mod serve;
 mod version;
 
 use serde::Serialize;
@@ -22,6 +23,7 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     match &cli.command {
         None | Some(Command::Diagnose) => return diagnose::run(cli, screen),
         Some(Command::Fix(flags)) => return fix::run(cli, flags, screen),
+        Some(Command::Serve(flags)) => return serve::run(cli, flags, screen),
         Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,
         Some(Command::Examples) => examples::run(cli.output.output, screen)?,
