@@ -105,6 +105,11 @@ pub enum Why {
     NotOffered(String),
 }
 
+/// What a served recording gives as reason in a Status where it does not hold what was asked for, and where what
+/// it holds cannot be read. No real server does.
+pub const NOT_CAPTURED: &str = "NotCaptured";
+pub const MALFORMED: &str = "Malformed";
+
 impl Why {
     /// The word that reports use, stable.
     pub fn word(&self) -> &'static str {

@@ -13,6 +13,7 @@ pub mod kubeconfig;
 mod lists;
 mod logs;
 mod printers;
+mod protobuf;
 pub mod resources;
 mod reviews;
 pub mod state;
@@ -170,8 +171,8 @@ impl Server {
             }
             Some(target) if target.part == "exec" => match self.command(target, &asked).await {
                 Ok(command) => {
-                    let ran = self.ran(&command).await;
-                    Self::upgrade(&mut parts, move |socket| exec::stream(socket, command, ran)).await
+                    let ran = self.ran(&command).await.ok_or_else(|| self.unknown_command(&command));
+                    Self::upgrade(&mut parts, move |socket| exec::stream(socket, ran)).await
                 }
                 Err(answer) => answer.into_response(),
             },

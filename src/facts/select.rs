@@ -72,8 +72,19 @@ fn fields_match(selector: &str, object: &Value) -> bool {
                 (path, wanted.trim_start_matches('='), true)
             }
         };
-        let pointer = format!("/{}", path.trim().replace('.', "/"));
-        let value = object.pointer(&pointer).and_then(Value::as_str).unwrap_or_default();
+        let path = path.trim();
+        // What the server calls so is elsewhere in the object.
+        let place = match path {
+            "source" if object.get("involvedObject").is_some() => "source.component",
+            "status.successful" => "status.succeeded",
+            path => path,
+        };
+        let value = match object.pointer(&format!("/{}", place.replace('.', "/"))) {
+            Some(Value::String(text)) => text.clone(),
+            Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string(),
+            _ if ["spec.unschedulable", "spec.hostNetwork"].contains(&path) => "false".to_owned(),
+            _ => String::new(),
+        };
         (value == wanted.trim()) == equal
     })
 }
@@ -109,7 +120,7 @@ mod tests {
 
     #[test]
     fn selectors_match_as_the_server_does() {
-        let pod = json!({"metadata": {"labels": {"app": "rook-ceph-osd", "osd": "3"}}, "spec": {"nodeName": "w1"}});
+        let pod = json!({"metadata": {"labels": {"app": "rook-ceph-osd", "osd": "3"}}, "spec": {"nodeName": "w1", "hostNetwork": true}, "status": {"succeeded": 2}});
         for (label, field, expected) in [
             ("", "", true),
             ("app=rook-ceph-osd", "", true),
@@ -124,6 +135,10 @@ mod tests {
             ("", "spec.nodeName=w1", true),
             ("", "spec.nodeName!=w1", false),
             ("", "type!=Normal", true),
+            ("", "spec.unschedulable=false", true),
+            ("", "spec.unschedulable=true", false),
+            ("", "spec.hostNetwork=true,status.successful=2", true),
+            ("", "spec.hostNetwork=false", false),
         ] {
             let select = Select { label: label.into(), field: field.into() };
             assert_eq!(select.matches(&pod), expected, "{select}");

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::resources::{Resource, Target};
-use crate::facts::Why;
+use crate::facts::{MALFORMED, NOT_CAPTURED, Why};
 
 pub const JSON: &str = "application/json";
 
@@ -87,10 +87,25 @@ impl Answer {
                 let message = "Timeout: request did not complete within the allotted timeout";
                 Self::failure(504, "Timeout", message, json!({}))
             }
-            // No real server says this; it is neither a refusal nor an absence, and asking again does not help.
-            Why::NotCaptured => Self::failure(501, "", "nothing was recorded of this", Value::Null),
-            why => Self::failure(500, "InternalError", &format!("Internal error occurred: {why}"), Value::Null),
+            Why::NotCaptured => Self::not_captured(target),
+            // No real server says this; asking again does not help.
+            Why::Malformed(text) => Self::failure(501, MALFORMED, text, details(target)),
+            why => Self::failure(501, "", &why.to_string(), details(target)),
         }
+    }
+
+    /// Neither a refusal nor an absence.
+    fn not_captured(target: &Target<'_>) -> Self {
+        let resource = target.resource.name();
+        let within = target.ns.as_ref().map_or(String::new(), |ns| format!(" in the namespace {ns:?}"));
+        let message = match resource.as_str() {
+            "secrets" => "Secrets are never recorded".to_owned(),
+            _ => format!("this is a recorded cluster, and {resource}{within} were not recorded"),
+        };
+        // Of these kubectl asks in passing, and does without where a server has none.
+        let spare = ["limitranges", "resourcequotas"].contains(&resource.as_str())
+            || (resource == "leases.coordination.k8s.io" && target.verb == "get");
+        Self::failure(if spare { 404 } else { 501 }, NOT_CAPTURED, &message, details(target))
     }
 }
 

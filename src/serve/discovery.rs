@@ -77,9 +77,12 @@ impl Server {
         let segments: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
         let aggregated = aggregated_version(&asked.accept);
         match segments[..] {
-            ["version"] => {
-                let version = self.state().bundle.server_version().unwrap_or_else(|| "v1.32.0".to_owned());
-                Answer::json(&json!({"major": "1", "minor": "", "gitVersion": version, "platform": "linux/amd64"}))
+            ["version"] => Answer::json(&version(self.state().bundle.server_version())),
+            ["healthz" | "livez" | "readyz", ..] => Answer::text(200, "ok"),
+            ["openapi", ..] => {
+                let message =
+                    "this is a recorded cluster: schemas (for `kubectl explain` and validation) are not recorded";
+                Answer::failure(404, "NotFound", message, Value::Null)
             }
             ["api"] | ["apis"] if aggregated.is_some() => {
                 self.aggregated(segments[0] == "api", aggregated.unwrap_or_default())
@@ -161,6 +164,14 @@ impl Server {
             &json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}),
         )
     }
+}
+
+/// A version that was not recorded is told as one that no server has; clients want to read some.
+fn version(recorded: Option<String>) -> Value {
+    let version = recorded.unwrap_or_else(|| "v0.0.0-not-recorded".to_owned());
+    let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']);
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    json!({"major": major, "minor": minor, "gitVersion": version, "platform": "linux/amd64"})
 }
 
 /// The newer form of discovery that the client reads, if it does.

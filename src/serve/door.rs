@@ -26,7 +26,10 @@ pub fn enter(key: &str, mut request: Request) -> Result<Request, Answer> {
     let path = request.uri().path_and_query().map_or("", |path| path.as_str()).trim_start_matches('/');
     let (first, rest) = path.split_at(path.find(['/', '?']).unwrap_or(path.len()));
     if !is_same(first, key) {
-        return Err(refused("the key is missing: use the address in the kubeconfig that `serve` wrote"));
+        return Err(refused(
+            "the path lacks the key: use the address in the kubeconfig that `serve` wrote, for `kubectl get --raw` all of \
+             its path",
+        ));
     }
     let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
     *request.uri_mut() = rest.parse::<Uri>().map_err(|error| Answer::bad_request(&error.to_string()))?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::resources::Target;
 use super::{Asked, Server};
-use crate::facts::{CephCommand, Fact, Source, Why};
+use crate::facts::{CephCommand, Fact, NOT_CAPTURED, Source, Why};
 
 /// A command and where it is to run.
 #[derive(Clone, Debug)]
@@ -23,6 +23,18 @@ impl Command {
     pub fn cluster(&self) -> &str {
         let conf = self.words.iter().find_map(|word| word.split_once("/var/lib/rook/"));
         conf.and_then(|(_, path)| path.split('/').next()).unwrap_or(&self.ns)
+    }
+
+    /// The words, or those of the simple line that a shell is to run.
+    fn plain(&self) -> Vec<String> {
+        let shells = ["sh", "bash", "/bin/sh", "/bin/bash"];
+        match self.words.as_slice() {
+            [shell, flag, line] if shells.contains(&shell.as_str()) && ["-c", "-lc"].contains(&flag.as_str()) => {
+                let is_simple = !line.contains(|c: char| "|&;<>()$`\\\"'*?[]{}~#!\n".contains(c));
+                if is_simple { line.split_whitespace().map(str::to_owned).collect() } else { self.words.clone() }
+            }
+            words => words.to_vec(),
+        }
     }
 
     /// What follows `ceph`, if that is what runs.
@@ -52,6 +64,8 @@ impl Ran {
     }
 }
 
+/// How the names of files end that hold the JSON answer to a command.
+const FORMS: [&str; 2] = ["_--format_json-pretty", "_--format_json"];
 /// The exit status of `timeout` when it had to end its command.
 pub const KILLED_BY_TIMEOUT: i32 = 124;
 
@@ -59,11 +73,8 @@ impl Server {
     /// The command of an exec request, if it can be started.
     pub async fn command(&self, target: &Target<'_>, asked: &Asked) -> Result<Command, Answer> {
         let state = self.state();
-        let pods = state.listing(target.resource, target.ns.as_deref()).await;
-        let pods = pods.map_err(|why| Answer::unknown(&why, target))?;
-        let pod = pods.objects().iter().find(|pod| pod["metadata"]["name"] == target.name.as_str());
-        let pod = pod.ok_or_else(|| Answer::not_found(target))?;
-        let container = container(pod, asked.get("container"))?;
+        let pod = self.pod(target).await?;
+        let container = container(&pod, asked.get("container"))?;
         if pod["spec"]["nodeName"].as_str().unwrap_or_default().is_empty() {
             return Err(Answer::bad_request(&format!("pod {} does not have a host assigned", target.name)));
         }
@@ -77,35 +88,49 @@ impl Server {
         }
     }
 
+    /// The pod that is meant.
+    pub async fn pod(&self, target: &Target<'_>) -> Result<Value, Answer> {
+        let pods = self.state().listing(target.resource, target.ns.as_deref()).await;
+        let pods = pods.map_err(|why| Answer::unknown(&why, target))?;
+        let pod = pods.objects().iter().find(|pod| pod["metadata"]["name"] == target.name.as_str());
+        pod.cloned().ok_or_else(|| Answer::not_found(target))
+    }
+
     /// What the recording says that the command did.
     pub async fn ran(&self, command: &Command) -> Option<Ran> {
-        let words = command.ceph()?;
         let limited = command.is_limited();
+        let words = command.plain();
         let Command { ns, pod, container, .. } = command;
-        if words.first().is_some_and(|word| word == "--admin-daemon") {
-            let name = file_name(&format!("ceph {}", words.join(" ")));
-            return self.recorded(&format!("rookdoctor/exec/{ns}/{pod}/{container}/{name}"), limited);
+        let at = words.iter().rposition(|word| word == "ceph").unwrap_or_default();
+        for line in [&words[..], &words[at..]] {
+            let base = format!("rookdoctor/exec/{ns}/{pod}/{container}/{}", file_name(&line.join(" ")));
+            if let Some(ran) = self.recorded(&base, limited) {
+                return Some(ran);
+            }
         }
-        let is_json = words.iter().any(|word| word.starts_with("json") || word.starts_with("--format=json"));
-        let words: Vec<&str> = words.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
-        self.ceph(command.cluster(), &words, is_json, limited).await
+        match words.get(at).map(String::as_str) {
+            Some("ceph") => {
+                let words = &words[at + 1..];
+                let is_json = words
+                    .iter()
+                    .any(|word| ["json", "--format=json", "-fjson"].iter().any(|form| word.starts_with(form)));
+                let words: Vec<&str> = match words.first().map(String::as_str) {
+                    Some("-s" | "--status") => vec!["status"],
+                    _ => words.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect(),
+                };
+                self.ceph(command.cluster(), &words, is_json, limited).await
+            }
+            _ => self.answered(command.cluster(), &words.join(" "), false),
+        }
     }
 
     /// What was recorded of a Ceph command, in the form that it is asked for.
     pub async fn ceph(&self, ns: &str, words: &[&str], is_json: bool, limited: bool) -> Option<Ran> {
         let name = file_name(&format!("ceph {}", words.join(" ")));
-        let forms = ["_--format_json-pretty", "_--format_json"].map(|form| format!("{name}{form}"));
-        let answers = if is_json {
-            forms.each_ref().map(|form| format!("must_gather_commands_json_output/{form}")).to_vec()
-        } else {
-            vec![format!("must_gather_commands/{name}")]
-        };
-        for answer in answers {
-            let stdout = self.bytes(&format!("ceph/namespaces/{ns}/{answer}")).unwrap_or_default();
-            if !stdout.trim_ascii().is_empty() {
-                return Some(Ran { stdout, ..Ran::default() });
-            }
+        if let Some(ran) = self.answered(ns, &format!("ceph {}", words.join(" ")), is_json) {
+            return Some(ran);
         }
+        let forms = FORMS.map(|form| format!("{name}{form}"));
         let failed = forms.iter().find_map(|form| self.recorded(&format!("rookdoctor/ceph/{ns}/{form}"), limited));
         if failed.is_some() {
             return failed;
@@ -117,6 +142,49 @@ impl Server {
             Err(Why::Failed { rc, stderr }) => Some(Ran { rc, stderr: stderr.into_bytes(), ..Ran::default() }),
             _ => None,
         }
+    }
+
+    /// A command that was asked of the cluster. Where only its JSON was recorded, that is shown to people, too.
+    fn answered(&self, ns: &str, line: &str, is_json: bool) -> Option<Ran> {
+        let name = file_name(line);
+        let json = FORMS.map(|form| format!("must_gather_commands_json_output/{name}{form}"));
+        let plain = [format!("must_gather_commands/{name}")];
+        let answers = if is_json { &json[..] } else { &plain[..] };
+        let find = |answers: &[String]| {
+            let found = answers.iter().filter_map(|answer| self.bytes(&format!("ceph/namespaces/{ns}/{answer}")));
+            found.filter(|stdout| !stdout.trim_ascii().is_empty()).next()
+        };
+        if let Some(stdout) = find(answers) {
+            return Some(Ran { stdout, ..Ran::default() });
+        }
+        let stdout = find(&json).filter(|_| !is_json)?;
+        Some(Ran { stdout, stderr: b"(recorded as JSON only)\n".to_vec(), ..Ran::default() })
+    }
+
+    /// Which commands were recorded for a cluster, as far as file names tell.
+    pub fn commands(&self, ns: &str) -> Vec<String> {
+        let mut lines = std::collections::BTreeSet::new();
+        let state = self.state();
+        for folder in ["must_gather_commands", "must_gather_commands_json_output"] {
+            let folder = format!("ceph/namespaces/{ns}/{folder}/");
+            for (path, _) in state.bundle.tree().below(&folder) {
+                let name = &path[folder.len()..];
+                let name = FORMS.iter().find_map(|form| name.strip_suffix(form)).unwrap_or(name);
+                lines.insert(name.replace('_', " "));
+            }
+        }
+        lines.into_iter().collect()
+    }
+
+    /// Why a command cannot be run.
+    pub fn unknown_command(&self, command: &Command) -> String {
+        const SHOWN: usize = 8;
+        let known = self.commands(command.cluster());
+        let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
+        let known = known.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let hint = if known.is_empty() { String::new() } else { format!("; recorded were: {known}{more}") };
+        let line: String = command.words.join(" ").chars().take(200).collect();
+        format!("this is a recorded cluster, and `{line}` was not recorded{hint}")
     }
 
     /// A command whose output and exit status lie in files of their own.
@@ -141,18 +209,19 @@ impl Server {
     }
 }
 
-/// Streams stdout (1), stderr (2) and at last the status (3) of a command, or that nothing was recorded of it.
-pub async fn stream(mut socket: WebSocket, command: Command, ran: Option<Ran>) {
+/// Streams stdout (1), stderr (2) and at last the status (3) of a command, or why there is nothing of it.
+pub async fn stream(mut socket: WebSocket, ran: Result<Ran, String>) {
     let frame = |channel: u8, data: &[u8]| Message::Binary([&[channel], data].concat().into());
     let mut frames = Vec::new();
     let status = match ran {
-        Some(ran) => {
+        Ok(ran) => {
             frames.extend(ran.stdout.chunks(32_000).map(|part| frame(1, part)));
             frames.extend(ran.stderr.chunks(32_000).map(|part| frame(2, part)));
             exit_status(ran.rc)
         }
-        None => json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
-            "message": format!("Internal error occurred: nothing was recorded of: {}", command.words.join(" "))}),
+        Err(why) => {
+            json!({"metadata": {}, "status": "Failure", "reason": NOT_CAPTURED, "code": 501, "message": why})
+        }
     };
     frames.push(frame(3, status.to_string().as_bytes()));
     frames.push(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() })));
@@ -166,7 +235,7 @@ pub async fn stream(mut socket: WebSocket, command: Command, ran: Option<Ran>) {
 }
 
 /// The container that is meant, if the pod has it.
-pub(super) fn container(pod: &Value, named: &str) -> Result<String, Answer> {
+pub fn container(pod: &Value, named: &str) -> Result<String, Answer> {
     let names = |field: &str| -> Vec<&str> {
         let containers = pod["spec"][field].as_array().into_iter().flatten();
         containers.filter_map(|container| container["name"].as_str()).collect()

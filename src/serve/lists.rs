@@ -36,7 +36,7 @@ impl Server {
                 Some(why) => Answer::unknown(why, target),
                 None => Answer::not_found(target),
             },
-            (Some(pod), "log") => self.log(target, pod, asked).await,
+            (Some(pod), "log") => self.log(target, pod, asked),
             (Some(object), _) => Answer::json(&self.form(target.resource, object, asked)),
         };
         answer.into_response()

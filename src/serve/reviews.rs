@@ -2,24 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::Asked;
 use super::answer::{Answer, RECORDER};
 use super::resources::Target;
+use super::{Asked, protobuf};
 
 /// Why everything else is refused.
 pub const READ_ONLY: &str = "this is a recorded cluster: nothing can be changed in it";
 
 /// Answers who the user is and what is allowed.
 pub fn review(target: &Target<'_>, asked: &Asked) -> Answer {
-    if asked.content_type.contains("protobuf") {
-        return Answer::failure(415, "UnsupportedMediaType", "only JSON is spoken here", json!({}));
-    }
-    let mut review = match asked.json() {
-        Ok(Value::Object(review)) => Value::Object(review),
-        Ok(_) => return Answer::bad_request("the review is empty"),
+    let resource = target.resource;
+    let mut review = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {}});
+    let spec = match asked.content_type.contains("protobuf") {
+        true if resource.kind != "SelfSubjectAccessReview" => Ok(json!({})),
+        true => protobuf::access_review(&asked.body).ok_or_else(|| Answer::bad_request("the review cannot be read")),
+        false => asked.json().map(|review| review["spec"].clone()),
+    };
+    review["spec"] = match spec {
+        Ok(spec) => spec,
         Err(answer) => return answer,
     };
-    review["status"] = match target.resource.kind.as_str() {
+    review["status"] = match resource.kind.as_str() {
         "SelfSubjectReview" => json!({"userInfo": {"username": RECORDER, "groups": ["system:authenticated"]}}),
         "SelfSubjectRulesReview" => json!({
             "resourceRules": [

@@ -25,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::bundle::Bundle;
 use rookdoctor::serve::answer::{Answer, details};
+use rookdoctor::serve::exec::container;
 use rookdoctor::serve::resources::Target;
 use rookdoctor::serve::state::State;
 use rookdoctor::serve::{Asked, Server};
@@ -243,11 +244,29 @@ impl Doubled {
             },
             (_, Some(target)) if asked.method != Method::GET => self.written(target, &asked).await.into_response(),
             (_, None) if asked.method != Method::GET => Answer::no_path().into_response(),
+            (_, Some(target)) if target.part == "log" => self.log(target, &asked).await,
             (_, target) => self.server.read(target, &asked).await,
         };
         let mut response = broken(response, act.as_ref()).await;
         self.server.stamp(&mut response);
         response
+    }
+
+    /// A log that was not recorded is one that the kubelet does not hand over.
+    async fn log(self: &Arc<Self>, target: &Target<'_>, asked: &Asked) -> Response {
+        let response = self.server.read(Some(target), asked).await;
+        if response.status() != 501 {
+            return response;
+        }
+        let pod = self.server.pod(target).await.ok();
+        let container = pod.and_then(|pod| container(&pod, asked.get("container")).ok()).unwrap_or_default();
+        let (ns, pod) = (target.ns.as_deref().unwrap_or_default(), &target.name);
+        let previous = if asked.is("previous") { "?previous=true" } else { "" };
+        let message = format!(
+            "Get \"https://10.200.0.1:10250/containerLogs/{ns}/{pod}/{container}{previous}\": \
+             dial tcp 10.200.0.1:10250: connect: no route to host"
+        );
+        Answer::failure(500, "", &message, Value::Null).into_response()
     }
 
     /// What is to go wrong now; it is then used up once.

@@ -14,8 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::facts::Why;
-use crate::facts::redact;
+use crate::facts::{MALFORMED, NOT_CAPTURED, Why, redact};
 
 /// Requests in flight at once; the API server's fairness queues are not ours to fill.
 const AT_ONCE: usize = 16;
@@ -95,6 +94,8 @@ impl Failure {
     /// The reason why the fact behind the request is unknown.
     pub fn why(self) -> Why {
         match self {
+            Self::Refused { reason, .. } if reason == NOT_CAPTURED => Why::NotCaptured,
+            Self::Refused { reason, message, .. } if reason == MALFORMED => Why::Malformed(message),
             Self::Refused { status: StatusCode::FORBIDDEN, message, .. } => Why::Forbidden(message),
             // The server waited for its storage, or a proxy for the server, as long as it may.
             Self::Refused { status: StatusCode::GATEWAY_TIMEOUT, .. } => Why::Timeout,

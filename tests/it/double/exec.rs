@@ -11,7 +11,7 @@ impl Doubled {
         if ran.as_ref().is_some_and(|ran| ran.hung) {
             tokio::time::sleep(self.hang).await;
         }
-        stream(socket, command, ran).await;
+        stream(socket, ran.ok_or_else(|| self.server.unknown_command(&command))).await;
     }
 
     async fn ran(&self, command: &Command) -> Option<Ran> {
