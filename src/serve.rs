@@ -16,14 +16,14 @@ mod printers;
 mod protobuf;
 pub mod resources;
 mod reviews;
+mod spdy;
 pub mod state;
 mod tables;
 mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::ws::WebSocket;
-use axum::extract::{FromRequestParts, Query, Request, WebSocketUpgrade};
+use axum::extract::{Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
@@ -171,8 +171,9 @@ impl Server {
             }
             Some(target) if target.part == "exec" => match self.command(target, &asked).await {
                 Ok(command) => {
-                    let ran = self.ran(&command).await.ok_or_else(|| self.unknown_command(&command));
-                    Self::upgrade(&mut parts, move |socket| exec::stream(socket, ran)).await
+                    let server = Arc::clone(self);
+                    let ran = async move { server.ran(&command).await.ok_or_else(|| server.unknown_command(&command)) };
+                    exec::upgrade(&mut parts, &asked, ran).await
                 }
                 Err(answer) => answer.into_response(),
             },
@@ -199,21 +200,6 @@ impl Server {
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&self.state().now);
         if let Some(date) = date.ok().and_then(|date| HeaderValue::from_str(&date).ok()) {
             response.headers_mut().insert(header::DATE, date);
-        }
-    }
-
-    /// Commands run over WebSocket only: kubectl before 1.30 speaks SPDY.
-    pub async fn upgrade<R>(parts: &mut Parts, run: impl FnOnce(WebSocket) -> R + Send + 'static) -> Response
-    where
-        R: Future<Output = ()> + Send + 'static,
-    {
-        match WebSocketUpgrade::from_request_parts(parts, &()).await {
-            Ok(upgrade) => upgrade.protocols(["v5.channel.k8s.io", "v4.channel.k8s.io"]).on_upgrade(run),
-            Err(_) => {
-                let message = "commands are run over WebSocket only: use kubectl 1.31 or newer (1.29 and 1.30 with \
-                               KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)";
-                Answer::bad_request(message).into_response()
-            }
         }
     }
 }

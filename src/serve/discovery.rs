@@ -80,9 +80,10 @@ impl Server {
             ["version"] => Answer::json(&version(self.state().bundle.server_version())),
             ["healthz" | "livez" | "readyz", ..] => Answer::text(200, "ok"),
             ["openapi", ..] => {
+                // Of a failure in any other form kubectl would not show the text.
                 let message =
-                    "this is a recorded cluster: schemas (for `kubectl explain` and validation) are not recorded";
-                Answer::failure(404, "NotFound", message, Value::Null)
+                    "this is a recorded cluster: the schemas that explain and validation need are not recorded";
+                Answer::text(501, message)
             }
             ["api"] | ["apis"] if aggregated.is_some() => {
                 self.aggregated(segments[0] == "api", aggregated.unwrap_or_default())

@@ -1,11 +1,17 @@
 //! Commands that were run in a container: what was recorded of them.
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::extract::{FromRequestParts, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::resources::Target;
-use super::{Asked, Server};
+use super::{Asked, Server, spdy};
 use crate::facts::{CephCommand, Fact, NOT_CAPTURED, Source, Why};
 
 /// A command and where it is to run.
@@ -210,20 +216,14 @@ impl Server {
 }
 
 /// Streams stdout (1), stderr (2) and at last the status (3) of a command, or why there is nothing of it.
-pub async fn stream(mut socket: WebSocket, ran: Result<Ran, String>) {
+async fn stream(mut socket: WebSocket, ran: Result<Ran, String>) {
     let frame = |channel: u8, data: &[u8]| Message::Binary([&[channel], data].concat().into());
     let mut frames = Vec::new();
-    let status = match ran {
-        Ok(ran) => {
-            frames.extend(ran.stdout.chunks(32_000).map(|part| frame(1, part)));
-            frames.extend(ran.stderr.chunks(32_000).map(|part| frame(2, part)));
-            exit_status(ran.rc)
-        }
-        Err(why) => {
-            json!({"metadata": {}, "status": "Failure", "reason": NOT_CAPTURED, "code": 501, "message": why})
-        }
-    };
-    frames.push(frame(3, status.to_string().as_bytes()));
+    if let Ok(ran) = &ran {
+        frames.extend(ran.stdout.chunks(32_000).map(|part| frame(1, part)));
+        frames.extend(ran.stderr.chunks(32_000).map(|part| frame(2, part)));
+    }
+    frames.push(frame(3, status_of(&ran).to_string().as_bytes()));
     frames.push(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() })));
     for frame in frames {
         if socket.send(frame).await.is_err() {
@@ -232,6 +232,51 @@ pub async fn stream(mut socket: WebSocket, ran: Result<Ran, String>) {
     }
     // The client closes when it has read all.
     while let Some(Ok(_)) = socket.recv().await {}
+}
+
+/// Turns the request into the streams of a command, over WebSocket or, for older clients, SPDY.
+pub async fn upgrade(
+    parts: &mut Parts,
+    asked: &Asked,
+    ran: impl Future<Output = Result<Ran, String>> + Send + 'static,
+) -> Response {
+    let header =
+        |name: &str| parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    if header("upgrade").iter().any(|protocol| protocol.eq_ignore_ascii_case(spdy::PROTOCOL)) {
+        let offered = header("x-stream-protocol-version");
+        let is_offered = offered.iter().flat_map(|list| list.split(',')).any(|one| one.trim() == spdy::CHANNEL);
+        let Some(upgrading) = parts.extensions.remove::<OnUpgrade>().filter(|_| is_offered) else {
+            return Answer::bad_request(&format!("only {} is spoken here", spdy::CHANNEL)).into_response();
+        };
+        let mut wanted = vec!["stdout", "stderr"];
+        wanted.retain(|name| asked.is(name) && !(*name == "stderr" && asked.is("tty")));
+        tokio::spawn(async move {
+            if let Ok(connection) = upgrading.await {
+                spdy::serve(TokioIo::new(connection), &wanted, ran.await).await;
+            }
+        });
+        let headers =
+            [("connection", "Upgrade"), ("upgrade", spdy::PROTOCOL), ("x-stream-protocol-version", spdy::CHANNEL)];
+        return (StatusCode::SWITCHING_PROTOCOLS, headers).into_response();
+    }
+    match WebSocketUpgrade::from_request_parts(parts, &()).await {
+        Ok(upgrade) => {
+            let upgrade = upgrade.protocols(["v5.channel.k8s.io", "v4.channel.k8s.io"]);
+            upgrade.on_upgrade(|socket| async { stream(socket, ran.await).await })
+        }
+        Err(_) => Answer::bad_request("unable to upgrade: commands are run over WebSocket or SPDY").into_response(),
+    }
+}
+
+/// How a command ended, in the form of the API.
+pub fn status_of(ran: &Result<Ran, String>) -> Value {
+    match ran {
+        Ok(Ran { rc: 0, .. }) => json!({"metadata": {}, "status": "Success"}),
+        Ok(Ran { rc, .. }) => json!({"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+            "message": format!("command terminated with non-zero exit code: exit status {rc}"),
+            "details": {"causes": [{"reason": "ExitCode", "message": rc.to_string()}]}}),
+        Err(why) => json!({"metadata": {}, "status": "Failure", "reason": NOT_CAPTURED, "code": 501, "message": why}),
+    }
 }
 
 /// The container that is meant, if the pod has it.
@@ -255,15 +300,6 @@ pub fn container(pod: &Value, named: &str) -> Result<String, Answer> {
         (named, _) if main.contains(&named) || init.contains(&named) => Ok(named.to_owned()),
         (named, _) => Err(Answer::bad_request(&format!("container {named} is not valid for pod {name}"))),
     }
-}
-
-fn exit_status(rc: i32) -> Value {
-    if rc == 0 {
-        return json!({"metadata": {}, "status": "Success"});
-    }
-    json!({"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
-        "message": format!("command terminated with non-zero exit code: exit status {rc}"),
-        "details": {"causes": [{"reason": "ExitCode", "message": rc.to_string()}]}})
 }
 
 /// A command line as the name of its file.

@@ -82,7 +82,7 @@ fn diagnose_with(name: &str, faults: Faults) -> (Diagnosis, Cost) {
 }
 
 /// Runs the work in a few threads: most of the time of a diagnosis over HTTP is waiting.
-fn each<T: Sync>(work: &[T], one: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
+pub fn each<T: Sync>(work: &[T], one: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -125,7 +125,7 @@ fn by(items: &Value, key: &str, keep: fn(&Value) -> Value) -> Value {
 }
 
 /// Where two reports differ.
-fn differences(at: &str, live: &Value, bundle: &Value, found: &mut Vec<String>) {
+pub fn differences(at: &str, live: &Value, bundle: &Value, found: &mut Vec<String>) {
     match (live, bundle) {
         (Value::Object(live), Value::Object(bundle)) => {
             let keys: std::collections::BTreeSet<_> = live.keys().chain(bundle.keys()).collect();

@@ -25,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::bundle::Bundle;
 use rookdoctor::serve::answer::{Answer, details};
-use rookdoctor::serve::exec::container;
+use rookdoctor::serve::exec::{container, upgrade};
 use rookdoctor::serve::resources::Target;
 use rookdoctor::serve::state::State;
 use rookdoctor::serve::{Asked, Server};
@@ -238,7 +238,7 @@ impl Doubled {
             (_, Some(target)) if target.part == "exec" => match self.server.command(target, &asked).await {
                 Ok(command) => {
                     let doubled = Arc::clone(&self);
-                    Server::upgrade(&mut parts, move |socket| async move { doubled.run(socket, command).await }).await
+                    upgrade(&mut parts, &asked, async move { doubled.run(&command).await }).await
                 }
                 Err(answer) => answer.into_response(),
             },

@@ -14,5 +14,6 @@ mod overviews;
 mod properties;
 mod registry;
 mod scenarios;
+mod serve;
 mod support;
 mod written;

@@ -1,17 +1,16 @@
 //! Commands run in a container: besides what was recorded, those that change Ceph; and they take their time.
 
-use axum::extract::ws::WebSocket;
-use rookdoctor::serve::exec::{Command, Ran, stream};
+use rookdoctor::serve::exec::{Command, Ran};
 
 use super::Doubled;
 
 impl Doubled {
-    pub(super) async fn run(&self, socket: WebSocket, command: Command) {
-        let ran = self.ran(&command).await;
+    pub(super) async fn run(&self, command: &Command) -> Result<Ran, String> {
+        let ran = self.ran(command).await;
         if ran.as_ref().is_some_and(|ran| ran.hung) {
             tokio::time::sleep(self.hang).await;
         }
-        stream(socket, ran.ok_or_else(|| self.server.unknown_command(&command))).await;
+        ran.ok_or_else(|| self.server.unknown_command(command))
     }
 
     async fn ran(&self, command: &Command) -> Option<Ran> {
