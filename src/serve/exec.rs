@@ -157,8 +157,8 @@ impl Server {
         let plain = [format!("must_gather_commands/{name}")];
         let answers = if is_json { &json[..] } else { &plain[..] };
         let find = |answers: &[String]| {
-            let found = answers.iter().filter_map(|answer| self.bytes(&format!("ceph/namespaces/{ns}/{answer}")));
-            found.filter(|stdout| !stdout.trim_ascii().is_empty()).next()
+            let mut found = answers.iter().filter_map(|answer| self.bytes(&format!("ceph/namespaces/{ns}/{answer}")));
+            found.find(|stdout| !stdout.trim_ascii().is_empty())
         };
         if let Some(stdout) = find(answers) {
             return Some(Ran { stdout, ..Ran::default() });

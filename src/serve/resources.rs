@@ -55,10 +55,12 @@ pub struct Target<'s> {
     pub verb: &'static str,
 }
 
-/// What every Kubernetes serves, whether it was recorded or not: group, version, plural, kind, whether it has a
-/// namespace, short names.
+/// Group, version, plural, kind, whether it has a namespace, short names.
+type Row<'t> = (&'t str, &'t str, &'t str, &'t str, bool, &'t [&'t str]);
+
+/// What every Kubernetes serves, whether it was recorded or not.
 #[rustfmt::skip]
-const BUILTIN: [(&str, &str, &str, &str, bool, &[&str]); 42] = [
+const BUILTIN: [Row<'static>; 42] = [
     ("", "v1", "configmaps", "ConfigMap", true, &["cm"]),
     ("", "v1", "endpoints", "Endpoints", true, &["ep"]),
     ("", "v1", "events", "Event", true, &["ev"]),
@@ -175,9 +177,7 @@ fn is_custom(group: &str) -> bool {
 }
 
 impl Resource {
-    fn builtin(
-        (group, version, plural, kind, namespaced, short_names): (&str, &str, &str, &str, bool, &[&str]),
-    ) -> Self {
+    fn builtin((group, version, plural, kind, namespaced, short_names): Row<'_>) -> Self {
         Self {
             group: group.to_owned(),
             version: version.to_owned(),

@@ -20,8 +20,11 @@ pub struct State {
     /// What the server's clock says.
     pub now: Timestamp,
     /// Lists that were asked for, by resource: of all namespaces, or what is known of one.
-    listings: Mutex<BTreeMap<(String, Option<String>), Arc<OnceCell<Listed>>>>,
+    listings: Mutex<BTreeMap<Asked, Arc<OnceCell<Listed>>>>,
 }
+
+/// The resource, and the namespace if it is about one.
+type Asked = (String, Option<String>);
 
 /// Every object of a resource, or why there is none.
 type Listed = Result<Arc<Listing>, Why>;
