@@ -63,7 +63,7 @@ pub enum Command {
     Diagnose,
     /// List the fixes at hand; show, confirm, apply and verify one
     Fix(Fix),
-    /// Serve a recorded cluster as a read-only Kubernetes API, for kubectl and k9s
+    /// Serve a recorded cluster to kubectl and k9s, for reading only
     Serve(Serve),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
     Explain {
