@@ -63,6 +63,7 @@ async fn serve(recording: Recording, name: String, flags: Serve, screen: Screen)
             write(path, &config).map_err(|error| {
                 Failed::usage(anyhow::anyhow!("cannot write the kubeconfig to {}: {error}", path.display()))
             })?;
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             format!("export KUBECONFIG={}", quoted(&path.display().to_string()))
         }
         None => {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::resources::Resource;
 use super::{Asked, Server};
-use crate::facts::Source;
+use crate::facts::{NO_VERSION, Source};
 
 type Verbs = &'static [&'static str];
 
@@ -169,7 +169,7 @@ impl Server {
 
 /// A version that was not recorded is told as one that no server has; clients want to read some.
 fn version(recorded: Option<String>) -> Value {
-    let version = recorded.unwrap_or_else(|| "v0.0.0-not-recorded".to_owned());
+    let version = recorded.unwrap_or_else(|| NO_VERSION.to_owned());
     let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']);
     let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     json!({"major": major, "minor": minor, "gitVersion": version, "platform": "linux/amd64"})

@@ -12,7 +12,7 @@ use super::resources::{Resource, Target};
 use super::state::Part;
 use super::tables::Printer;
 use super::{Asked, Server};
-use crate::facts::{Select, Why};
+use crate::facts::{NOT_WHOLE, Select, Why};
 
 /// Lists of more objects are written piece by piece, so that no client makes another copy of a large one.
 const AT_ONCE: usize = 500;
@@ -182,7 +182,7 @@ fn warned(mut response: Response, flaws: &[Why]) -> Response {
         let text: String = flaw.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let text = text.replace('\\', "/").replace('"', "'");
         let text: String = text.chars().filter(char::is_ascii).take(200).collect();
-        if let Ok(value) = format!("299 - \"not all was read: {text}\"").parse() {
+        if let Ok(value) = format!("{NOT_WHOLE}{text}\"").parse() {
             response.headers_mut().append(header::WARNING, value);
         }
     }

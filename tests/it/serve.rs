@@ -445,6 +445,32 @@ fn the_report_is_the_same() {
     }
 }
 
+/// A broken file is told to people, and never makes the rest look like all.
+#[test]
+fn a_list_that_is_not_whole_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("cluster-scoped-resources/core/nodes/w1.yaml", "kind: Node\nmetadata: {name: w1}\n"),
+        ("cluster-scoped-resources/core/nodes/w2.yaml", "kind: Node\nmetadata: {name: [}\n"),
+    ];
+    for (path, content) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let served = Served::start(&[folder.path().to_str().unwrap()]);
+    let shown = served.kubectl("get nodes");
+    let warning = text(&shown.stderr);
+    assert!(text(&shown.stdout).contains("w1") && warning.contains("not all was read: malformed: "), "{warning}");
+    assert!(served.refused("get node w2").contains("w2.yaml"));
+    let config = served.config();
+    let config = ["--kubeconfig", config.to_str().unwrap(), "--only", "NODE001", "-o", "json"];
+    let ran = Command::new(PROGRAM).args(config).output().unwrap();
+    let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_ne!(report["verdict"], "healthy");
+    assert_eq!(report["cluster"]["kubernetesVersion"], Value::Null);
+}
+
 fn ended(arguments: &[&str]) -> (Option<i32>, String) {
     let ran = Command::new(PROGRAM).arg("serve").args(arguments).output().unwrap();
     (ran.status.code(), text(&ran.stderr))

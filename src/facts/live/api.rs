@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::facts::{MALFORMED, NOT_CAPTURED, Why, redact};
+use crate::facts::{MALFORMED, NOT_CAPTURED, NOT_WHOLE, Why, redact};
 
 /// Requests in flight at once; the API server's fairness queues are not ours to fill.
 const AT_ONCE: usize = 16;
@@ -235,6 +235,10 @@ impl Api {
     async fn answer(&self, request: Request<Body>, at_most: usize, tail: Option<usize>) -> Result<Vec<u8>, Failure> {
         let response = self.client.send(request).await.map_err(|error| Failure::Lost(error.into()))?;
         self.note_time(response.headers());
+        if let Some(message) = not_whole(response.headers()) {
+            let (status, reason) = (StatusCode::NOT_IMPLEMENTED, MALFORMED.to_owned());
+            return Err(Failure::Refused { status, reason, message, retry_after: None });
+        }
         if response.status().is_success() {
             return self.body(response.into_body(), at_most, tail).await;
         }
@@ -282,6 +286,12 @@ pub(super) fn cut_front(bytes: &mut Vec<u8>, tail: Option<usize>) {
 fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+/// What a served recording could not read of a list. To hold the rest for all would be to know what is not known.
+fn not_whole(headers: &header::HeaderMap) -> Option<String> {
+    let mut warnings = headers.get_all(header::WARNING).iter().filter_map(|warning| warning.to_str().ok());
+    warnings.find_map(|warning| warning.strip_prefix(NOT_WHOLE)).map(|why| one_line(why.trim_end_matches('"')))
 }
 
 /// The server's own words where it answers with a `Status`, else the beginning of what came.
