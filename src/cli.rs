@@ -70,6 +70,8 @@ pub enum Command {
     Capture(Capture),
     /// Compare two looks at a cluster: what came, went and stayed, and what else changed
     Diff(Diff),
+    /// Serve a recorded cluster to kubectl and k9s, for reading only
+    Serve(Serve),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
     Explain {
         /// A code or a name: NET007, nad-default-route
@@ -84,6 +86,21 @@ pub enum Command {
     Schema,
     /// Print the version
     Version,
+}
+
+/// What to serve, and where.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Serve")]
+pub struct Serve {
+    /// The recorded cluster: whatever --bundle takes
+    #[arg(value_name = "BUNDLE")]
+    pub recording: Option<PathBuf>,
+    /// The port on 127.0.0.1; 0 for any that is free
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub port: u16,
+    /// Write the kubeconfig there, instead of to standard output
+    #[arg(short, long, value_name = "KUBECONFIG")]
+    pub file: Option<PathBuf>,
 }
 
 /// What to fix, and how far to go.
@@ -380,6 +397,18 @@ fn awaits_value(flag: &str, command: &clap::Command) -> bool {
 fn contradiction(cli: &Cli) -> Option<String> {
     let Cli { source, choice, output, .. } = cli;
     let recorded = source.bundle.is_some().then_some("--bundle").or(choice.example.is_some().then_some("--example"));
+    if let Some(Command::Serve(serve)) = &cli.command {
+        match (recorded, &serve.recording) {
+            (Some(flag), Some(_)) => {
+                return Some(format!("BUNDLE and {flag} both say what to serve: give one of them"));
+            }
+            (None, None) => return Some("say what to serve: BUNDLE, or --example NAME".into()),
+            _ => {}
+        }
+        if let Some(live) = connection_flag(&source.connection) {
+            return Some(format!("`serve` serves a recorded cluster, {live} connects to a live one"));
+        }
+    }
     if source.bundle.is_some() && choice.example.is_some() {
         return Some("--bundle and --example both say what to diagnose: give one of them".into());
     }
@@ -417,9 +446,10 @@ fn contradiction(cli: &Cli) -> Option<String> {
     }
     // A plan can be made for a recorded cluster as well; a comparison names what it diagnoses.
     let plans = matches!(&cli.command, Some(Command::Fix(fix)) if fix.action.is_none());
+    let opens = plans || matches!(cli.command, Some(Command::Serve(_)));
     let compares = matches!(&cli.command, Some(Command::Diff(_)));
-    let belongs = |flag: &&str| diagnoses || (plans && *flag == "--example") || (compares && *flag != "--example");
-    if let (Some(Command::Diff(_)), true) = (&cli.command, source.bundle.is_some()) {
+    let belongs = |flag: &&str| diagnoses || (opens && *flag == "--example") || (compares && *flag != "--example");
+    if compares && source.bundle.is_some() {
         return Some("diff takes bundles as OLD and NEW, not by --bundle".into());
     }
     let flag = diagnosis_flags(choice).find(|flag| !belongs(flag))?;
@@ -537,6 +567,12 @@ mod tests {
             ("x capture --bundle b", "--bundle reads a recorded cluster, `capture` records a live one"),
             ("x capture -f - -o json", "give one of them"),
             ("x capture --only NET", "--only belongs to `diagnose`"),
+            ("x serve", "say what to serve"),
+            ("x serve b --example e", "BUNDLE and --example both say"),
+            ("x serve --bundle b c", "BUNDLE and --bundle both say"),
+            ("x serve b --context c", "`serve` serves a recorded cluster, --context connects"),
+            ("x serve b --only NET", "--only belongs to `diagnose`"),
+            ("x serve b --port 70000", "70000 is not in 0..=65535"),
         ] {
             let error = read(line).err().unwrap_or_default();
             assert!(error.contains(part), "{line}: {error}");

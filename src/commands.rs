@@ -10,6 +10,7 @@ mod fix;
 mod opening;
 mod progress;
 mod schema;
+mod serve;
 mod version;
 
 use serde::Serialize;
@@ -25,6 +26,7 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
         None | Some(Command::Diagnose) => return diagnose::run(cli, screen),
         Some(Command::Fix(flags)) => return fix::run(cli, flags, screen),
         Some(Command::Capture(flags)) => return capture::run(cli, flags, screen),
+        Some(Command::Serve(flags)) => return serve::run(cli, flags, screen),
         Some(Command::Diff(flags)) => return diff::run(cli, flags, screen),
         Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,

@@ -110,6 +110,15 @@ pub enum Why {
     NotOffered(String),
 }
 
+/// What a served recording gives as reason in a Status where it does not hold what was asked for, and where what
+/// it holds cannot be read. No real server does.
+pub const NOT_CAPTURED: &str = "NotCaptured";
+pub const MALFORMED: &str = "Malformed";
+/// How the warning begins with which it answers a list that is not whole.
+pub const NOT_WHOLE: &str = "299 - \"not all was read: ";
+/// The version that it tells where none was recorded.
+pub const NO_VERSION: &str = "v0.0.0-not-recorded";
+
 impl Why {
     /// The word that reports use, stable.
     pub fn word(&self) -> &'static str {

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::opening::{Opened, Target, open, or_interrupt, recorded, scope, target};
+use super::opening::{Opened, Target, open, or_interrupt, recording, scope, target};
 use super::progress::Progress;
 use crate::check::Check;
 use crate::cli::{Cli, Diff};
@@ -72,7 +72,7 @@ async fn side(
                 let look = |report| Look { from: from.clone(), report, state: state.clone() };
                 return Ok(reports.into_iter().map(look).collect());
             }
-            None => recorded(path.to_owned()),
+            None => recording(Some(path), None)?.map_or_else(|| target(cli), |it| Ok(Target::Recorded(it)))?,
         },
     };
     looks(cli, target, path, checks, progress).await

@@ -1,6 +1,6 @@
 //! From the command line to an opened cluster, live or recorded.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -22,9 +22,12 @@ use crate::report::SourceKind;
 
 /// What to diagnose.
 pub(super) enum Target {
-    Recorded(Box<dyn FnOnce() -> Result<Bundle, Failed> + Send>),
+    Recorded(Recording),
     Live(Box<Options>),
 }
+
+/// A recorded cluster, not opened yet.
+pub(super) type Recording = Box<dyn FnOnce() -> Result<Bundle, Failed> + Send>;
 
 /// An opened source and what is known of it.
 pub(super) struct Opened {
@@ -68,20 +71,19 @@ impl Opened {
 }
 
 pub(super) fn target(cli: &Cli) -> Result<Target, Failed> {
-    if let Some(name) = &cli.choice.example {
-        let example = examples::find(name).ok_or_else(|| Failed::usage(no_example(name)))?;
-        let open = || Bundle::from_archive(example.name, example.archive).map_err(Failed::from);
-        return Ok(Target::Recorded(Box::new(open)));
-    }
-    if let Some(path) = cli.source.bundle.clone() {
-        return Ok(recorded(path));
-    }
-    Ok(Target::Live(Box::new(options(&cli.source))))
+    let recorded = recording(cli.source.bundle.as_deref(), cli.choice.example.as_deref())?;
+    Ok(recorded.map_or_else(|| Target::Live(Box::new(options(&cli.source))), Target::Recorded))
 }
 
-/// The bundle at this path.
-pub(super) fn recorded(path: PathBuf) -> Target {
-    Target::Recorded(Box::new(move || Bundle::open(&path).map_err(Failed::unseen)))
+/// The recorded cluster that is meant, if one is.
+pub(super) fn recording(bundle: Option<&Path>, example: Option<&str>) -> Result<Option<Recording>, Failed> {
+    if let Some(name) = example {
+        let example = examples::find(name).ok_or_else(|| Failed::usage(no_example(name)))?;
+        let open = || Bundle::from_archive(example.name, example.archive).map_err(Failed::from);
+        return Ok(Some(Box::new(open)));
+    }
+    let Some(path) = bundle.map(Path::to_owned) else { return Ok(None) };
+    Ok(Some(Box::new(move || Bundle::open(&path).map_err(Failed::unseen))))
 }
 
 fn no_example(name: &str) -> anyhow::Error {

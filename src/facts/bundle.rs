@@ -97,6 +97,11 @@ impl Bundle {
         self.tree.notes().map(|notes| notes.format)
     }
 
+    /// The files that it reads.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     fn answer(&self, fact: &Fact) -> Result<Reading, Why> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         match fact {
@@ -279,7 +284,7 @@ impl Bundle {
     }
 
     /// What the absence of something means: nothing was there (`Ok`), or why it is unknown.
-    fn absent(&self, what: &str) -> Result<(), Why> {
+    pub fn absent(&self, what: &str) -> Result<(), Why> {
         if let Some(cut) = self.tree.cut() {
             return Err(Why::Malformed(cut.to_owned()));
         }

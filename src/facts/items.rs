@@ -67,13 +67,16 @@ impl Entry {
     /// Whether the object may be among the selected; only the object itself tells of fields that are not kept.
     pub fn may_match(&self, select: &Select) -> bool {
         labels_match(&select.label, |key| self.label(key))
-            && select.fields_match(|path| match path {
-                "metadata.name" => Some(&self.name),
-                "metadata.namespace" => Some(self.ns.as_deref().unwrap_or_default()),
-                "spec.nodeName" => Some(&self.node),
-                "type" => Some(&self.type_),
-                "reason" => Some(&self.reason),
-                _ => None,
+            && select.fields_match(|path| {
+                let known = match path {
+                    "metadata.name" => self.name.as_ref(),
+                    "metadata.namespace" => self.ns.as_deref().unwrap_or_default(),
+                    "spec.nodeName" => self.node.as_ref(),
+                    "type" => self.type_.as_ref(),
+                    "reason" => self.reason.as_ref(),
+                    _ => return None,
+                };
+                Some(known.into())
             })
     }
 

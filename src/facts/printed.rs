@@ -423,14 +423,14 @@ fn access_modes(object: &Value, path: &str) -> String {
 }
 
 /// Names and images of the containers that a controller makes.
-fn template(object: &Value) -> [Value; 2] {
+pub(crate) fn template(object: &Value) -> [Value; 2] {
     let containers = list(object, "/spec/template/spec/containers");
     let all = |path| containers.iter().map(|container| text(container, path)).collect::<Vec<_>>().join(",");
     [json!(all("/name")), json!(all("/image"))]
 }
 
 /// A controller's selector in the notation of the API, ordered by key.
-fn selector(object: &Value) -> String {
+pub(crate) fn selector(object: &Value) -> String {
     let mut parts: Vec<(String, String)> = pairs(object.pointer("/spec/selector/matchLabels")).into_iter().collect();
     for expression in list(object, "/spec/selector/matchExpressions") {
         let key = text(expression, "/key");
@@ -450,13 +450,13 @@ fn selector(object: &Value) -> String {
 }
 
 /// `key=value` by key.
-fn pairs(labels: Option<&Value>) -> BTreeMap<String, String> {
+pub(crate) fn pairs(labels: Option<&Value>) -> BTreeMap<String, String> {
     let labels = labels.and_then(Value::as_object).into_iter().flatten();
     labels.map(|(key, value)| (key.clone(), format!("{key}={}", value.as_str().unwrap_or_default()))).collect()
 }
 
 /// An age in the words of kubectl: two units at most, and the smaller one only while it says something.
-fn duration(from: Timestamp, to: Timestamp) -> String {
+pub(crate) fn duration(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.as_second() - from.as_second();
     let (minutes, hours) = (seconds / 60, seconds / 3600);
     let (days, years) = (hours / 24, hours / 24 / 365);
@@ -479,11 +479,11 @@ fn duration(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
-fn age(object: &Value, now: Timestamp) -> String {
+pub(crate) fn age(object: &Value, now: Timestamp) -> String {
     time(object, "/metadata/creationTimestamp").map_or_else(|| "<unknown>".to_owned(), |at| duration(at, now))
 }
 
-fn name(object: &Value) -> &str {
+pub(crate) fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
 
@@ -504,11 +504,11 @@ fn joined(separator: &str, a: &str, b: &str) -> String {
     if b.is_empty() { a.to_owned() } else { format!("{a}{separator}{b}") }
 }
 
-fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+pub(crate) fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     if text.is_empty() { otherwise } else { text }
 }
 
-fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     object.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -516,15 +516,15 @@ fn is_set(object: &Value, path: &str) -> bool {
     object.pointer(path).is_some_and(Value::is_object)
 }
 
-fn number(object: &Value, path: &str) -> i64 {
+pub(crate) fn number(object: &Value, path: &str) -> i64 {
     object.pointer(path).and_then(Value::as_i64).unwrap_or_default()
 }
 
-fn list<'a>(object: &'a Value, path: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(object: &'a Value, path: &str) -> &'a [Value] {
     object.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn time(object: &Value, path: &str) -> Option<Timestamp> {
+pub(crate) fn time(object: &Value, path: &str) -> Option<Timestamp> {
     object.pointer(path).and_then(Value::as_str)?.parse().ok()
 }
 

@@ -1,5 +1,6 @@
 //! Label and field selectors: sent to the server as they are, applied to the objects of a bundle.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
@@ -27,13 +28,11 @@ impl Select {
 
     /// Whether this object would be in the server's answer.
     pub fn matches(&self, object: &Value) -> bool {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-        labels_match(&self.label, |key| label_of(object, key))
-            && self.fields_match(|path| Some(text(&format!("/{}", path.replace('.', "/"))).unwrap_or_default()))
+        labels_match(&self.label, |key| label_of(object, key)) && self.fields_match(|path| Some(field_of(object, path)))
     }
 
     /// Whether the fields are as selected; an absent one is the empty string. One that is not known, `None`, passes.
-    pub(super) fn fields_match<'f>(&self, field: impl Fn(&str) -> Option<&'f str>) -> bool {
+    pub(super) fn fields_match<'f>(&self, field: impl Fn(&str) -> Option<Cow<'f, str>>) -> bool {
         self.field.split(',').filter(|part| !part.is_empty()).all(|part| {
             let (path, wanted, equal) = match part.split_once("!=") {
                 Some((path, wanted)) => (path, wanted, false),
@@ -82,6 +81,22 @@ pub(super) fn labels_match<'l>(selector: &str, label: impl Fn(&str) -> Option<&'
     })
 }
 
+/// The value of a field that the server selects by; nothing if it has none.
+fn field_of<'o>(object: &'o Value, path: &str) -> Cow<'o, str> {
+    // What the server calls so is elsewhere in the object.
+    let place = match path {
+        "source" if object.get("involvedObject").is_some() => "source.component",
+        "status.successful" => "status.succeeded",
+        path => path,
+    };
+    match object.pointer(&format!("/{}", place.replace('.', "/"))) {
+        Some(Value::String(text)) => text.into(),
+        Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string().into(),
+        _ if ["spec.unschedulable", "spec.hostNetwork"].contains(&path) => "false".into(),
+        _ => "".into(),
+    }
+}
+
 /// Splits at the commas that are not within parentheses.
 fn requirements(selector: &str) -> Vec<&str> {
     let mut parts = Vec::new();
@@ -113,7 +128,7 @@ mod tests {
 
     #[test]
     fn selectors_match_as_the_server_does() {
-        let pod = json!({"metadata": {"labels": {"app": "rook-ceph-osd", "osd": "3"}}, "spec": {"nodeName": "w1"}});
+        let pod = json!({"metadata": {"labels": {"app": "rook-ceph-osd", "osd": "3"}}, "spec": {"nodeName": "w1", "hostNetwork": true}, "status": {"succeeded": 2}});
         for (label, field, expected) in [
             ("", "", true),
             ("app=rook-ceph-osd", "", true),
@@ -128,6 +143,10 @@ mod tests {
             ("", "spec.nodeName=w1", true),
             ("", "spec.nodeName!=w1", false),
             ("", "type!=Normal", true),
+            ("", "spec.unschedulable=false", true),
+            ("", "spec.unschedulable=true", false),
+            ("", "spec.hostNetwork=true,status.successful=2", true),
+            ("", "spec.hostNetwork=false", false),
         ] {
             let select = Select { label: label.into(), field: field.into() };
             assert_eq!(select.matches(&pod), expected, "{select}");

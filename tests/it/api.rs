@@ -479,24 +479,9 @@ fn kubectl_reads_the_double() {
     assert_eq!(String::from_utf8_lossy(&absent.stderr), "Error from server (NotFound): pods \"nobody\" not found\n");
 }
 
-/// An old kubectl runs commands over SPDY only, which the double does not speak; what needs them is left out then.
-#[expect(clippy::print_stdout, reason = "a test that is left out says so")]
-pub fn kubectl_runs_commands(double: &Double) -> bool {
-    let version: Value = serde_json::from_str(&shown(double, "version --client -o json")).unwrap();
-    let minor = version["clientVersion"]["minor"].as_str().unwrap().trim_end_matches('+');
-    let runs = minor.parse::<u32>().unwrap() >= 29;
-    if !runs {
-        println!("kubectl 1.{minor} runs no commands in the double");
-    }
-    runs
-}
-
 #[test]
 fn kubectl_runs_commands_in_the_double() {
     let double = Double::serve(support::base(BASE), Faults::none());
-    if !kubectl_runs_commands(&double) {
-        return;
-    }
     let operator = shown(&double, "get pods -n rook-ceph -l app=rook-ceph-operator -o name");
     let status = shown(&double, &format!("exec -n rook-ceph {} -- ceph status", operator.trim()));
     assert!(status.contains("health: HEALTH_OK"), "{status}");

@@ -1,5 +1,5 @@
-//! A stand-in for an API server: it serves any recorded cluster over HTTP, as a real server answers, lets itself be
-//! written to, and breaks on demand. Free of the other test modules, because the benchmark uses it too.
+//! A stand-in for an API server: what `serve` makes of any recorded cluster, which here can also be written to, and
+//! breaks on demand. Free of the other test modules, because the benchmark uses it too.
 
 #[path = "double/ceph.rs"]
 mod ceph;
@@ -7,14 +7,8 @@ mod ceph;
 mod controllers;
 #[path = "double/exec.rs"]
 mod exec;
-#[path = "double/lists.rs"]
-mod lists;
-#[path = "double/resources.rs"]
-mod resources;
 #[path = "double/state.rs"]
 pub mod state;
-#[path = "double/watch.rs"]
-mod watch;
 #[path = "double/writes.rs"]
 mod writes;
 
@@ -25,27 +19,26 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Query, Request, WebSocketUpgrade};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
-use rookdoctor::facts::Source;
 use rookdoctor::facts::archive::Tree;
-use serde::Serialize;
+use rookdoctor::facts::bundle::Bundle;
+use rookdoctor::serve::answer::{Answer, details};
+use rookdoctor::serve::exec::{container, upgrade};
+use rookdoctor::serve::resources::Target;
+use rookdoctor::serve::state::State;
+use rookdoctor::serve::{Asked, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::watch::Sender;
 
-use self::resources::{Resource, Target};
-use self::state::State;
 use self::writes::Hook;
 
 /// A running server. It stops when it is dropped.
 pub struct Double {
     runtime: Option<Runtime>,
-    server: Arc<Server>,
+    server: Arc<Doubled>,
     url: String,
     folder: TempDir,
 }
@@ -140,7 +133,7 @@ impl Double {
     /// Serves the cluster on a free port of the loopback.
     pub fn serve(tree: Tree, faults: Faults) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let server = Arc::new(runtime.block_on(Server::new(tree, faults)));
+        let server = Arc::new(runtime.block_on(Doubled::new(tree, faults)));
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::clone(&server);
@@ -188,109 +181,27 @@ fn write_kubeconfig(path: &Path, url: &str) {
 /// The name that refusals give to the user.
 const USER: &str = "double";
 
-struct Server {
-    /// The cluster after each change; the last is what it is now.
-    states: Mutex<Vec<Arc<State>>>,
-    /// Tells watches how many states there are.
-    changes: Sender<usize>,
-    now: Mutex<Timestamp>,
-    resources: Vec<Resource>,
+/// The server, and what only tests want of it.
+struct Doubled {
+    server: Arc<Server>,
     faults: Mutex<Vec<Fault>>,
     hooks: Mutex<Vec<Hook>>,
     denied: Mutex<Vec<(String, String)>>,
     hang: Duration,
-    page: usize,
     requests: Mutex<Vec<String>>,
     writes: Mutex<Vec<String>>,
     hold: Mutex<Option<usize>>,
     held: AtomicBool,
 }
 
-/// A request, taken apart.
-#[derive(Clone)]
-struct Asked {
-    method: Method,
-    path: String,
-    query: Vec<(String, String)>,
-    accept: String,
-    content_type: String,
-    body: Vec<u8>,
-}
-
-impl Asked {
-    /// The parameter of this name, or nothing.
-    fn get(&self, name: &str) -> &str {
-        self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
-    }
-
-    /// The body, which is null if it is empty.
-    fn json(&self) -> Result<Value, Answer> {
-        if self.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&self.body).map_err(|error| Answer::bad_request(&error.to_string()))
-    }
-}
-
-/// An answer before it is sent.
-struct Answer {
-    status: u16,
-    content_type: &'static str,
-    body: Vec<u8>,
-}
-
-const JSON: &str = "application/json";
-
-impl Answer {
-    fn json(body: &impl Serialize) -> Self {
-        Self { status: 200, content_type: JSON, body: serde_json::to_vec(body).unwrap() }
-    }
-
-    fn text(status: u16, text: &str) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", body: text.into() }
-    }
-
-    /// What a server says of a path that it does not serve.
-    fn no_path() -> Self {
-        Self::text(404, "404 page not found\n")
-    }
-
-    /// A failure in the form of all failures. An empty reason or details are left out, as the server does.
-    fn failure(code: u16, reason: &str, message: &str, details: Value) -> Self {
-        let mut body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": message, "code": code});
-        if !reason.is_empty() {
-            body["reason"] = reason.into();
-        }
-        if !details.is_null() {
-            body["details"] = details;
-        }
-        Self { status: code, ..Self::json(&body) }
-    }
-
-    fn no_method() -> Self {
-        let message = "the server does not allow this method on the requested resource";
-        Self::failure(405, "MethodNotAllowed", message, json!({}))
-    }
-
-    fn bad_request(message: &str) -> Self {
-        Self::failure(400, "BadRequest", message, Value::Null)
-    }
-}
-
-impl Server {
+impl Doubled {
     async fn new(tree: Tree, faults: Faults) -> Self {
-        let state = State::new(tree, lists::RESOURCE_VERSION);
         Self {
-            resources: resources::served(&state.tree, &state.bundle).await,
-            now: Mutex::new(state.bundle.now()),
-            states: Mutex::new(vec![Arc::new(state)]),
-            changes: Sender::new(1),
+            server: Arc::new(Server::new(Bundle::from_tree(tree).unwrap()).await.writable(faults.page)),
             faults: Mutex::new(faults.faults),
             hooks: Mutex::default(),
             denied: Mutex::default(),
             hang: faults.hang,
-            page: faults.page,
             requests: Mutex::default(),
             writes: Mutex::default(),
             hold: Mutex::default(),
@@ -299,34 +210,65 @@ impl Server {
     }
 
     fn state(&self) -> Arc<State> {
-        Arc::clone(self.states.lock().unwrap().last().unwrap())
-    }
-
-    fn now(&self) -> Timestamp {
-        *self.now.lock().unwrap()
+        self.server.state()
     }
 
     async fn respond(self: Arc<Self>, request: Request) -> Response {
-        let (mut parts, body) = request.into_parts();
-        self.requests.lock().unwrap().push(format!("{} {}", parts.method, parts.uri));
-        let act = self.act(&parts.method, parts.uri.path(), parts.uri.query().unwrap_or_default());
+        self.requests.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+        let uri = request.uri();
+        let act = self.act(request.method(), uri.path(), uri.query().unwrap_or_default());
         if let Some(Act::Slow(time)) = act {
             tokio::time::sleep(time).await;
         }
-        let header =
-            |name| parts.headers.get(name).map_or("", |value: &HeaderValue| value.to_str().unwrap()).to_owned();
-        let asked = Asked {
-            method: parts.method.clone(),
-            path: parts.uri.path().to_owned(),
-            query: Query::try_from_uri(&parts.uri).unwrap_or_default().0,
-            accept: header(header::ACCEPT),
-            content_type: header(header::CONTENT_TYPE),
-            body: axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default().into(),
+        let (mut parts, asked) = Asked::read(request).await;
+        let target = self.server.target(&asked);
+        let target = target.as_ref();
+        let response = match (&act, target) {
+            (Some(Act::Refuse(code)), _) => refusal(*code, target).into_response(),
+            (Some(Act::Busy(after)), _) => {
+                let seconds = [(header::RETRY_AFTER, after.to_string())];
+                (seconds, refusal(429, None)).into_response()
+            }
+            (_, Some(target)) if self.is_denied(target.verb, &target.resource.plural, target.part) => {
+                forbidden(target).into_response()
+            }
+            (_, Some(target)) if !self.server.verbs(target.resource).contains(&target.verb) => {
+                Answer::no_method().into_response()
+            }
+            (_, Some(target)) if target.part == "exec" => match self.server.command(target, &asked).await {
+                Ok(command) => {
+                    let doubled = Arc::clone(&self);
+                    upgrade(&mut parts, &asked, async move { doubled.run(&command).await }).await
+                }
+                Err(answer) => answer.into_response(),
+            },
+            (_, Some(target)) if asked.method != Method::GET => self.written(target, &asked).await.into_response(),
+            (_, None) if asked.method != Method::GET => Answer::no_path().into_response(),
+            (_, Some(target)) if target.part == "log" => self.log(target, &asked).await,
+            (_, target) => self.server.read(target, &asked).await,
         };
-        let mut response = self.reply(&mut parts, &asked, act.as_ref()).await;
-        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&self.now()).unwrap();
-        response.headers_mut().insert(header::DATE, HeaderValue::from_str(&date).unwrap());
+        let mut response = broken(response, act.as_ref()).await;
+        // No real server tells that it did not read all.
+        response.headers_mut().remove(header::WARNING);
+        self.server.stamp(&mut response);
         response
+    }
+
+    /// A log that was not recorded is one that the kubelet does not hand over.
+    async fn log(self: &Arc<Self>, target: &Target<'_>, asked: &Asked) -> Response {
+        let response = self.server.read(Some(target), asked).await;
+        if response.status() != 501 {
+            return response;
+        }
+        let pod = self.server.pod(target).await.ok();
+        let container = pod.and_then(|pod| container(&pod, asked.get("container")).ok()).unwrap_or_default();
+        let (ns, pod) = (target.ns.as_deref().unwrap_or_default(), &target.name);
+        let previous = if asked.is("previous") { "?previous=true" } else { "" };
+        let message = format!(
+            "Get \"https://10.200.0.1:10250/containerLogs/{ns}/{pod}/{container}{previous}\": \
+             dial tcp 10.200.0.1:10250: connect: no route to host"
+        );
+        Answer::failure(500, "", &message, Value::Null).into_response()
     }
 
     /// What is to go wrong now; it is then used up once.
@@ -342,57 +284,21 @@ impl Server {
         let faults = self.faults.lock().unwrap();
         faults.iter().any(|fault| matches!(fault.act, Act::Refuse(403)) && fault.hits(method, path, &fault.query))
     }
-
-    async fn reply(self: &Arc<Self>, parts: &mut Parts, asked: &Asked, act: Option<&Act>) -> Response {
-        let target = self.target(asked);
-        let answer = match (act, &target) {
-            (Some(Act::Refuse(code)), _) => refusal(*code, target.as_ref()),
-            (Some(Act::Busy(after)), _) => {
-                let seconds = [(header::RETRY_AFTER, after.to_string())];
-                return (seconds, send(refusal(429, None), None)).into_response();
-            }
-            (_, Some(target)) if self.is_denied(target.verb, &target.resource.plural, target.part) => forbidden(target),
-            (_, Some(target)) if !target.resource.verbs().contains(&target.verb) => Answer::no_method(),
-            (_, Some(target)) if target.part == "exec" => match self.command(target, asked).await {
-                Ok(command) => return self.upgrade(parts, command).await,
-                Err(answer) => answer,
-            },
-            (_, Some(target)) if target.verb == "watch" => return self.watch(target, asked.clone()).await,
-            (_, Some(target)) if asked.method != Method::GET => self.written(target, asked).await,
-            (_, Some(target)) => self.object_or_list(target, asked).await,
-            (_, None) if asked.method != Method::GET => Answer::no_path(),
-            (_, None) => self.discovery(asked),
-        };
-        send(answer, act)
-    }
-
-    /// Commands run over WebSocket only: kubectl before 1.30 speaks SPDY.
-    async fn upgrade(self: &Arc<Self>, parts: &mut Parts, command: exec::Command) -> Response {
-        let Ok(upgrade) = WebSocketUpgrade::from_request_parts(parts, &()).await else {
-            return send(Answer::bad_request("unable to upgrade: only WebSocket is spoken here"), None);
-        };
-        let server = Arc::clone(self);
-        let upgrade = upgrade.protocols(["v5.channel.k8s.io", "v4.channel.k8s.io"]);
-        upgrade.on_upgrade(move |socket| async move { server.run(socket, command).await })
-    }
 }
 
-/// The answer on its way, or what is left of it.
-fn send(answer: Answer, act: Option<&Act>) -> Response {
-    let Answer { status, content_type, mut body } = answer;
+/// What is left of an answer on its way.
+async fn broken(response: Response, act: Option<&Act>) -> Response {
+    if !matches!(act, Some(Act::Truncate | Act::Cut)) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let mut body: Vec<u8> = axum::body::to_bytes(body, usize::MAX).await.unwrap().into();
+    body.truncate(body.len() / 2);
     let body = match act {
-        Some(Act::Truncate) => {
-            body.truncate(body.len() / 2);
-            Body::from(body)
-        }
-        Some(Act::Cut) => {
-            body.truncate(body.len() / 2);
-            Body::from_stream(futures::stream::iter([Ok(body), Err(std::io::Error::other("cut"))]))
-        }
+        Some(Act::Cut) => Body::from_stream(futures::stream::iter([Ok(body), Err(std::io::Error::other("cut"))])),
         _ => Body::from(body),
     };
-    let status = StatusCode::from_u16(status).unwrap();
-    (status, [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-cache, private")], body).into_response()
+    Response::from_parts(parts, body)
 }
 
 /// The words of a real server for a refusal.
@@ -412,26 +318,15 @@ fn refusal(code: u16, target: Option<&Target<'_>>) -> Answer {
 }
 
 fn forbidden(target: &Target<'_>) -> Answer {
-    let Target { resource, ns, name, part, verb } = target;
-    let object = if name.is_empty() { String::new() } else { format!(" {name:?}") };
-    let part = if part.is_empty() { String::new() } else { format!("/{part}") };
-    let scope = ns.as_ref().map_or("at the cluster scope".to_owned(), |ns| format!("in the namespace {ns:?}"));
-    let message = format!(
-        "{}{object} is forbidden: User {USER:?} cannot {verb} resource \"{}{part}\" in API group {:?} {scope}",
-        resource.name(),
-        resource.plural,
-        resource.group,
-    );
-    Answer::failure(403, "Forbidden", &message, details(target))
+    Answer::forbidden(target, USER)
 }
 
 fn not_found(target: &Target<'_>) -> Answer {
-    let message = format!("{} {:?} not found", target.resource.name(), target.name);
-    Answer::failure(404, "NotFound", &message, details(target))
+    Answer::not_found(target)
 }
 
 fn already_exists(target: &Target<'_>, name: &str) -> Answer {
-    let target = Target { name: name.to_owned(), ns: target.ns.clone(), ..*target };
+    let target = Target { name: name.to_owned(), ..target.clone() };
     let message = format!("{} {name:?} already exists", target.resource.name());
     Answer::failure(409, "AlreadyExists", &message, details(&target))
 }
@@ -442,14 +337,4 @@ fn conflict(target: &Target<'_>, named: &str, kind: &str, why: &str) -> Answer {
     let mut details = details(target);
     details["kind"] = kind.into();
     Answer::failure(409, "Conflict", &message, details)
-}
-
-fn details(target: &Target<'_>) -> Value {
-    let mut details = json!({"kind": target.resource.plural});
-    for (key, value) in [("name", &target.name), ("group", &target.resource.group)] {
-        if !value.is_empty() {
-            details[key] = value.as_str().into();
-        }
-    }
-    details
 }

@@ -22,5 +22,6 @@ mod properties;
 mod redaction;
 mod registry;
 mod scenarios;
+mod serve;
 mod support;
 mod written;

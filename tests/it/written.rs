@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{kubectl, kubectl_runs_commands, shown};
+use crate::api::{kubectl, shown};
 use crate::double::{Act, Double, Fault, Faults};
 use crate::support;
 
@@ -330,9 +330,6 @@ fn ceph_json(double: &Double, command: &str) -> Value {
 #[test]
 fn flags_of_ceph_can_be_set_and_unset() {
     let double = serve();
-    if !kubectl_runs_commands(&double) {
-        return;
-    }
     let (dump, text) = (ceph_json(&double, "osd dump"), ceph(&double, "status").unwrap());
     ceph(&double, "osd set noout").unwrap();
     ceph(&double, "osd set-group noup,nodown osd.0 birch-w2").unwrap();
@@ -372,9 +369,6 @@ fn flags_of_ceph_can_be_set_and_unset() {
 #[test]
 fn commands_of_ceph_change_its_health() {
     let double = Double::serve(support::base("story4-clock-and-pool-app"), Faults::none());
-    if !kubectl_runs_commands(&double) {
-        return;
-    }
     let codes = |double: &Double| -> Vec<String> {
         ceph_json(double, "health detail")["checks"].as_object().unwrap().keys().cloned().collect()
     };
@@ -412,9 +406,6 @@ fn a_crash_that_is_archived_is_no_longer_recent() {
         "mgrmap": {"available": true}, "health": {"status": "HEALTH_WARN", "checks": {}}});
     tree.write(&format!("{at}/ceph_status_--format_json-pretty"), status.to_string().into_bytes());
     let double = Double::serve(tree, Faults::none());
-    if !kubectl_runs_commands(&double) {
-        return;
-    }
     let recent = || ceph_json(&double, "health detail")["checks"]["RECENT_CRASH"]["summary"]["count"].clone();
     assert!(matches!(ceph(&double, "crash archive nosuch"), Err((22, _))));
     ceph(&double, "crash archive 2024-07-09T07:10:00.000000Z_1f").unwrap();

@@ -14,8 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::facts::Why;
-use crate::facts::redact;
+use crate::facts::{MALFORMED, NOT_CAPTURED, NOT_WHOLE, Why, redact};
 
 /// Requests in flight at once; the API server's fairness queues are not ours to fill.
 const AT_ONCE: usize = 16;
@@ -95,6 +94,8 @@ impl Failure {
     /// The reason why the fact behind the request is unknown.
     pub fn why(self) -> Why {
         match self {
+            Self::Refused { reason, .. } if reason == NOT_CAPTURED => Why::NotCaptured,
+            Self::Refused { reason, message, .. } if reason == MALFORMED => Why::Malformed(message),
             Self::Refused { status: StatusCode::FORBIDDEN, message, .. } => Why::Forbidden(message),
             // The server waited for its storage, or a proxy for the server, as long as it may.
             Self::Refused { status: StatusCode::GATEWAY_TIMEOUT, .. } => Why::Timeout,
@@ -239,6 +240,10 @@ impl Api {
         }
         let response = self.client.send(request).await.map_err(|error| Failure::Lost(error.into()))?;
         self.note_time(response.headers());
+        if let Some(message) = not_whole(response.headers()) {
+            let (status, reason) = (StatusCode::NOT_IMPLEMENTED, MALFORMED.to_owned());
+            return Err(Failure::Refused { status, reason, message, retry_after: None });
+        }
         if response.status().is_success() {
             return self.body(response.into_body(), at_most, tail).await;
         }
@@ -292,6 +297,12 @@ pub(super) fn cut_front(bytes: &mut Vec<u8>, tail: Option<usize>) {
 fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+/// What a served recording could not read of a list. To hold the rest for all would be to know what is not known.
+fn not_whole(headers: &header::HeaderMap) -> Option<String> {
+    let mut warnings = headers.get_all(header::WARNING).iter().filter_map(|warning| warning.to_str().ok());
+    warnings.find_map(|warning| warning.strip_prefix(NOT_WHOLE)).map(|why| one_line(why.trim_end_matches('"')))
 }
 
 /// The server's own words where it answers with a `Status`, else the beginning of what came.

@@ -10,6 +10,7 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Deserialize;
 
+use super::super::NO_VERSION;
 use super::api::{Api, Failure, Get, chain, login_failure, one_line, sources};
 use super::proxy;
 use super::{Limits, Live};
@@ -272,6 +273,7 @@ async fn server_version(api: &Api, server: &str, limit: Duration) -> Result<Opti
     let not_kubernetes = |reason| ConnectError::NotKubernetes { server: server.to_owned(), reason };
     match api.get(&Get::new("/version", limit)).await {
         Ok(body) => match serde_json::from_slice::<Version>(&body) {
+            Ok(version) if version.git_version == NO_VERSION => Ok(None),
             Ok(version) => Ok(Some(one_line(&version.git_version))),
             Err(error) => Err(not_kubernetes(format!("/version: {error}"))),
         },

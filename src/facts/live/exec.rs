@@ -9,7 +9,7 @@ use kube::api::{Api as Pods, AttachParams, AttachedProcess};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::api::{Api, chain, cut_front, one_line};
-use crate::facts::{Why, redact};
+use crate::facts::{NOT_CAPTURED, Why, redact};
 
 const STDOUT_AT_MOST: usize = 64 << 20;
 const STDERR_TAIL: usize = 64 << 10;
@@ -120,6 +120,9 @@ fn exit_status(status: Status) -> Result<i32, Why> {
     if status.status.as_deref() == Some("Success") {
         return Ok(0);
     }
+    if status.reason.as_deref() == Some(NOT_CAPTURED) {
+        return Err(Why::NotCaptured);
+    }
     let causes = status.details.and_then(|details| details.causes).unwrap_or_default();
     let code = causes.into_iter().find(|cause| cause.reason.as_deref() == Some("ExitCode"));
     let code = code.and_then(|cause| cause.message?.parse().ok());
@@ -128,6 +131,7 @@ fn exit_status(status: Status) -> Result<i32, Why> {
 
 fn refused(error: kube::Error) -> Why {
     match error {
+        kube::Error::Api(status) if status.reason == NOT_CAPTURED => Why::NotCaptured,
         kube::Error::Api(status) if status.code == 403 => Why::Forbidden(one_line(&status.message)),
         kube::Error::Api(status) => Why::Unreachable(format!("{}: {}", status.code, one_line(&status.message))),
         error => Why::Unreachable(chain(&error)),
@@ -154,6 +158,8 @@ mod tests {
         assert_eq!(exit_status(status(failed)), Ok(22));
         let not_started = json!({"status": "Failure", "reason": "InternalError", "message": "OCI runtime exec failed"});
         assert_eq!(exit_status(status(not_started)), Err(Why::Unreachable("OCI runtime exec failed".into())));
+        let recorded = json!({"status": "Failure", "reason": "NotCaptured", "code": 501});
+        assert_eq!(exit_status(status(recorded)), Err(Why::NotCaptured));
     }
 
     #[test]

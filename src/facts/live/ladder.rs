@@ -130,7 +130,7 @@ impl Climb {
         let weight = |why: &Why| match why {
             Why::Timeout => 3,
             Why::Failed { .. } => 2,
-            Why::Forbidden(_) => 1,
+            Why::Forbidden(_) | Why::NotCaptured => 1,
             _ => 0,
         };
         // Silence of the monitors says more than a refusal, and a refusal more than an absent pod.
@@ -142,7 +142,7 @@ impl Climb {
     /// The reason for every Ceph fact when no rung answered.
     fn why(&self) -> Why {
         match &self.why {
-            Some(why @ (Why::Timeout | Why::Failed { .. } | Why::Forbidden(_))) => why.clone(),
+            Some(why @ (Why::Timeout | Why::Failed { .. } | Why::Forbidden(_) | Why::NotCaptured)) => why.clone(),
             _ => {
                 let tried: Vec<String> = self.attempts().map(|(rung, why)| format!("{rung}: {why}")).collect();
                 Why::Unreachable(tried.join("; "))

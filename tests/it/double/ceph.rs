@@ -1,10 +1,10 @@
 //! Commands that change Ceph: they change what was recorded of it, as far as that goes.
 
+use rookdoctor::serve::exec::{KILLED_BY_TIMEOUT, Ran, file_name};
 use serde_json::{Value, json};
 
-use super::Server;
+use super::Doubled;
 use super::controllers::array;
-use super::exec::{KILLED_BY_TIMEOUT, Ran, file_name};
 use super::state::Changed;
 
 /// Flags of the OSD map that can be set, in the order in which Ceph names them, with their bits.
@@ -39,7 +39,7 @@ fn error((rc, name): (i32, &str), why: &str) -> Said {
     Err((rc, format!("Error {name}: {why}\n")))
 }
 
-impl Server {
+impl Doubled {
     /// Runs a command that changes something or asks whether one may; nothing if it is no such command.
     pub(super) async fn ceph_change(&self, ns: &str, words: &[&str], sure: bool, limited: bool) -> Option<Ran> {
         let by_mgr = match words {
@@ -49,13 +49,13 @@ impl Server {
             _ => return None,
         };
         // Without a quorum this hangs as everything else does.
-        let status = self.ceph(ns, &["status"], true, limited).await?;
+        let status = self.server.ceph(ns, &["status"], true, limited).await?;
         if status.rc != 0 {
             return Some(status);
         }
         let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
         if by_mgr && status["mgrmap"]["available"] == false {
-            return Some(self.hung(Vec::new(), KILLED_BY_TIMEOUT));
+            return Some(Ran::hung(Vec::new(), KILLED_BY_TIMEOUT));
         }
         if let ["osd", "ok-to-stop", osds @ ..] = words {
             return Some(ok_to_stop(&status["pgmap"], osds));

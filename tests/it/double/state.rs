@@ -1,66 +1,13 @@
-//! The cluster as it is now, and how it is changed. Every change makes a new state; who reads keeps the one that
-//! he began with.
+//! How the cluster is changed. Every change makes a new state; who reads keeps the one that he began with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::bundle::Bundle;
-use rookdoctor::facts::{Answer as Known, Fact, Select, Source, Why};
+use rookdoctor::serve::resources::Resource;
+use rookdoctor::serve::state::State;
 use serde_json::{Value, json};
-
-use super::resources::{Resource, place};
-
-/// A list as it lies in the bundle, or why there is none.
-pub(super) type Listing = Arc<Result<Vec<Value>, Why>>;
-
-/// The cluster at one moment.
-pub(super) struct State {
-    pub tree: Tree,
-    pub bundle: Bundle,
-    /// Grows with every change.
-    pub version: u64,
-    /// Lists that were asked for, by resource and namespace.
-    listings: Mutex<BTreeMap<(String, Option<String>), Listing>>,
-}
-
-impl State {
-    pub fn new(tree: Tree, version: u64) -> Self {
-        Self { bundle: Bundle::from_tree(tree.clone()).unwrap(), tree, version, listings: Mutex::default() }
-    }
-
-    /// Every object of a resource, in one namespace or in all, in the order of the server.
-    pub async fn listing(&self, resource: &Resource, ns: Option<String>) -> Listing {
-        let key = (resource.name(), ns.clone());
-        if let Some(listing) = self.listings.lock().unwrap().get(&key) {
-            return Arc::clone(listing);
-        }
-        let listing: Listing = Arc::new(match resource.known {
-            Some(kind) => {
-                let fact = Fact::List { kind, ns, select: Select::all() };
-                self.bundle.fetch(&fact).await.map(|reading| match reading.answer {
-                    Known::Objects(objects) => objects,
-                    other => panic!("not objects: {other:?}"),
-                })
-            }
-            None => Ok(self.others(resource, ns.as_deref())),
-        });
-        self.listings.lock().unwrap().insert(key, Arc::clone(&listing));
-        listing
-    }
-
-    /// Objects of a kind that the program never reads.
-    fn others(&self, resource: &Resource, ns: Option<&str>) -> Vec<Value> {
-        let is_it = |path: &str| {
-            place(path).is_some_and(|(of, group, plural)| {
-                group == resource.group && plural == resource.plural && (ns.is_none() || ns == of)
-            })
-        };
-        let files = self.tree.below("").filter(|(path, _)| is_it(path));
-        files.flat_map(|(_, file)| file.objects().unwrap_or_default().to_vec()).collect()
-    }
-}
 
 /// A cluster that is being changed. All that is done to it becomes visible at once.
 pub struct Changed<'s> {
@@ -84,12 +31,19 @@ pub(super) struct Spot<'s> {
 }
 
 impl<'s> Changed<'s> {
-    pub(super) fn new(state: &State, resources: &'s [Resource], now: Timestamp) -> Self {
-        Self { resources, tree: state.tree.clone(), version: state.version, now, owners: BTreeSet::new() }
+    pub(super) fn new(state: &State, resources: &'s [Resource]) -> Self {
+        Self {
+            resources,
+            tree: state.bundle.tree().clone(),
+            version: state.version,
+            now: state.now,
+            owners: BTreeSet::new(),
+        }
     }
 
     pub(super) fn into_state(self) -> State {
-        State::new(self.tree, self.version.max(WRITTEN) + 1)
+        let version = self.version.max(WRITTEN) + 1;
+        State::new(Bundle::from_tree(self.tree).unwrap(), version).at(self.now)
     }
 
     /// The files as they are now.

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use rookdoctor::facts::bundle::Bundle;
 use serde_json::{Value, json};
 
 use super::controllers::{array, is_true};
-use super::resources::Target;
-use super::state::{Changed, Spot, State, name_of};
-use super::{Answer, Asked, Double, Server, USER, already_exists, conflict, matches, not_found};
+use super::state::{Changed, Spot, name_of};
+use super::{Answer, Asked, Double, Doubled, State, Target, USER, already_exists, conflict, matches, not_found};
 
 /// What a test does to the cluster after a write.
 pub(super) struct Hook {
@@ -25,11 +25,13 @@ impl Double {
 
     /// Changes the cluster as it is now, by nobody's request.
     pub fn change(&self, act: impl FnOnce(&mut Changed<'_>)) {
-        let mut states = self.server.states.lock().unwrap();
-        let mut changed = Changed::new(states.last().unwrap(), &self.server.resources, self.server.now());
-        act(&mut changed);
-        states.push(changed.into_state().into());
-        self.server.changes.send_replace(states.len());
+        let server = &self.server.server;
+        let changed = server.change(|state| {
+            let mut changed = Changed::new(state, server.resources());
+            act(&mut changed);
+            Ok::<_, ()>(((), Some(changed.into_state())))
+        });
+        changed.unwrap();
     }
 
     /// Forbids a verb on a resource, such as `create` on `pods/exec`.
@@ -57,16 +59,20 @@ impl Double {
 
     /// An object as it is now; `ns` is empty for one without a namespace.
     pub fn object(&self, ns: &str, plural: &str, name: &str) -> Option<Value> {
-        Changed::new(&self.server.state(), &self.server.resources, self.server.now()).object(ns, plural, name)
+        Changed::new(&self.server.state(), self.server.server.resources()).object(ns, plural, name)
     }
 
     /// Moves the server's clock.
     pub fn advance(&self, time: std::time::Duration) {
-        *self.server.now.lock().unwrap() += time;
+        let later = self.server.server.change(|state| {
+            let same = State::new(Bundle::from_tree(state.bundle.tree().clone()).unwrap(), state.version);
+            Ok::<_, ()>(((), Some(same.at(state.now + time))))
+        });
+        later.unwrap();
     }
 }
 
-impl Server {
+impl Doubled {
     /// Ends here for a write that the test does not let through.
     pub(super) async fn pass(&self) {
         let end = *self.hold.lock().unwrap();
@@ -85,20 +91,19 @@ impl Server {
         dry_run: bool,
         act: impl FnOnce(&mut Changed<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut states = self.states.lock().unwrap();
-        let mut changed = Changed::new(states.last().unwrap(), &self.resources, self.now());
-        let answer = act(&mut changed)?;
-        if dry_run {
-            return Ok(answer);
-        }
-        self.writes.lock().unwrap().push(said.to_owned());
-        for hook in self.hooks.lock().unwrap().iter_mut().filter(|hook| matches(&hook.request, said)) {
-            (hook.act)(&mut changed);
-        }
-        changed.settle();
-        states.push(changed.into_state().into());
-        self.changes.send_replace(states.len());
-        Ok(answer)
+        self.server.change(|state| {
+            let mut changed = Changed::new(state, self.server.resources());
+            let answer = act(&mut changed)?;
+            if dry_run {
+                return Ok((answer, None));
+            }
+            self.writes.lock().unwrap().push(said.to_owned());
+            for hook in self.hooks.lock().unwrap().iter_mut().filter(|hook| matches(&hook.request, said)) {
+                (hook.act)(&mut changed);
+            }
+            changed.settle();
+            Ok((answer, Some(changed.into_state())))
+        })
     }
 
     /// A request that writes, or a review.
@@ -141,13 +146,13 @@ impl Server {
 
     /// What the recording was refused, or never saw, cannot be changed either. But among what it never saw
     /// something new may be made.
-    async fn may_be_there(&self, state: &State, target: &Target<'_>) -> Result<(), Answer> {
+    async fn may_be_there(&self, state: &std::sync::Arc<State>, target: &Target<'_>) -> Result<(), Answer> {
         let spot =
             Spot { resource: target.resource, ns: target.ns.clone().unwrap_or_default(), name: target.name.clone() };
-        let there = Changed::new(state, &self.resources, self.now()).get(&spot).is_some();
-        match state.listing(target.resource, target.ns.clone()).await.as_ref() {
+        let there = Changed::new(state, self.server.resources()).get(&spot).is_some();
+        match state.listing(target.resource, target.ns.as_deref()).await {
             Err(why) if !there && (target.verb != "create" || why.word() == "forbidden") => {
-                Err(super::lists::unknown(why, target))
+                Err(Answer::unknown(&why, target))
             }
             _ => Ok(()),
         }
@@ -164,8 +169,7 @@ impl Server {
         let asked = review["spec"]["resourceAttributes"].clone();
         let text = |key: &str| asked[key].as_str().unwrap_or_default();
         let (verb, group, plural, part) = (text("verb"), text("group"), text("resource"), text("subresource"));
-        let is_it = |one: &&super::resources::Resource| one.group == group && one.plural == plural;
-        let resource = self.resources.iter().find(is_it);
+        let resource = self.server.resources().iter().find(|one| one.is(group, plural));
         let base = match (group, resource) {
             ("", _) => "/api/v1".to_owned(),
             (group, resource) => format!("/apis/{group}/{}", resource.map_or("v1", |resource| &resource.version)),
@@ -395,10 +399,10 @@ fn patched(target: &Target<'_>, old: &Value, asked: &Asked, body: Value) -> Resu
                 Answer::failure(422, "Invalid", message, json!({}))
             })?;
         }
-        "application/strategic-merge-patch+json" if target.resource.is_builtin() => json_patch::merge(&mut new, &body),
+        "application/strategic-merge-patch+json" if !target.resource.is_custom => json_patch::merge(&mut new, &body),
         "application/merge-patch+json" => json_patch::merge(&mut new, &body),
         _ => {
-            let strategic = if target.resource.is_builtin() { ", application/strategic-merge-patch+json" } else { "" };
+            let strategic = if !target.resource.is_custom { ", application/strategic-merge-patch+json" } else { "" };
             let message = format!(
                 "the body of the request was in an unknown format - accepted media types include: \
                  application/json-patch+json, application/merge-patch+json{strategic}"
