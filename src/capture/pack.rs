@@ -60,7 +60,12 @@ impl Place {
             beside.prefix(".rookdoctor-").suffix(".partial");
             match form(path) {
                 Some(form) => Begun::File(beside.tempfile_in(above).map_err(failed)?, form),
-                None => Begun::Folder(beside.tempdir_in(above).map_err(failed)?),
+                None => {
+                    // A recording is for whoever made it.
+                    #[cfg(unix)]
+                    beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+                    Begun::Folder(beside.tempdir_in(above).map_err(failed)?)
+                }
             }
         };
         let place = Self { path: path.to_owned(), overwrite, begun };

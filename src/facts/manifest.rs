@@ -29,6 +29,7 @@ pub(super) const EACCES: i32 = 13;
 
 /// What the ladder of ways to Ceph tells of all its steps is longer than other reasons.
 const LONGEST: usize = 8000;
+const NOT_CAPTURED: &str = "not-captured";
 const MALFORMED: &str = "malformed: ";
 const NOT_OFFERED: &str = "not offered: ";
 const OVER_BUDGET: &str = "over budget";
@@ -112,7 +113,9 @@ pub fn word(why: &Why) -> String {
         Why::Malformed(text) => format!("error: {MALFORMED}{text}"),
         Why::NotOffered(text) => format!("error: {NOT_OFFERED}{text}"),
         Why::OverBudget => format!("error: {OVER_BUDGET}"),
-        Why::NotCaptured | Why::Failed { .. } => format!("error: {why}"),
+        // The cluster was itself a recording that is served.
+        Why::NotCaptured => NOT_CAPTURED.to_owned(),
+        Why::Failed { .. } => format!("error: {why}"),
     }
 }
 
@@ -122,7 +125,7 @@ fn meaning(what: &str, said: &str) -> Result<(), Why> {
     let text = redact::keys_within(text, LONGEST);
     Err(match word {
         "ok" => return Ok(()),
-        "" | PARTIAL => Why::NotCaptured,
+        "" | PARTIAL | NOT_CAPTURED => Why::NotCaptured,
         "forbidden" => Why::Forbidden(text),
         "timeout" => Why::Timeout,
         "not-found" => Why::NotOffered(format!("{what} was not found")),
@@ -149,6 +152,7 @@ mod tests {
             Why::Malformed("EOF while parsing: line 1".into()),
             Why::NotOffered("the user of this external cluster may not ask the mgr".into()),
             Why::OverBudget,
+            Why::NotCaptured,
             Why::Unreachable(format!("toolbox: {}; mgr: no running pod", "x".repeat(2000))),
         ] {
             assert_eq!(meaning("x", &word(&why)), Err(why.clone()), "{}", word(&why));

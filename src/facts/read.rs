@@ -322,7 +322,7 @@ impl<'s> Facts<'s> {
         self.object::<Pod>(ns, name)?.ok_or_else(gone)
     }
 
-    /// The CephCluster under diagnosis. What could not be read of others takes nothing from it.
+    /// The CephCluster under diagnosis. What was not recorded of others takes nothing from it; damage does.
     pub fn ceph_cluster(&self) -> Result<&'s CephCluster, Gap> {
         let cluster = self.cluster()?;
         let is_it =
@@ -330,6 +330,9 @@ impl<'s> Facts<'s> {
         let alone = self.fresh();
         let all = alone.ceph_clusters();
         alone.touched().into_iter().for_each(|row| self.touch(row));
+        if alone.flaws().iter().any(|flaw| flaw.why != super::Why::NotCaptured) {
+            self.read.borrow_mut().extend(alone.read.take());
+        }
         all?.iter().find(is_it).ok_or_else(|| Gap::NotOffered("the CephCluster is gone".into()))
     }
 
