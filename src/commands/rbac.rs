@@ -96,7 +96,7 @@ fn about(wanted: &Wanted) -> Vec<String> {
     if *reach == Reach::Namespaces {
         let granted = [Role::Read, Role::Exec];
         about.push(format!(
-            "Nothing outside {own} is read (--namespace-only). Always diagnose with -n {}{}. Blind then, at least: {}.",
+            "Nothing outside {own} is read (--namespace-only). Always diagnose with -n {}{}. Unknown then, wholly or in part: {}.",
             places.cluster,
             if places.cluster == places.operator {
                 String::new()

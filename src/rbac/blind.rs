@@ -20,9 +20,9 @@ pub struct Blind {
 }
 
 /// What is lost without this permission, where `allowed` says what else may be done.
-pub fn without(missing: &Permission, places: &[Places], allowed: &dyn Fn(&Permission) -> bool) -> Blind {
+pub fn without(missing: &Permission, places: &[Places], reach: Reach, allowed: &dyn Fn(&Permission) -> bool) -> Blind {
     let is_lost = |row: &Row| {
-        let mut needs = places.iter().flat_map(|places| table::of_row(*row, places));
+        let mut needs = places.iter().flat_map(|places| table::of_row(*row, places, reach));
         needs.any(|need| covers(missing, &need) && !allowed(&need))
     };
     let lost: BTreeSet<Row> = Row::ALL.iter().copied().filter(is_lost).collect();
@@ -53,15 +53,15 @@ fn opened_by(permission: &Permission) -> &'static [Row] {
 }
 
 /// What is read ahead or on suspicion for a whole cluster, each in its own place.
-pub fn needs_of_rows(places: &Places) -> Vec<Permission> {
-    Row::ALL.iter().flat_map(|row| table::of_row(*row, places)).collect()
+pub fn needs_of_rows(places: &Places, reach: Reach) -> Vec<Permission> {
+    Row::ALL.iter().flat_map(|row| table::of_row(*row, places, reach)).collect()
 }
 
-/// The checks that cannot look with the roles that are granted, whatever is the matter with the cluster.
+/// The checks that cannot look, or not everywhere, with the roles that are granted, whatever is the matter with the cluster.
 pub fn with_only(roles: &[Role], places: &Places, reach: Reach) -> Vec<&'static str> {
     let granted: Vec<Permission> = roles.iter().flat_map(|role| permissions(*role, places, reach)).collect();
     let is_granted = |need: &Permission| granted.iter().any(|one| covers(one, need));
-    let is_lost = |row: &Row| row.is_read_ahead() && !table::of_row(*row, places).iter().all(is_granted);
+    let is_lost = |row: &Row| row.is_read_ahead() && !table::of_row(*row, places, reach).iter().all(is_granted);
     let blind = checks::ALL.iter().filter(|check| check.needs.iter().any(is_lost));
     blind.map(|check| check.code).collect()
 }
@@ -81,11 +81,11 @@ mod tests {
 
     #[test]
     fn a_missing_permission_blinds_who_needs_it() {
-        let nodes = without(&missing(Role::Read, "list nodes"), &[places()], &|_| false);
-        assert!(nodes.blinds.contains(&"NODE001") && !nodes.blinds.contains(&"NET007"), "{nodes:?}");
-        let exec = without(&missing(Role::Exec, "create pods/exec in rook"), &[places()], &|_| false);
+        let nodes = without(&missing(Role::Read, "list nodes"), &[places()], Reach::Cluster, &|_| false);
+        assert!(nodes.blinds.contains(&"NODE001") && !nodes.blinds.contains(&"CEPH002"), "{nodes:?}");
+        let exec = without(&missing(Role::Exec, "create pods/exec in rook"), &[places()], Reach::Cluster, &|_| false);
         assert!(exec.blinds.contains(&"CEPH002") && !exec.blinds.contains(&"NODE001"), "{exec:?}");
-        let logs = without(&missing(Role::Read, "get pods/log in op"), &[places()], &|_| false);
+        let logs = without(&missing(Role::Read, "get pods/log in op"), &[places()], Reach::Cluster, &|_| false);
         assert!(logs.blinds.is_empty() && !logs.may_blind.is_empty(), "{logs:?}");
     }
 
@@ -93,8 +93,8 @@ mod tests {
     fn what_is_allowed_where_it_is_needed_blinds_nobody() {
         let pods = missing(Role::Read, "list pods");
         let here = |need: &Permission| ["rook", "op"].contains(&need.ns.as_str());
-        assert!(without(&pods, &[places()], &here).blinds.is_empty());
-        assert!(without(&pods, &[places()], &|_| false).blinds.contains(&"MON002"));
+        assert!(without(&pods, &[places()], Reach::Cluster, &here).blinds.is_empty());
+        assert!(without(&pods, &[places()], Reach::Cluster, &|_| false).blinds.contains(&"MON002"));
     }
 
     #[test]
@@ -103,6 +103,6 @@ mod tests {
         assert!(blind(&[Role::Read, Role::Exec], Reach::Cluster).is_empty());
         assert!(blind(&[Role::Read], Reach::Cluster).contains(&"CEPH002"));
         let inside = blind(&[Role::Read, Role::Exec], Reach::Namespaces);
-        assert!(inside.contains(&"NODE001") && !inside.contains(&"OSD003"), "{inside:?}");
+        assert!(inside.contains(&"NODE001") && !inside.contains(&"CEPH002"), "{inside:?}");
     }
 }

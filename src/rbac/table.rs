@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::Places;
+use super::{Places, Reach};
 use crate::capture::{CRDS, WITHIN};
 use crate::facts::live::Permission;
 use crate::facts::{Cluster, Fact, Facts, Kind, Row, Store, kinds};
@@ -71,7 +71,7 @@ const CHANGED: &[(Kind, &str, &[&str], Where)] = &[
 
 /// What a diagnosis and a capture read, beside what Ceph says.
 pub(super) fn read(places: &Places) -> BTreeSet<Permission> {
-    let mut all: BTreeSet<Permission> = Row::ALL.iter().flat_map(|row| of_row(*row, places)).collect();
+    let mut all: BTreeSet<Permission> = Row::ALL.iter().flat_map(|row| of_row(*row, places, Reach::Cluster)).collect();
     all.retain(|permission| permission.part.is_empty());
     for &kind in kinds::ALL {
         all.extend(wherever(kind, places).into_iter().map(|ns| of_kind("list", kind, ns)));
@@ -127,7 +127,9 @@ fn wherever(kind: Kind, places: &Places) -> Vec<&str> {
 }
 
 /// What a row of the table of reads needs; nothing for those that are read on suspicion.
-pub(super) fn of_row(row: Row, places: &Places) -> Vec<Permission> {
+pub(super) fn of_row(row: Row, places: &Places, reach: Reach) -> Vec<Permission> {
+    // Who looks at one namespace only looks for CephClusters there.
+    let namespace = (reach == Reach::Namespaces).then_some(places.cluster.as_str());
     let cluster = Cluster {
         ns: places.cluster.clone(),
         name: String::new(),
@@ -135,7 +137,7 @@ pub(super) fn of_row(row: Row, places: &Places) -> Vec<Permission> {
         external: false,
     };
     let store = Store::default();
-    let fact = row.fact(&Facts::new(&store, Some(&cluster), Timestamp::UNIX_EPOCH, None));
+    let fact = row.fact(&Facts::new(&store, Some(&cluster), Timestamp::UNIX_EPOCH, namespace));
     fact.map(|fact| of_fact(&fact, places)).unwrap_or_default()
 }
 

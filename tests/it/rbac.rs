@@ -223,7 +223,7 @@ fn the_roles_to_look_allow_what_is_asked_and_nothing_else() {
         let mut passed = passed.lock().unwrap();
         passed.pass(&requests, &[Role::Read, Role::Exec], &places);
         // What the table of reads names is needed, whether one of these clusters makes anyone read it or not.
-        let rows = blind::needs_of_rows(&places);
+        let rows = blind::needs_of_rows(&places, Reach::Cluster);
         let rows = rows.iter().map(|row| {
             let slash = if row.part.is_empty() { "" } else { "/" };
             Right::new(row.verb, &row.group, &format!("{}{slash}{}", row.plural, row.part), &row.ns)

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failed};
 use crate::facts::live::{Live, Permission};
 use crate::facts::{Answer, Fact, Reading, Source, Why};
 use crate::rbac::blind::{self, Blind};
-use crate::rbac::{Places, Role, permissions, table};
+use crate::rbac::{Places, Reach, Role, permissions, table};
 use crate::report::ApiVersion;
 use crate::report::clean::{SENTENCE, clean};
 use crate::report::human::{Ink, Page};
@@ -90,10 +90,14 @@ async fn check(cli: &Cli, flags: &Rbac) -> Result<Checked, Failed> {
     let wanted: BTreeSet<(Role, Permission)> =
         places.iter().flat_map(|places| wanted(flags, places)).filter(|(_, one)| is_served(one, &served)).collect();
     // Who may not read everywhere may still read where it is needed.
-    let narrow = places.iter().flat_map(blind::needs_of_rows).filter(|one| is_served(one, &served));
+    let narrow = places
+        .iter()
+        .flat_map(|places| blind::needs_of_rows(places, reach(flags)))
+        .filter(|one| is_served(one, &served));
     let questions = wanted.iter().map(|(_, one)| one.clone()).chain(narrow).collect();
     let answers = ask(&live, questions, end).await;
-    let rules = wanted.iter().map(|(role, permission)| asked(*role, permission, &places, &answers)).collect();
+    let rules =
+        wanted.iter().map(|(role, permission)| asked(*role, permission, &places, reach(flags), &answers)).collect();
     let user = tokio::time::timeout_at(end, live.user()).await.ok().flatten();
     let namespaces = places.iter().flat_map(Places::own).map(str::to_owned).collect::<BTreeSet<String>>();
     let mut checked = Checked {
@@ -156,7 +160,7 @@ async fn ask(live: &Live, questions: BTreeSet<Permission>, end: Instant) -> Answ
     stream::iter(questions).map(ask).buffer_unordered(AT_ONCE).collect().await
 }
 
-fn asked(role: Role, permission: &Permission, places: &[Places], answers: &Answers) -> Asked {
+fn asked(role: Role, permission: &Permission, places: &[Places], reach: Reach, answers: &Answers) -> Asked {
     let may = |permission: &Permission| matches!(answers.get(permission), Some(Ok(Ok(()))));
     let (allowed, reason) = match answers.get(permission) {
         Some(Ok(Ok(()))) => (Some(true), ""),
@@ -175,7 +179,7 @@ fn asked(role: Role, permission: &Permission, places: &[Places], answers: &Answe
         is_namespaced: table::kind(permission).is_some_and(|kind| kind.namespaced),
         allowed,
         reason: clean(reason, SENTENCE),
-        blind: if allowed == Some(true) { Blind::default() } else { blind::without(permission, places, &may) },
+        blind: if allowed == Some(true) { Blind::default() } else { blind::without(permission, places, reach, &may) },
     }
 }
 
