@@ -24,6 +24,7 @@ use self::collected::Collected;
 pub use self::collected::{Budget, Counts};
 pub use self::read::LogBounds;
 use self::read::Read;
+pub(crate) use self::scope::{CRDS, WITHIN};
 use crate::checks;
 use crate::diagnosis::{Scope, diagnose};
 use crate::facts::archive::Tree;

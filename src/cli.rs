@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::rbac::manifests::Subject;
 use crate::report::FailOn;
 use crate::screen::Color;
 
@@ -72,6 +73,8 @@ pub enum Command {
     Diff(Diff),
     /// Serve a recorded cluster to kubectl and k9s, for reading only
     Serve(Serve),
+    /// Print the least roles that this tool needs, or say what you lack of them (--check)
+    Rbac(Rbac),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
     Explain {
         /// A code or a name: NET007, nad-default-route
@@ -86,6 +89,30 @@ pub enum Command {
     Schema,
     /// Print the version
     Version,
+}
+
+/// Which permissions, and for whom. The namespaces are those of -n (rook-ceph unless given) and --operator-namespace.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Permissions")]
+pub struct Rbac {
+    /// Also what asking Ceph needs, pods/exec, as a role of its own: it reaches the keyrings in those pods
+    #[arg(long)]
+    pub exec: bool,
+    /// Also what carrying plans out needs, as a role of its own; with --exec, because plans ask Ceph
+    #[arg(long)]
+    pub fix: bool,
+    /// Nothing outside the namespaces of the cluster and its operator; says which checks are blind then
+    #[arg(long)]
+    pub namespace_only: bool,
+    /// Another namespace where Multus, whereabouts, Kube-OVN or CSI run (openshift-multus); may be repeated
+    #[arg(long, value_name = "NAMESPACE", conflicts_with = "namespace_only")]
+    pub also: Vec<String>,
+    /// Bind the roles, too: user:NAME, group:NAME or serviceaccount:NAMESPACE:NAME; may be repeated
+    #[arg(long, value_name = "KIND:NAME")]
+    pub subject: Vec<Subject>,
+    /// Print no roles: ask the server what you lack of them, and say which checks that blinds
+    #[arg(long, conflicts_with = "subject")]
+    pub check: bool,
 }
 
 /// What to serve, and where.
@@ -418,6 +445,14 @@ fn contradiction(cli: &Cli) -> Option<String> {
     if let (Some(recorded), Some(Command::Capture(_))) = (recorded, &cli.command) {
         return Some(format!("{recorded} reads a recorded cluster, `capture` records a live one"));
     }
+    if let (Some(recorded), Some(Command::Rbac(_))) = (recorded, &cli.command) {
+        return Some(format!("{recorded} reads a recorded cluster, `rbac` is about a live one"));
+    }
+    if let Some(Command::Rbac(Rbac { namespace_only: true, .. })) = &cli.command
+        && source.all_namespaces
+    {
+        return Some("--namespace-only and --all-namespaces contradict each other".into());
+    }
     if let Some(Command::Capture(Capture { file: Some(file), .. })) = &cli.command
         && file.as_os_str() == "-"
         && output.output != Format::Human
@@ -567,6 +602,11 @@ mod tests {
             ("x capture --bundle b", "--bundle reads a recorded cluster, `capture` records a live one"),
             ("x capture -f - -o json", "give one of them"),
             ("x capture --only NET", "--only belongs to `diagnose`"),
+            ("x rbac --bundle b", "--bundle reads a recorded cluster, `rbac` is about a live one"),
+            ("x rbac --namespace-only -A", "--namespace-only and --all-namespaces contradict"),
+            ("x rbac --check --subject user:a", "cannot be used with"),
+            ("x rbac --namespace-only --also a", "cannot be used with"),
+            ("x rbac --subject ann", "is none of user:NAME"),
             ("x serve", "say what to serve"),
             ("x serve b --example e", "BUNDLE and --example both say"),
             ("x serve --bundle b c", "BUNDLE and --bundle both say"),

@@ -9,6 +9,7 @@ mod explain;
 mod fix;
 mod opening;
 mod progress;
+mod rbac;
 mod schema;
 mod serve;
 mod version;
@@ -27,6 +28,7 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
         Some(Command::Fix(flags)) => return fix::run(cli, flags, screen),
         Some(Command::Capture(flags)) => return capture::run(cli, flags, screen),
         Some(Command::Serve(flags)) => return serve::run(cli, flags, screen),
+        Some(Command::Rbac(flags)) => return rbac::run(cli, flags, screen),
         Some(Command::Diff(flags)) => return diff::run(cli, flags, screen),
         Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,

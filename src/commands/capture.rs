@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use super::opening::{interruptible, options, scope};
+use super::opening::{connected, interruptible, options, scope};
 use super::progress::Progress;
 use crate::capture::pack::{PackError, Place, write_private};
 use crate::capture::{Captured, Plan, capture};
 use crate::cli::{Capture, Cli};
 use crate::exit::{Exit, Failed};
-use crate::facts::live::{Live, Options, connect};
+use crate::facts::live::Options;
 use crate::redact;
 use crate::report::ApiVersion;
 use crate::report::clean::clean;
@@ -146,17 +146,6 @@ async fn read(options: Options, mut plan: Plan, progress: Progress) -> Result<(C
     let tell = |what: &str, count: usize, of: usize, bytes: u64| progress.captured(what, count, of, bytes);
     let captured = capture(&live, &plan, &tell).await?;
     Ok((captured, live.context().to_owned()))
-}
-
-async fn connected(options: &Options, at_most: Duration) -> Result<Live, Failed> {
-    match tokio::time::timeout(at_most, connect(options)).await {
-        Ok(Ok(live)) => Ok(live),
-        Ok(Err(error)) => Err(Failed::unseen(anyhow::anyhow!("{error}; {}", error.next_step()))),
-        Err(_) => Err(Failed::unseen(anyhow::anyhow!(
-            "no connection within {} s; check the way to the server, or raise --timeout",
-            at_most.as_secs()
-        ))),
-    }
 }
 
 /// Packs beside the runtime, so that an interruption is heard; what is half is gone before this ends.

@@ -147,6 +147,18 @@ pub(super) async fn open(target: Target, at_most: Duration) -> Result<Opened, Fa
     })
 }
 
+/// A live cluster, for commands that have no use for any other.
+pub(super) async fn connected(options: &Options, at_most: Duration) -> Result<Live, Failed> {
+    match tokio::time::timeout(at_most, connect(options)).await {
+        Ok(Ok(live)) => Ok(live),
+        Ok(Err(error)) => Err(Failed::unseen(anyhow::anyhow!("{error}; {}", error.next_step()))),
+        Err(_) => Err(Failed::unseen(anyhow::anyhow!(
+            "no connection within {} s; check the way to the server, or raise --timeout",
+            at_most.as_secs()
+        ))),
+    }
+}
+
 /// A name that no CephCluster has is a mistake, and not a cluster without findings.
 pub(super) fn is_there(scope: &Scope, diagnoses: &[Diagnosis]) -> Result<(), Failed> {
     let seen = diagnoses.iter().find(|diagnosis| !diagnosis.left_out.is_empty());

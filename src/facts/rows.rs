@@ -1,5 +1,5 @@
 //! The table of reads: each row names one thing that checks read for a whole cluster. From it come the
-//! prefetch of each check, the catalogue's page "what it reads", and later the permissions that are needed.
+//! prefetch of each check, the catalogue's page "what it reads", and the permissions that are needed.
 
 use super::kinds::{self, Kind};
 use super::tables::{AttachmentRow, ClaimRow, DeploymentRow, JobRow, NodeRow, PodRow, VolumeRow};

@@ -6,8 +6,8 @@
 mod core;
 mod csi;
 mod heal;
-mod net;
-mod opr;
+pub mod net;
+pub mod opr;
 mod ovn;
 mod pods;
 
@@ -94,7 +94,11 @@ impl Bed {
     }
 
     pub fn serve(tree: Tree) -> Self {
-        Self { double: Double::serve(tree, Faults::none()), home: tempfile::tempdir().unwrap() }
+        Self::with(Double::serve(tree, Faults::none()))
+    }
+
+    pub fn with(double: Double) -> Self {
+        Self { double, home: tempfile::tempdir().unwrap() }
     }
 
     /// A cluster that differs a little from a recorded one.
@@ -311,4 +315,18 @@ fn every_fix_has_a_case() {
         check.fix.is_some() && !proven.contains(&check.code) && !["OSD011", "NET015"].contains(&check.code)
     });
     assert_eq!(unproven.map(|check| check.code).collect::<Vec<_>>(), [] as [&str; 0]);
+}
+
+/// Every request that is made where fixes are shown, tried, applied and taken back.
+pub fn requests() -> Vec<String> {
+    let all = std::sync::Mutex::new(Vec::new());
+    each_case(|case| {
+        let bed = Bed::healing(case);
+        bed.run(&format!("fix {} --dry-run=server", case.fix));
+        let applied = bed.run(&format!("fix {} --yes -o json", case.fix)).json();
+        let id = applied["id"].as_str().unwrap_or_else(|| panic!("{}: {applied}", case.name));
+        bed.run(&format!("fix undo {id} --yes"));
+        all.lock().unwrap().extend(bed.double.requests());
+    });
+    all.into_inner().unwrap()
 }

@@ -19,6 +19,7 @@ mod live;
 mod overviews;
 mod plants;
 mod properties;
+mod rbac;
 mod redaction;
 mod registry;
 mod scenarios;

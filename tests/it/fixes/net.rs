@@ -530,7 +530,7 @@ const POOL: (&str, &str, &str) = ("kube-system", "ippools", "192.168.140.0-24");
 const RESERVATION: (&str, &str, &str) = ("kube-system", "overlappingrangeipreservations", "192.168.140.18");
 
 /// A cluster in which the leak was seen a while ago.
-fn seen_before(minutes: u64) -> Bed {
+pub fn seen_before(minutes: u64) -> Bed {
     let bed = Bed::of(LEAK);
     let first = bed.run("fix NET015 --yes");
     assert!(first.code == Some(5) && first.says("remembered: ask again in ten minutes"), "{first:?}");
