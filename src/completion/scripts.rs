@@ -29,6 +29,11 @@ const KUBECTL: &str = "\
 exec kubectl-rookdoctor complete -- \"$@\" 2>/dev/null
 ";
 
+/// From a folder of `fpath`, zsh loads the file when completion is asked for the first time, and that is answered too.
+const AUTOLOADED: &str = "\
+if [[ ${funcstack[1]} == _kubectl-rookdoctor ]]; then _clap_dynamic_completer_kubectl_rookdoctor; fi
+";
+
 impl Shell {
     pub fn script(self) -> anyhow::Result<String> {
         let name = match self {
@@ -47,7 +52,9 @@ impl Shell {
         let origin = format!("# Written by `kubectl rookdoctor completion {name}`.");
         // The first line of zsh's is no comment: it says what the file completes.
         Ok(match script.trim().split_once('\n') {
-            Some((first, rest)) if first.starts_with("#compdef") => format!("{first}\n{origin}\n{rest}\n"),
+            Some((first, rest)) if first.starts_with("#compdef") => {
+                format!("{first}\n{origin}\n{rest}\n{AUTOLOADED}")
+            }
             _ => format!("{origin}\n{}\n", script.trim()),
         })
     }
