@@ -486,6 +486,8 @@ pub(crate) fn formats(command: Option<&str>) -> &'static [Format] {
     match command {
         None | Some("diagnose") => Format::value_variants(),
         Some("checks") => &[Format::Human, Format::Json, Format::Yaml, Format::Markdown],
+        // A script and a page are what they are.
+        Some("completion" | "complete" | "man") => &[Format::Human],
         Some(_) => &[Format::Human, Format::Json, Format::Yaml],
     }
 }
@@ -605,6 +607,7 @@ mod tests {
             ("x --fail-on never checks", "--fail-on belongs to `diagnose`"),
             ("x -o markdown explain NET007", "-o markdown belongs to `diagnose`"),
             ("x fix -o junit", "-o junit belongs to `diagnose`"),
+            ("x completion bash -o json", "-o json belongs to `diagnose`"),
             ("x checks --output-file a", "--output-file belongs to `diagnose`"),
             ("x --timeout soon", "\"soon\" is not a time"),
             ("x capture --bundle b", "--bundle reads a recorded cluster, `capture` records a live one"),

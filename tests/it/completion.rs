@@ -168,6 +168,8 @@ fn a_cluster_that_does_not_answer_is_left_out_in_silence() {
         for (flag, name) in [("--context", "lab"), ("--cluster", "c"), ("--user", "u")] {
             assert_eq!(ask(&[flag, ""]), [name, ":4"], "the kubeconfig needs no cluster");
         }
+        let named = run(&["complete", "--", "--kubeconfig", kubeconfig.to_str().unwrap(), "--context", ""]);
+        assert_eq!(candidates(&named), ["lab", ":4"], "the kubeconfig that was typed is the one that is read");
     }
 }
 
