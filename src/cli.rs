@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::completion::Shell;
 use crate::rbac::manifests::Subject;
 use crate::report::FailOn;
 use crate::screen::Color;
@@ -17,14 +18,14 @@ const CAPTURE_TIME: Duration = Duration::from_secs(600);
 /// What `--timeout 0` means: nobody waits longer.
 pub(crate) const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-const ABOUT: &str = "\
+pub(crate) const ABOUT: &str = "\
 Finds the root cause when a Rook-Ceph cluster breaks, with evidence and the fix.
 
 Looks at the cluster of the current context, or at a recorded one (--bundle,
 --example). Without a command it diagnoses, which only reads. `fix` alone changes
 something, after it has shown what, and been told to.";
 
-const EXIT_STATUS: &str = "\
+pub(crate) const EXIT_STATUS: &str = "\
 Exit status:
   0  healthy                       64  wrong usage
   1  a warning                     70  internal error
@@ -32,6 +33,18 @@ Exit status:
   3  not everything could be seen, or the cluster or bundle could not be opened
   4  a fix failed, or did not verify
   5  a fix was not applied: declined, no --yes, or a guard";
+
+const COMPLETION_HELP: &str = "\
+kubectl rookdoctor <TAB>, in every shell that completes kubectl (kubectl 1.26 or
+later); the folder is any in PATH:
+  kubectl rookdoctor completion kubectl > ~/.local/bin/kubectl_complete-rookdoctor
+  chmod +x ~/.local/bin/kubectl_complete-rookdoctor
+
+kubectl-rookdoctor <TAB>, in this shell:
+  bash        source <(kubectl rookdoctor completion bash)
+  zsh         source <(kubectl rookdoctor completion zsh)
+  fish        kubectl rookdoctor completion fish | source
+  PowerShell  kubectl rookdoctor completion powershell | Out-String | iex";
 
 const LAYOUT: &str = "\
 {about-with-newline}
@@ -89,6 +102,22 @@ pub enum Command {
     Schema,
     /// Print the version
     Version,
+    /// Print what makes a shell complete this command
+    #[command(after_help = COMPLETION_HELP, help_template = LEAF_LAYOUT)]
+    Completion {
+        /// The shell; kubectl for `kubectl rookdoctor <TAB>` in all of them
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Answer kubectl: what may stand in the place of the last word
+    #[command(hide = true)]
+    Complete {
+        #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Print the man page
+    #[command(hide = true)]
+    Man,
 }
 
 /// Which permissions, and for whom. The namespaces are those of -n (rook-ceph unless given) and --operator-namespace.
@@ -372,7 +401,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     if matches!(cli.command, Some(Command::Capture(_))) && is_default {
         cli.source.timeout = CAPTURE_TIME;
     }
-    match contradiction(&cli) {
+    match contradiction(&cli, matches.subcommand_name()) {
         Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
         None => Ok(cli),
     }
@@ -421,7 +450,7 @@ fn awaits_value(flag: &str, command: &clap::Command) -> bool {
 }
 
 /// Flags that cannot mean anything together, wherever they stand: before or after the command.
-fn contradiction(cli: &Cli) -> Option<String> {
+fn contradiction(cli: &Cli, name: Option<&str>) -> Option<String> {
     let Cli { source, choice, output, .. } = cli;
     let recorded = source.bundle.is_some().then_some("--bundle").or(choice.example.is_some().then_some("--example"));
     if let Some(Command::Serve(serve)) = &cli.command {
@@ -468,11 +497,7 @@ fn contradiction(cli: &Cli) -> Option<String> {
         return Some("--verbose and --quiet contradict each other".into());
     }
     let diagnoses = matches!(cli.command, None | Some(Command::Diagnose));
-    let belongs = match output.output {
-        Format::Human | Format::Json | Format::Yaml => true,
-        Format::Markdown => diagnoses || matches!(cli.command, Some(Command::Checks)),
-        Format::Junit | Format::Prometheus | Format::Sarif => diagnoses,
-    };
+    let belongs = formats(name).contains(&output.output);
     if !belongs {
         return Some(format!("-o {} belongs to `diagnose`; this command has no use for it", output.output.word()));
     }
@@ -489,6 +514,26 @@ fn contradiction(cli: &Cli) -> Option<String> {
     }
     let flag = diagnosis_flags(choice).find(|flag| !belongs(flag))?;
     Some(format!("{flag} belongs to `diagnose`; this command has no use for it"))
+}
+
+/// What the command of this name can print; `None` is what happens without one.
+pub(crate) fn formats(command: Option<&str>) -> &'static [Format] {
+    match command {
+        None | Some("diagnose") => Format::value_variants(),
+        Some("checks") => &[Format::Human, Format::Json, Format::Yaml, Format::Markdown],
+        // A script and a page are what they are.
+        Some("completion" | "complete" | "man") => &[Format::Human],
+        Some(_) => &[Format::Human, Format::Json, Format::Yaml],
+    }
+}
+
+/// What is meant so far by a line that is still being typed: the cluster, and the name of the command.
+pub(crate) fn so_far(words: &[OsString]) -> (Option<Source>, Option<String>) {
+    let mut words = words.to_vec();
+    let command = Cli::command();
+    put_command_first(&mut words, &command);
+    let Ok(matches) = command.ignore_errors(true).try_get_matches_from(words) else { return (None, None) };
+    (Source::from_arg_matches(&matches).ok(), matches.subcommand_name().map(str::to_owned))
 }
 
 fn connection_flag(connection: &Connection) -> Option<&'static str> {
@@ -597,6 +642,7 @@ mod tests {
             ("x --fail-on never checks", "--fail-on belongs to `diagnose`"),
             ("x -o markdown explain NET007", "-o markdown belongs to `diagnose`"),
             ("x fix -o junit", "-o junit belongs to `diagnose`"),
+            ("x completion bash -o json", "-o json belongs to `diagnose`"),
             ("x checks --output-file a", "--output-file belongs to `diagnose`"),
             ("x --timeout soon", "\"soon\" is not a time"),
             ("x capture --bundle b", "--bundle reads a recorded cluster, `capture` records a live one"),

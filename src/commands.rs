@@ -7,7 +7,7 @@ mod diff;
 mod examples;
 mod explain;
 mod fix;
-mod opening;
+pub(crate) mod opening;
 mod progress;
 mod rbac;
 mod schema;
@@ -34,6 +34,9 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,
         Some(Command::Examples) => examples::run(cli.output.output, screen)?,
         Some(Command::Schema) => schema::run(cli.output.output, screen)?,
+        Some(Command::Completion { shell }) => screen.write(&shell.script()?)?,
+        Some(Command::Complete { words }) => screen.write(&crate::completion::answer(words)?)?,
+        Some(Command::Man) => screen.write(&crate::completion::man()?)?,
         Some(Command::Version) => version::run(cli.output.output, screen)?,
     }
     Ok(Exit::Healthy)

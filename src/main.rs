@@ -6,11 +6,15 @@ use std::process::ExitCode;
 
 use rookdoctor::cli::{self, Cli};
 use rookdoctor::commands;
+use rookdoctor::completion;
 use rookdoctor::exit::Exit;
 use rookdoctor::screen::{Color, Screen};
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(confess));
+    if completion::answered_shell() {
+        return ExitCode::SUCCESS;
+    }
     let exit = match cli::parse(env::args_os()) {
         Ok(cli) => panic::catch_unwind(|| run(&cli)).unwrap_or(Exit::Internal),
         Err(answer) => {

@@ -91,7 +91,7 @@ fn no_example(name: &str) -> anyhow::Error {
     anyhow::anyhow!("no example is called \"{name}\"{}; see `kubectl rookdoctor examples`", lookup::hint(&near))
 }
 
-pub(super) fn options(flags: &SourceFlags) -> Options {
+pub(crate) fn options(flags: &SourceFlags) -> Options {
     let connection = &flags.connection;
     Options {
         kubeconfig: connection.kubeconfig.clone(),
@@ -108,6 +108,7 @@ pub(super) fn options(flags: &SourceFlags) -> Options {
         namespace: flags.namespace.clone(),
         request_timeout: connection.request_timeout.filter(|time| *time < crate::cli::NO_LIMIT),
         timeout: Some(flags.timeout),
+        never_ask: false,
     }
 }
 

@@ -30,7 +30,7 @@ use self::exec::Container;
 use self::ladder::Climb;
 use super::{Answer, Cluster, Cost, Fact, Reading, Source, Why};
 
-pub use connect::{ConnectError, Options, connect};
+pub use connect::{ConnectError, Known, Options, connect, known};
 pub use discovery::Resource;
 pub(crate) use record::{Line, Lines};
 pub use write::{Permission, Write, Written};

@@ -41,6 +41,27 @@ pub struct Options {
     pub request_timeout: Option<Duration>,
     /// The time for the whole run, by default a minute.
     pub timeout: Option<Duration>,
+    /// No credentials plugin may ask a person or write to the terminal.
+    pub never_ask: bool,
+}
+
+/// The names in a kubeconfig.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub contexts: Vec<String>,
+    pub clusters: Vec<String>,
+    pub users: Vec<String>,
+}
+
+/// What `--context`, `--cluster` and `--user` may name. Reads files only.
+pub fn known(kubeconfig: Option<&Path>) -> Result<Known, ConnectError> {
+    let options = Options { kubeconfig: kubeconfig.map(Path::to_owned), ..Options::default() };
+    let Some(merged) = merged(&kubeconfigs(&options))? else { return Ok(Known::default()) };
+    Ok(Known {
+        contexts: merged.contexts.into_iter().map(|named| named.name).collect(),
+        clusters: merged.clusters.into_iter().map(|named| named.name).collect(),
+        users: merged.auth_infos.into_iter().map(|named| named.name).collect(),
+    })
 }
 
 /// The stage at which connecting failed.
@@ -237,8 +258,8 @@ fn overrule_user(config: &mut Config, options: &Options) {
     }
     // A plugin that may ask writes its stderr to the terminal. Without one it is collected, to be shown on failure.
     if let Some(exec) = &mut user.exec
-        && exec.interactive_mode != Some(ExecInteractiveMode::Always)
-        && !std::io::stdin().is_terminal()
+        && (options.never_ask
+            || (exec.interactive_mode != Some(ExecInteractiveMode::Always) && !std::io::stdin().is_terminal()))
     {
         exec.interactive_mode = Some(ExecInteractiveMode::Never);
     }

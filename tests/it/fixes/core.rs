@@ -47,6 +47,23 @@ fn a_dead_holder_is_not_waited_for() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
+/// What may be finished or taken back is completed from the journal.
+#[test]
+fn fixes_of_the_past_are_completed() {
+    let bed = bed();
+    assert!(bed.killed_after(1, "fix OVN007 --yes"));
+    let id = bed.unfinished().unwrap();
+    let answer = |action: &str| bed.run(&format!("complete -- fix {action} {}", &id[..4])).stdout;
+    let offered = |answer: &str| {
+        answer.starts_with(&format!("{id}\tOVN007/Pod/kube-system/ovs-ovn")) && answer.ends_with("\n:4\n")
+    };
+    assert!(offered(&answer("finish")) && offered(&answer("undo")), "{}{}", answer("finish"), answer("undo"));
+    let ran = bed.run(&format!("fix finish {id} --yes"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(answer("finish"), ":4\n");
+    assert!(offered(&answer("undo")), "{}", answer("undo"));
+}
+
 #[test]
 fn the_changed_object_tells_who_changed_it() {
     let bed = bed();
