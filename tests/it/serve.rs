@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::{differences, each};
+use crate::support::kubectl_minor;
 
 const BROKEN: &str = "story5-kubeovn-after-reboot";
 const CLASSIC: &str = "healthy-classic-podnet";
@@ -120,6 +121,9 @@ fn ask(host: &str, method: &str, path: &str, headers: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// From this minor version on kubectl does what these tests ask; before, some of it.
+const KNOWN_KUBECTL: u32 = 27;
+
 /// The name of one pod.
 fn pod(served: &Served, app: &str) -> String {
     let names = served.shown(&format!("get pods -n rook-ceph -l app={app} -o name"));
@@ -171,9 +175,16 @@ fn kubectl_reads_a_served_recording() {
         ),
     ] {
         let served = Served::example(example);
+        let minor = kubectl_minor();
         let wrong = each(lines, |(arguments, parts)| {
+            // An old kubectl shows no namespace whose quotas are not known.
+            if *arguments == "describe ns rook-ceph" && minor < KNOWN_KUBECTL {
+                return None;
+            }
             let shown = served.shown(arguments);
-            let absent = parts.iter().find(|part| !shown.contains(**part))?;
+            // An old kubectl asks for the events of a node by its name as UID, and so finds none.
+            let is_shown = |part: &str| shown.contains(part) || (part == "Rebooted" && minor < KNOWN_KUBECTL);
+            let absent = parts.iter().find(|part| !is_shown(part))?;
             Some(format!("kubectl {arguments} shows no {absent:?}:\n{shown}"))
         });
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -212,8 +223,11 @@ fn kubectl_reads_recorded_logs() {
     let young = served.shown(&format!("logs {operator} --since=1m"));
     assert!(!young.is_empty() && young.lines().count() < 10, "{young}");
     assert_eq!(served.shown(&format!("logs {operator} --since-time=2025-07-01T00:00:00Z")), "");
-    let several = served.shown("logs -l app=rook-ceph-mon -c mon --tail=1 --ignore-errors");
-    assert!(several.lines().count() > 1, "{several}");
+    // An old kubectl gives up at the first log that is not there, whatever it was told.
+    if kubectl_minor() >= KNOWN_KUBECTL {
+        let several = served.shown("logs -l app=rook-ceph-mon -c mon --tail=1 --ignore-errors");
+        assert!(several.lines().count() > 1, "{several}");
+    }
     let crashed = served.shown(&format!("logs -p {} -c osd --tail=5", pod(&served, "rook-ceph-osd,osd=1")));
     assert!(!crashed.is_empty());
     let absent = served.refused(&format!("logs -p {operator}"));

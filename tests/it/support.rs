@@ -304,3 +304,11 @@ pub fn told(diagnosis: &Diagnosis) -> BTreeSet<String> {
         .map(|outcome| format!("{} {:?} {}", outcome.check.code, outcome.status, outcome.reason));
     findings.chain(outcomes).collect()
 }
+
+/// The minor version of the kubectl at hand: 32 of v1.32.4. What an old one cannot do is not asked of it.
+pub fn kubectl_minor() -> u32 {
+    let ran = std::process::Command::new("kubectl").args(["version", "--client", "-o", "json"]).output().unwrap();
+    let version: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let minor = version["clientVersion"]["minor"].as_str().unwrap().trim_end_matches('+');
+    minor.parse().unwrap()
+}
