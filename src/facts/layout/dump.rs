@@ -37,7 +37,10 @@ pub(super) fn place(path: &str) -> Option<Place> {
 
 /// Cuts the logs up, one for each container.
 pub(super) fn look_inside(found: &Found<'_>, tree: &mut Tree, notes: &mut Notes) {
-    nodes_are_whole(notes);
+    // A dump that has lost its nodes, or never got them, does not say that there are none.
+    if ["nodes.json", "nodes.yaml"].iter().any(|name| found.below(name).next().is_some()) {
+        nodes_are_whole(notes);
+    }
     let mut room = KEPT_BYTES;
     for (path, file) in found.below("") {
         let names: Vec<&str> = path.split('/').collect();
@@ -177,6 +180,17 @@ mod tests {
     fn other_files_have_no_place() {
         for path in ["a/secrets.json", "nodes.txt", "a/b/c/logs.txt", "a/pods.txt", "a/p/other.txt"] {
             assert_eq!(place(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn nodes_that_are_not_there_are_not_known() {
+        for (path, expected) in [("nodes.json", Some("ok")), ("kube-system/pods.json", None)] {
+            let mut source = Tree::default();
+            source.write(path, b"{}".to_vec());
+            let mut notes = Notes::new(Format::Dump);
+            look_inside(&Found { source: &source, root: "", ceph: None }, &mut Tree::default(), &mut notes);
+            assert_eq!(notes.coverage.get("nodes").map(String::as_str), expected, "{path}");
         }
     }
 }
