@@ -10,7 +10,9 @@ use crate::checks::ground;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Kind, Log, LogLine, Row, Unknown, View, kinds};
 use crate::fix::Fix;
+pub use crate::lang::Text;
 use crate::objects::kube::{Event, Meta, Pod};
+use crate::say;
 
 /// One question of the troubleshooting tree.
 pub struct Check {
@@ -176,6 +178,14 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
+
+    pub fn text(self) -> Text {
+        match self {
+            Self::Info => say!("info"),
+            Self::Warning => say!("warning"),
+            Self::Critical => say!("critical"),
+        }
+    }
 }
 
 /// Where damage is; findings meet at places.
@@ -231,72 +241,29 @@ pub enum Scope {
 }
 
 /// Whether a finding explains another within this scope, and where they meet: `node ash-w2`.
-pub fn explains(scope: Scope, cause: &Finding, effect: &Finding) -> Option<String> {
-    let place = |matching: fn(&Place) -> Option<&String>, word: &str| {
-        let shared = cause.at.intersection(&effect.at).find_map(matching)?;
-        Some(format!("{word} {shared}"))
-    };
+pub fn explains(scope: Scope, cause: &Finding, effect: &Finding) -> Option<Text> {
+    let shared = |matching: fn(&Place) -> Option<&String>| cause.at.intersection(&effect.at).find_map(matching);
     match scope {
-        Scope::Cluster => Some("same cluster".to_owned()),
+        Scope::Cluster => Some(say!("same cluster")),
         Scope::Object => {
             let shared = cause.objects.iter().find(|object| effect.objects.contains(object))?;
-            Some(shared.to_string())
+            Some(say!("{}", shared))
         }
-        Scope::Node => place(|place| if let Place::Node(name) = place { Some(name) } else { None }, "node"),
-        Scope::Daemon => place(|place| if let Place::Daemon(name) = place { Some(name) } else { None }, "daemon"),
-        Scope::Network => place(|place| if let Place::Network(name) = place { Some(name) } else { None }, "network"),
-        Scope::Pool => place(|place| if let Place::Pool(name) = place { Some(name) } else { None }, "pool"),
-        Scope::Volume => place(|place| if let Place::Volume(name) = place { Some(name) } else { None }, "volume"),
-    }
-}
-
-/// A sentence: a template and its arguments, kept apart so that it can be told in another language.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
-    pub template: &'static str,
-    pub args: Vec<String>,
-}
-
-/// Makes a [`Text`]: `say!("mon {} is out of quorum", id)`. Placeholders are positional and counted by the compiler.
-#[macro_export]
-macro_rules! say {
-    ($template:literal $(, $arg:expr)* $(,)?) => {{
-        let _ = format_args!($template $(, $arg)*);
-        $crate::check::Text { template: $template, args: vec![$($arg.to_string()),*] }
-    }};
-}
-
-impl Serialize for Text {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// What was told once is told again in the same words.
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self { template: "{}", args: vec![String::deserialize(deserializer)?] })
-    }
-}
-
-impl schemars::JsonSchema for Text {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Text".into()
-    }
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        String::json_schema(generator)
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = self.template.split("{}");
-        f.write_str(parts.next().unwrap_or_default())?;
-        for (at, part) in parts.enumerate() {
-            f.write_str(self.args.get(at).map_or("", String::as_str))?;
-            f.write_str(part)?;
+        Scope::Node => {
+            Some(say!("node {}", shared(|place| if let Place::Node(name) = place { Some(name) } else { None })?))
         }
-        Ok(())
+        Scope::Daemon => {
+            Some(say!("daemon {}", shared(|place| if let Place::Daemon(name) = place { Some(name) } else { None })?))
+        }
+        Scope::Network => {
+            Some(say!("network {}", shared(|place| if let Place::Network(name) = place { Some(name) } else { None })?))
+        }
+        Scope::Pool => {
+            Some(say!("pool {}", shared(|place| if let Place::Pool(name) = place { Some(name) } else { None })?))
+        }
+        Scope::Volume => {
+            Some(say!("volume {}", shared(|place| if let Place::Volume(name) = place { Some(name) } else { None })?))
+        }
     }
 }
 
@@ -590,12 +557,7 @@ mod tests {
             (Scope::Object, &finding("a", &[]), Some("Deployment rook-ceph/a")),
             (Scope::Cluster, &same_node, Some("same cluster")),
         ] {
-            assert_eq!(explains(scope, &cause, effect).as_deref(), because, "{scope:?}");
+            assert_eq!(explains(scope, &cause, effect).map(|text| text.english()).as_deref(), because, "{scope:?}");
         }
-    }
-
-    #[test]
-    fn a_text_fills_its_template_in_order() {
-        assert_eq!(say!("mon {} on {} is out", "a", "w1").to_string(), "mon a on w1 is out");
     }
 }

@@ -9,9 +9,10 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::completion::Shell;
+use crate::lang::Lang;
 use crate::rbac::manifests::Subject;
 use crate::report::FailOn;
-use crate::screen::Color;
+use crate::screen::{Color, Screen};
 
 /// The time for a capture unless `--timeout` is given: it reads a hundred times what a diagnosis does.
 const CAPTURE_TIME: Duration = Duration::from_secs(600);
@@ -346,6 +347,10 @@ pub struct Output {
     /// Write it to this file instead: complete or not at all, replacing what is there
     #[arg(long, global = true, value_name = "PATH")]
     pub output_file: Option<PathBuf>,
+    /// What people are told in: en or zh (Simplified Chinese); by default what the locale says. Codes, names, evidence
+    /// and commands stay as they are, and so do the formats for programs
+    #[arg(long, global = true, value_name = "LANGUAGE", value_enum, hide_possible_values = true)]
+    pub lang: Option<Lang>,
     /// Also what passed and what there is (devices, ports), and nothing left out
     #[arg(short, long, global = true)]
     pub verbose: bool,
@@ -371,6 +376,16 @@ pub enum Format {
     Prometheus,
     /// For code-scanning views
     Sarif,
+}
+
+impl Output {
+    /// What the output is told in: programs get English.
+    pub fn language(&self, screen: &Screen) -> Lang {
+        match self.output {
+            Format::Human | Format::Markdown => self.lang.unwrap_or_else(|| Lang::of_environment(screen.unicode())),
+            _ => Lang::English,
+        }
+    }
 }
 
 impl Format {

@@ -30,7 +30,9 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
         Some(Command::Serve(flags)) => return serve::run(cli, flags, screen),
         Some(Command::Rbac(flags)) => return rbac::run(cli, flags, screen),
         Some(Command::Diff(flags)) => return diff::run(cli, flags, screen),
-        Some(Command::Explain { check }) => explain::run(check, cli.output.output, screen)?,
+        Some(Command::Explain { check }) => {
+            explain::run(check, cli.output.output, cli.output.language(screen), screen)?
+        }
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,
         Some(Command::Examples) => examples::run(cli.output.output, screen)?,
         Some(Command::Schema) => schema::run(cli.output.output, screen)?,

@@ -12,9 +12,11 @@ use tokio::time::Instant;
 
 use crate::check::{Answered, Area, Check, Finding, Place, Severity, explains};
 use crate::facts::{Cluster, Fact, Facts, Gap, Reading, Row, Select, Source, Store, Unknown, Why, kinds};
+use crate::lang::{Text, phrase};
 use crate::objects::kube::Deployment;
 use crate::objects::rook::CephCluster;
 use crate::overview::{Listing, Overview};
+use crate::say;
 
 /// The tree is at most this deep; a check that still wants something then is unknown.
 const ROUNDS: u32 = 8;
@@ -58,10 +60,17 @@ pub struct Outcome {
     pub check: &'static Check,
     pub status: Status,
     /// Why it is not applicable, or unknown.
-    pub reason: String,
+    pub reason: Option<Text>,
     pub blind: Vec<Unknown>,
     /// Rows of the table of reads that it asked for.
     pub touched: BTreeSet<Row>,
+}
+
+impl Outcome {
+    /// The reason in English.
+    pub fn why(&self) -> String {
+        self.reason.as_ref().map(Text::english).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +88,7 @@ pub struct Placed {
     pub check: &'static Check,
     pub finding: Finding,
     /// Direct causes, as indices into [`Diagnosis::findings`], and where they meet.
-    pub causes: Vec<(usize, String)>,
+    pub causes: Vec<(usize, Text)>,
     pub consequences: Vec<usize>,
     /// Causes that could not be ruled out, because their check is blind.
     pub not_ruled_out: Vec<&'static str>,
@@ -417,7 +426,7 @@ fn operator_version(facts: &Facts<'_>, cluster: Option<&Cluster>) -> Option<Stri
 
 fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
     let view = facts.fresh();
-    let outcome = |status, reason: String, blind, facts: &Facts<'_>| Outcome {
+    let outcome = |status, reason: Option<Text>, blind, facts: &Facts<'_>| Outcome {
         check,
         status,
         reason,
@@ -427,19 +436,19 @@ fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
     // Not having seen any CephCluster is not the same as there being none, nor is none in the one namespace that
     // was left after all namespaces were refused.
     let without_cluster = || match facts.ceph_clusters().and(facts.list::<CephCluster>(None, Select::all())) {
-        Err(Gap::Unknown(unknown)) => outcome(Status::Unknown, unknown_reason(&unknown), vec![unknown], &view),
-        _ => outcome(Status::NotApplicable, "there is no CephCluster".into(), Vec::new(), &view),
+        Err(Gap::Unknown(unknown)) => outcome(Status::Unknown, Some(unknown_reason(&unknown)), vec![unknown], &view),
+        _ => outcome(Status::NotApplicable, Some(say!("there is no CephCluster")), Vec::new(), &view),
     };
     if !applies(check, facts) {
         return (without_cluster(), Vec::new());
     }
     // That something is not there is not known from what was read in part.
-    let not_applicable = |reason: String| match view.flaws() {
-        flaws if flaws.is_empty() => outcome(Status::NotApplicable, reason, vec![], &view),
-        flaws => outcome(Status::Unknown, unknown_reason(&flaws[0]), flaws, &view),
+    let not_applicable = |reason: Text| match view.flaws() {
+        flaws if flaws.is_empty() => outcome(Status::NotApplicable, Some(reason), vec![], &view),
+        flaws => outcome(Status::Unknown, Some(unknown_reason(&flaws[0])), flaws, &view),
     };
     match (check.run)(&view) {
-        Ok(Answered::NotApplicable(reason)) => (not_applicable(reason.into()), vec![]),
+        Ok(Answered::NotApplicable(reason)) => (not_applicable(phrase(reason)), vec![]),
         Ok(Answered::Judged { findings, mut blind }) => {
             blind.extend(view.flaws());
             blind.sort();
@@ -449,26 +458,26 @@ fn answer(facts: &Facts<'_>, check: &'static Check) -> (Outcome, Vec<Finding>) {
                 (true, false) => Status::Unknown,
                 (true, true) => Status::Passed,
             };
-            let reason = blind.first().filter(|_| status == Status::Unknown).map(unknown_reason).unwrap_or_default();
+            let reason = blind.first().filter(|_| status == Status::Unknown).map(unknown_reason);
             (outcome(status, reason, blind, &view), findings)
         }
-        Err(Gap::NotInstalled(kind)) => (not_applicable(format!("{} is not installed", kind.resource())), vec![]),
+        Err(Gap::NotInstalled(kind)) => (not_applicable(say!("{} is not installed", kind.resource())), vec![]),
         Err(Gap::NotOffered(_)) if facts.cluster().is_err() => (without_cluster(), vec![]),
-        Err(Gap::NotOffered(reason)) => (not_applicable(reason), vec![]),
+        Err(Gap::NotOffered(reason)) => (not_applicable(phrase(&reason)), vec![]),
         Err(Gap::Unknown(unknown)) => {
             let reason = unknown_reason(&unknown);
-            (outcome(Status::Unknown, reason, vec![unknown], &view), vec![])
+            (outcome(Status::Unknown, Some(reason), vec![unknown], &view), vec![])
         }
         Err(Gap::Wanted(wanted)) => {
             let blind: Vec<_> = wanted.into_iter().map(|fact| Unknown { fact, why: Why::OverBudget }).collect();
-            let reason = format!("internal error: still wanted after {ROUNDS} rounds");
-            (outcome(Status::Unknown, reason, blind, &view), vec![])
+            let reason = say!("internal error: still wanted after {} rounds", ROUNDS);
+            (outcome(Status::Unknown, Some(reason), blind, &view), vec![])
         }
     }
 }
 
-fn unknown_reason(unknown: &Unknown) -> String {
-    format!("{}: {}", unknown.fact, unknown.why)
+fn unknown_reason(unknown: &Unknown) -> Text {
+    say!("{}: {}", unknown.fact.text(), unknown.why.text())
 }
 
 /// Gives each finding its id; a second finding of the same id is the same fault told twice, and the worse stays.

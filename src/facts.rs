@@ -30,6 +30,9 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::lang::{Text, phrase};
+use crate::say;
+
 pub use kinds::{Kind, View};
 pub use read::{CephCommand, Log, LogLine, MonPod};
 pub use rows::{PodRowTable, Row};
@@ -58,32 +61,38 @@ pub enum Fact {
     Socket { ns: String, pod: String, container: String, daemon: String, command: &'static str },
 }
 
-impl fmt::Display for Fact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let within = |ns: &str| if ns.is_empty() { String::new() } else { format!(" in {ns}") };
+impl Fact {
+    pub fn text(&self) -> Text {
         match self {
-            Self::Discovery => write!(f, "API discovery"),
-            Self::Rows { kind, ns, label } => {
-                let label = if label.is_empty() { String::new() } else { format!(" ({label})") };
-                write!(f, "{}{label}{}", kind.resource(), within(ns))
-            }
+            Self::Discovery => say!("API discovery"),
+            Self::Rows { kind, ns, label } if label.is_empty() => within(kind.resource(), ns),
+            Self::Rows { kind, ns, label } => within(format!("{} ({label})", kind.resource()), ns),
             Self::List { kind, ns, select } => {
-                write!(f, "{}{select}{}", kind.resource(), within(ns.as_deref().unwrap_or_default()))
+                within(format!("{}{select}", kind.resource()), ns.as_deref().unwrap_or_default())
             }
             Self::Object { kind, ns, name } | Self::Whole { kind, ns, name } => {
-                write!(f, "{} {name}{}", kind.kind, within(ns))
+                within(format!("{} {name}", kind.kind), ns)
             }
-            Self::Log { ns, pod, container, previous } => {
-                let previous = if *previous { " (previous)" } else { "" };
-                write!(f, "log of {ns}/{pod}/{container}{previous}")
-            }
-            Self::Ceph { ns, command } => write!(f, "ceph {command} in {ns}"),
+            Self::Log { ns, pod, container, previous: false } => say!("log of {}/{}/{}", ns, pod, container),
+            Self::Log { ns, pod, container, previous: true } => say!("log of {}/{}/{} (previous)", ns, pod, container),
+            Self::Ceph { ns, command } => within(format!("ceph {command}"), ns),
             Self::OkToStop { ns, osds } => {
                 let osds: Vec<String> = osds.iter().map(i64::to_string).collect();
-                write!(f, "ceph osd ok-to-stop {} in {ns}", osds.join(" "))
+                within(format!("ceph osd ok-to-stop {}", osds.join(" ")), ns)
             }
-            Self::Socket { ns, daemon, command, .. } => write!(f, "admin socket of {daemon}: {command} in {ns}"),
+            Self::Socket { ns, daemon, command, .. } => say!("admin socket of {}: {} in {}", daemon, command, ns),
         }
+    }
+}
+
+/// An empty namespace means all of them, or none.
+fn within(what: String, ns: &str) -> Text {
+    if ns.is_empty() { say!("{}", what) } else { say!("{} in {}", what, ns) }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text().english())
     }
 }
 
@@ -135,20 +144,27 @@ impl Why {
     }
 }
 
+impl Why {
+    /// The same in a sentence, with what the other side said.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Forbidden(text) if text.is_empty() => say!("forbidden"),
+            Self::Forbidden(text) => say!("forbidden: {}", text),
+            Self::NotCaptured => say!("not captured in the bundle"),
+            Self::Timeout => say!("no answer in time"),
+            Self::Deadline => say!("the time of this run was over"),
+            Self::Unreachable(text) => say!("unreachable: {}", text),
+            Self::Failed { rc, stderr } => say!("exit status {}: {}", rc, stderr),
+            Self::Malformed(text) => say!("malformed: {}", text),
+            Self::OverBudget => say!("more than this run may read"),
+            Self::NotOffered(text) => say!("not offered: {}", phrase(text)),
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Forbidden(text) if text.is_empty() => write!(f, "forbidden"),
-            Self::Forbidden(text) => write!(f, "forbidden: {text}"),
-            Self::NotCaptured => write!(f, "not captured in the bundle"),
-            Self::Timeout => write!(f, "no answer in time"),
-            Self::Deadline => write!(f, "the time of this run was over"),
-            Self::Unreachable(text) => write!(f, "unreachable: {text}"),
-            Self::Failed { rc, stderr } => write!(f, "exit status {rc}: {stderr}"),
-            Self::Malformed(text) => write!(f, "malformed: {text}"),
-            Self::OverBudget => write!(f, "more than this run may read"),
-            Self::NotOffered(text) => write!(f, "not offered: {text}"),
-        }
+        f.write_str(&self.text().english())
     }
 }
 

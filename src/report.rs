@@ -24,7 +24,9 @@ use crate::diagnosis::{Diagnosis, Outcome, Placed, Status, places};
 use crate::exit::Exit;
 use crate::facts::layout::Format;
 use crate::facts::{Cost, Unknown};
+use crate::lang::{Lang, Text, phrase};
 use crate::overview;
+use crate::say;
 use clean::clean;
 
 /// What `-o json` prints: one report, or a list for several clusters.
@@ -99,6 +101,9 @@ pub struct Report {
     /// Tables of what there is; only with `-v`.
     pub overviews: Vec<Overview>,
     pub stats: Stats,
+    /// What people are told in; programs get English.
+    #[serde(skip)]
+    pub(crate) lang: Lang,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -140,6 +145,17 @@ pub enum Verdict {
     Critical,
     /// Nothing wrong was seen, and not everything could be looked at.
     Unknown,
+}
+
+impl Verdict {
+    fn text(self) -> Text {
+        match self {
+            Self::Healthy => say!("healthy"),
+            Self::Warning => say!("warning"),
+            Self::Critical => say!("critical"),
+            Self::Unknown => say!("unknown"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -279,7 +295,7 @@ pub struct Overview {
     /// What it could not see.
     pub blind: Vec<String>,
     #[serde(skip)]
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -309,7 +325,13 @@ pub struct Run {
 }
 
 impl Report {
+    /// In English, as programs read it.
     pub fn new(diagnosis: &Diagnosis, run: &Run) -> Self {
+        Self::told(diagnosis, run, Lang::English)
+    }
+
+    /// The same for a person who reads this language.
+    pub fn told(diagnosis: &Diagnosis, run: &Run, lang: Lang) -> Self {
         let seen = Seen::of(diagnosis);
         Self {
             api_version: ApiVersion::V1,
@@ -323,17 +345,19 @@ impl Report {
             recording: None,
             verdict: seen.verdict(),
             root_causes: diagnosis.roots.iter().map(|&at| id(&diagnosis.findings[at])).collect(),
-            findings: (0..diagnosis.findings.len()).map(|at| finding(diagnosis, at)).collect(),
-            checks: diagnosis.outcomes.iter().map(check).collect(),
-            unknowns: unknowns(&diagnosis.outcomes),
-            overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing)).collect(),
+            findings: (0..diagnosis.findings.len()).map(|at| finding(diagnosis, at, lang)).collect(),
+            checks: diagnosis.outcomes.iter().map(|outcome| check(outcome, lang)).collect(),
+            unknowns: unknowns(&diagnosis.outcomes, lang),
+            overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing, lang)).collect(),
             stats: stats(diagnosis, run),
+            lang,
         }
     }
 
     /// The same, of a recording that another tool made.
     pub fn recorded_as(mut self, format: Option<Format>) -> Self {
-        let recording = |format: Format| Recording { format: format.name().into(), lacks: format.lacks().into() };
+        let recording =
+            |format: Format| Recording { format: format.name().into(), lacks: phrase(format.lacks()).told(self.lang) };
         self.recording = format.map(recording);
         self
     }
@@ -427,7 +451,7 @@ fn cluster(diagnosis: &Diagnosis, run: &Run) -> Option<Cluster> {
     })
 }
 
-fn finding(diagnosis: &Diagnosis, at: usize) -> Finding {
+fn finding(diagnosis: &Diagnosis, at: usize, lang: Lang) -> Finding {
     let Placed { check, finding, causes, consequences, not_ruled_out, .. } = &diagnosis.findings[at];
     let id_at = |at: usize| id(&diagnosis.findings[at]);
     Finding {
@@ -437,15 +461,18 @@ fn finding(diagnosis: &Diagnosis, at: usize) -> Finding {
         area: check.area.prefix().to_owned(),
         severity: finding.severity,
         since: finding.since,
-        summary: sentence(&finding.summary),
+        summary: sentence(finding.summary.told(lang)),
         objects: finding.objects.iter().map(object).collect(),
         at: places(finding).into_iter().map(sentence).collect(),
         evidence: finding.evidence.iter().map(evidence).collect(),
-        causes: causes.iter().map(|(at, because)| Cause { finding: id_at(*at), because: sentence(because) }).collect(),
+        causes: causes
+            .iter()
+            .map(|(at, because)| Cause { finding: id_at(*at), because: sentence(because.told(lang)) })
+            .collect(),
         consequences: consequences.iter().map(|&at| id_at(at)).collect(),
         unexplained: check.symptom && diagnosis.is_root(at),
         not_ruled_out: not_ruled_out.iter().map(|code| (*code).to_owned()).collect(),
-        remedy: remedy(&finding.remedy),
+        remedy: remedy(&finding.remedy, lang),
         suppressed: None,
     }
 }
@@ -468,16 +495,16 @@ fn evidence(evidence: &check::Evidence) -> Evidence {
     }
 }
 
-fn remedy(remedy: &check::Remedy) -> Remedy {
+fn remedy(remedy: &check::Remedy, lang: Lang) -> Remedy {
     let whole = |command: &&String| command.chars().count() <= clean::COMMAND;
     Remedy {
-        summary: sentence(&remedy.summary),
+        summary: sentence(remedy.summary.told(lang)),
         commands: remedy.commands.iter().filter(whole).map(|command| clean(command, clean::COMMAND)).collect(),
         fix: remedy.fix,
     }
 }
 
-fn check(outcome: &Outcome) -> Check {
+fn check(outcome: &Outcome, lang: Lang) -> Check {
     Check {
         code: outcome.check.code.to_owned(),
         name: outcome.check.name.to_owned(),
@@ -487,13 +514,13 @@ fn check(outcome: &Outcome) -> Check {
             Status::Unknown => CheckStatus::Unknown,
             Status::NotApplicable => CheckStatus::NotApplicable,
         },
-        reason: known(&outcome.reason),
-        blind: outcome.blind.iter().map(|unknown| sentence(&unknown.fact)).collect(),
+        reason: outcome.reason.as_ref().and_then(|reason| known(&reason.told(lang))),
+        blind: outcome.blind.iter().map(|unknown| sentence(unknown.fact.text().told(lang))).collect(),
     }
 }
 
 /// Each unseen fact once, with all the checks that lack it.
-fn unknowns(outcomes: &[Outcome]) -> Vec<Unseen> {
+fn unknowns(outcomes: &[Outcome], lang: Lang) -> Vec<Unseen> {
     let mut blinds: BTreeMap<&Unknown, Vec<String>> = BTreeMap::new();
     for outcome in outcomes {
         for unknown in &outcome.blind {
@@ -504,28 +531,28 @@ fn unknowns(outcomes: &[Outcome]) -> Vec<Unseen> {
         }
     }
     let unseen = |(unknown, blinds): (&Unknown, Vec<String>)| Unseen {
-        fact: sentence(&unknown.fact),
+        fact: sentence(unknown.fact.text().told(lang)),
         why: unknown.why.word().to_owned(),
-        message: clean(&unknown.why.to_string(), clean::EXCERPT),
+        message: clean(&unknown.why.text().told(lang), clean::EXCERPT),
         blinds,
-        need: sentence(need::need(unknown)),
+        need: sentence(need::need(unknown).told(lang)),
     };
     blinds.into_iter().map(unseen).collect()
 }
 
-fn table(overview: &overview::Overview, listing: &overview::Listing) -> Overview {
+fn table(overview: &overview::Overview, listing: &overview::Listing, lang: Lang) -> Overview {
     let row = |row: &Vec<String>| row.iter().map(sentence).collect();
     Overview {
         name: overview.name.to_owned(),
-        title: overview.title,
-        columns: overview.columns.iter().map(|&column| column.to_owned()).collect(),
+        title: phrase(overview.title).told(lang),
+        columns: overview.columns.iter().map(|column| phrase(column).told(lang)).collect(),
         rows: listing.rows.iter().map(row).collect(),
-        blind: listing.blind.iter().map(sentence_of).collect(),
+        blind: listing
+            .blind
+            .iter()
+            .map(|unknown| sentence(say!("{}: {}", unknown.fact.text(), unknown.why.text()).told(lang)))
+            .collect(),
     }
-}
-
-fn sentence_of(unknown: &Unknown) -> String {
-    sentence(format!("{}: {}", unknown.fact, unknown.why))
 }
 
 fn stats(diagnosis: &Diagnosis, run: &Run) -> Stats {

@@ -14,6 +14,7 @@ use crate::check::Check;
 use crate::cli::{Cli, Format, Output};
 use crate::diagnosis::{Diagnosis, Scope, diagnose};
 use crate::exit::{Exit, Failed};
+use crate::lang::Lang;
 use crate::lookup;
 use crate::overview;
 use crate::report::human::{Look, render};
@@ -33,7 +34,8 @@ pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     if cli.output.verbose {
         scope.overviews = overview::of(&checks);
     }
-    let asked = ask(target, checks, scope, cli.choice.fail_on, progress.clone());
+    let lang = cli.output.language(screen);
+    let asked = ask(target, checks, scope, cli.choice.fail_on, lang, progress.clone());
     let reports = runtime.block_on(interruptible(asked));
     // Requests that never end must not hold the answer back.
     runtime.shutdown_background();
@@ -89,6 +91,7 @@ async fn ask(
     checks: Vec<&'static Check>,
     mut scope: Scope,
     fail_on: Option<FailOn>,
+    lang: Lang,
     progress: Progress,
 ) -> Result<Vec<Report>, Failed> {
     let started = Instant::now();
@@ -111,6 +114,6 @@ async fn ask(
         cost: source.cost(),
         duration: started.elapsed(),
     };
-    let report = |diagnosis: &Diagnosis| Report::new(diagnosis, &run).recorded_as(opened.format());
+    let report = |diagnosis: &Diagnosis| Report::told(diagnosis, &run, lang).recorded_as(opened.format());
     Ok(diagnoses.iter().map(report).collect())
 }

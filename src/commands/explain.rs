@@ -6,8 +6,11 @@ use super::checks::markdown::meeting;
 use crate::check::Check;
 use crate::cli::Format;
 use crate::exit::Failed;
+use crate::lang::page::{Block, blocks};
+use crate::lang::{Lang, Text, phrase};
 use crate::lookup;
 use crate::report::human::{Ink, Page};
+use crate::say;
 use crate::screen::Screen;
 
 #[derive(Serialize)]
@@ -36,9 +39,11 @@ struct Link {
     scope: &'static str,
 }
 
-pub(super) fn run(name: &str, format: Format, screen: &Screen) -> Result<(), Failed> {
+pub(super) fn run(name: &str, format: Format, lang: Lang, screen: &Screen) -> Result<(), Failed> {
     let check = lookup::check(name).map_err(Failed::usage)?;
-    super::print(screen, format, &explained(check), |explained| human(explained, screen.width))?;
+    super::print(screen, format, &explained(check), |explained| {
+        human(explained, blocks(check.docs, lang), lang, screen.width)
+    })?;
     Ok(())
 }
 
@@ -62,102 +67,49 @@ fn explained(check: &'static Check) -> Explained {
     }
 }
 
-fn human(explained: &Explained, width: usize) -> String {
+fn human(explained: &Explained, page_of_check: Vec<Block>, lang: Lang, width: usize) -> String {
     let mut page = Page::new(width);
     page.line("", Ink::Bold, &format!("{} {} ({})", explained.code, explained.name, explained.area));
-    docs(&mut page, &explained.docs);
-    section(&mut page, "Reads", &explained.reads.iter().map(|read| (*read).to_owned()).collect::<Vec<_>>());
-    let links = |links: &[Link]| {
-        links.iter().map(|link| format!("{} {}, at {}", link.code, link.name, link.scope)).collect::<Vec<_>>()
+    docs(&mut page, page_of_check);
+    let reads: Vec<Text> = explained.reads.iter().map(|read| phrase(read)).collect();
+    section(&mut page, say!("Reads"), &reads, lang);
+    let links = |links: &[Link]| -> Vec<Text> {
+        links.iter().map(|link| say!("{} {}, at {}", link.code, link.name, phrase(link.scope))).collect()
     };
-    section(&mut page, "Its finding may be explained by", &links(&explained.explained_by));
-    section(&mut page, "It may explain", &links(&explained.explains));
+    section(&mut page, say!("Its finding may be explained by"), &links(&explained.explained_by), lang);
+    section(&mut page, say!("It may explain"), &links(&explained.explains), lang);
     if explained.can_fix {
         page.blank();
         let command = format!("kubectl rookdoctor fix {}", explained.code);
-        page.hang(&[(Ink::Plain, "The tool can mend it, where that is safe: ")], Ink::Command, &command);
+        let can = say!("The tool can mend it, where that is safe: ").told(lang);
+        page.hang(&[(Ink::Plain, &can)], Ink::Command, &command);
     }
-    if explained.symptom {
+    let symptom = say!("A symptom: without one of these causes its finding is shown as unexplained.");
+    let about_sight = say!("Tells of a loss of sight: its findings make the answer unknown, not bad.");
+    for (_, note) in [(explained.symptom, symptom), (explained.about_sight, about_sight)].iter().filter(|(is, _)| *is) {
         page.blank();
-        page.hang(&[], Ink::Plain, "A symptom: without one of these causes its finding is shown as unexplained.");
-    }
-    if explained.about_sight {
-        page.blank();
-        page.hang(&[], Ink::Plain, "Tells of a loss of sight: its findings make the answer unknown, not bad.");
+        page.hang(&[], Ink::Plain, &note.told(lang));
     }
     page.finish()
 }
 
-fn section(page: &mut Page, title: &str, items: &[String]) {
+fn section(page: &mut Page, title: Text, items: &[Text], lang: Lang) {
     if items.is_empty() {
         return;
     }
-    page.heading(title);
+    page.heading(&title.told(lang));
     for item in items {
-        page.hang(&[(Ink::Plain, "  ")], Ink::Plain, item);
+        page.hang(&[(Ink::Plain, "  ")], Ink::Plain, &item.told(lang));
     }
 }
 
-/// The little Markdown that pages are written in: headings, paragraphs, lists, code.
-fn docs(page: &mut Page, docs: &str) {
-    let mut paragraph = String::new();
-    let mut code = false;
-    for line in docs.lines().chain([""]) {
-        let text = line.trim();
-        let fence = text.starts_with("```");
-        let item = text.starts_with("- ") || text.split_once(". ").is_some_and(|(n, _)| n.parse::<u8>().is_ok());
-        if code || fence || item || text.is_empty() || text.starts_with('#') {
-            flush(page, &mut paragraph);
+fn docs(page: &mut Page, blocks: Vec<Block>) {
+    for block in blocks {
+        match block {
+            Block::Heading(text) => page.heading(&text),
+            Block::Paragraph(text) => page.hang(&[(Ink::Plain, "  ")], Ink::Plain, &text),
+            Block::Item(mark, text) => page.hang(&[(Ink::Plain, &format!("  {mark} "))], Ink::Plain, &text),
+            Block::Code(line) => page.line("      ", Ink::Command, &line),
         }
-        match text {
-            _ if fence => code = !code,
-            _ if code => page.line("      ", Ink::Command, line),
-            "" => {}
-            heading if heading.starts_with('#') => page.heading(heading.trim_start_matches('#').trim()),
-            text => {
-                if !paragraph.is_empty() {
-                    paragraph.push(' ');
-                }
-                paragraph.push_str(text);
-            }
-        }
-    }
-}
-
-fn flush(page: &mut Page, paragraph: &mut String) {
-    let text = std::mem::take(paragraph);
-    match text.split_once(' ') {
-        None => {}
-        Some(("-", rest)) => page.hang(&[(Ink::Plain, "  - ")], Ink::Plain, rest),
-        Some((number, rest)) if number.ends_with('.') && number.starts_with(|c: char| c.is_ascii_digit()) => {
-            page.hang(&[(Ink::Plain, &format!("  {number} "))], Ink::Plain, rest);
-        }
-        Some(_) => page.hang(&[(Ink::Plain, "  ")], Ink::Plain, &text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_told_in_paragraphs_lists_and_code() {
-        let mut page = Page::new(30);
-        docs(
-            &mut page,
-            "# What it looks at\nSome words that go on\nuntil they wrap.\n\n- one\n- two\n```\nkubectl get  pods\n```\n1. first",
-        );
-        let bare = anstream::adapter::strip_str(&page.finish()).to_string();
-        let lines = [
-            "",
-            "What it looks at",
-            "  Some words that go on until",
-            "  they wrap.",
-            "  - one",
-            "  - two",
-            "      kubectl get  pods",
-            "  1. first",
-        ];
-        assert_eq!(bare.lines().collect::<Vec<_>>(), lines);
     }
 }

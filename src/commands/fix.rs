@@ -26,6 +26,7 @@ use crate::fix::preview::{self, PlanKind, Shown, ShownPermission, ShownStep};
 use crate::fix::runbook::{self, runbook};
 use crate::fix::script::script;
 use crate::fix::{Case, Plan, Proposal, Risk};
+use crate::lang::Lang;
 use crate::lookup;
 use crate::report::ApiVersion;
 use crate::report::clean::{self, clean};
@@ -235,7 +236,7 @@ fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Res
     for outcome in outcomes {
         match outcome.status {
             Status::Unknown => {
-                let error = anyhow::anyhow!("{code} could not look: {}", outcome.reason);
+                let error = anyhow::anyhow!("{code} could not look: {}", outcome.why());
                 return Err(Failed::unseen(error));
             }
             Status::Found => {
@@ -245,10 +246,10 @@ fn nothing_found(session: &Session<'_>, code: &str, object: Option<&str>) -> Res
             }
             // Without a CephCluster nothing was asked.
             Status::NotApplicable if session.diagnoses.iter().all(|it| it.cluster.is_none()) => {
-                return Err(Failed::unseen(anyhow::anyhow!("{code} was not asked: {}", outcome.reason)));
+                return Err(Failed::unseen(anyhow::anyhow!("{code} was not asked: {}", outcome.why())));
             }
             Status::NotApplicable => {
-                said += &format!("{code} does not apply here: {}\n", clean(&outcome.reason, clean::SENTENCE));
+                said += &format!("{code} does not apply here: {}\n", clean(&outcome.why(), clean::SENTENCE));
             }
             Status::Passed => said += &format!("{code} finds nothing: there is nothing to fix\n"),
         }
@@ -362,7 +363,7 @@ async fn shown(
         finding: placed.id.clone(),
         code: placed.check.code.to_owned(),
         name: placed.check.name.to_owned(),
-        summary: clean(&placed.finding.summary.to_string(), clean::SENTENCE),
+        summary: clean(&placed.finding.summary.english(), clean::SENTENCE),
         does: plan.does.clone(),
         risk: plan.risk,
         interrupts: plan.interrupts.clone(),
@@ -394,7 +395,9 @@ async fn confirmed(session: &Session<'_>, yes: bool, risk: Risk, placed: &Placed
         match (risk, answer.as_str()) {
             (Risk::Irreversible, answer) => return Ok(answer == name),
             (_, "y" | "yes") => return Ok(true),
-            (_, "e" | "explain") => super::explain::run(placed.check.code, Format::Human, session.screen)?,
+            (_, "e" | "explain") => {
+                super::explain::run(placed.check.code, Format::Human, Lang::English, session.screen)?
+            }
             (_, "" | "n" | "no") => return Ok(false),
             _ => {}
         }

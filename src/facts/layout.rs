@@ -37,6 +37,8 @@ pub enum Format {
 }
 
 impl Format {
+    pub const ALL: &'static [Self] = &[Self::MustGather, Self::Dump, Self::SupportBundle, Self::Gather];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::MustGather => "must-gather",

@@ -358,7 +358,7 @@ impl Applying<'_> {
             "metadata": {"generateName": "kubectl-rookdoctor-", "namespace": ns},
             "involvedObject": {"apiVersion": object.known().map(|kind| kind.api_version()), "kind": object.kind,
                 "namespace": object.namespace, "name": object.name, "uid": object.uid},
-            "message": format!("{}; kubectl-rookdoctor fix {code} ({}) by {}", step.does, self.id, self.begun.user),
+            "message": format!("{}; kubectl-rookdoctor fix {code} ({}) by {}", step.does.english(), self.id, self.begun.user),
             "source": {"component": "kubectl-rookdoctor"}, "firstTimestamp": now, "lastTimestamp": now, "count": 1});
         let create = Write::Create { kind: kinds::EVENT, ns, object: &event };
         if let Err(why) = self.live.write(&create, false).await {

@@ -10,6 +10,7 @@ use super::{Act, Object, Plan, Risk, Step};
 use crate::check::Text;
 use crate::checks::ceph::{ceph_command, quoted};
 use crate::facts::Cluster;
+use crate::lang::{Lang, Told};
 use crate::report::ApiVersion;
 use crate::report::clean::{self, clean};
 use crate::report::human::{Ink, Page};
@@ -210,18 +211,22 @@ fn step(page: &mut Page, at: usize, shown: &ShownStep) {
     }
 }
 
-fn section<T: ToString>(page: &mut Page, title: &str, items: &[T]) {
+fn section<T: Told>(page: &mut Page, title: &str, items: &[T]) {
     if items.is_empty() {
         return;
     }
     page.label(title);
     for item in items {
-        said(page, "- ", &item.to_string());
+        said(page, "- ", item);
     }
 }
 
-fn said(page: &mut Page, mark: &str, text: &impl ToString) {
-    page.hang(&[(Ink::Plain, "    "), (Ink::Plain, mark)], Ink::Plain, &clean(&text.to_string(), clean::SENTENCE));
+fn said(page: &mut Page, mark: &str, text: &impl Told) {
+    page.hang(
+        &[(Ink::Plain, "    "), (Ink::Plain, mark)],
+        Ink::Plain,
+        &clean(&text.told_in(Lang::English), clean::SENTENCE),
+    );
 }
 
 /// Plans say which object they change, and who will put it back.

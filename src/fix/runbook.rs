@@ -65,7 +65,7 @@ pub fn runbook(id: &str, finding: &Finding, cluster: Option<&Cluster>, why_by_ha
         api_version: ApiVersion::V1,
         kind: RunbookKind::Runbook,
         finding: id.to_owned(),
-        summary: finding.summary.to_string(),
+        summary: finding.summary.english(),
         why_by_hand,
         remedy: finding.remedy.summary.clone(),
         before,
@@ -188,7 +188,7 @@ pub fn human(runbook: &Runbook, width: usize) -> String {
         page.blank();
         let number = format!("    {}. ", at + 1);
         page.hang_unwrapped(&[(Ink::Plain, &number)], Ink::Command, &clean(&step.command, clean::COMMAND));
-        page.hang(&[(Ink::Plain, "       "), (Ink::Dim, "expect: ")], Ink::Plain, &step.expect.to_string());
+        page.hang(&[(Ink::Plain, "       "), (Ink::Dim, "expect: ")], Ink::Plain, &step.expect.english());
     }
     page.label("Stop when");
     runbook.stop_when.iter().for_each(|text| said(&mut page, "- ", text));
@@ -196,7 +196,7 @@ pub fn human(runbook: &Runbook, width: usize) -> String {
 }
 
 fn said(page: &mut Page, mark: &str, text: &Text) {
-    page.hang(&[(Ink::Plain, "    "), (Ink::Plain, mark)], Ink::Plain, &clean(&text.to_string(), clean::SENTENCE));
+    page.hang(&[(Ink::Plain, "    "), (Ink::Plain, mark)], Ink::Plain, &clean(&text.english(), clean::SENTENCE));
 }
 
 #[cfg(test)]

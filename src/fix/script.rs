@@ -9,18 +9,18 @@ use crate::report::clean::{self, clean};
 pub fn script(finding: &str, plan: &Plan, cluster: &Cluster) -> String {
     let mut lines: Vec<String> = vec!["#!/usr/bin/env bash".into()];
     let comment = |lines: &mut Vec<String>, text: &str| lines.push(format!("# {}", clean(text, clean::SENTENCE)));
-    comment(&mut lines, &format!("{finding}: {}", plan.does));
+    comment(&mut lines, &format!("{finding}: {}", plan.does.english()));
     comment(
         &mut lines,
         "Made by `kubectl rookdoctor fix --script` from the cluster as it was then. Read it before you run it.",
     );
     for text in plan.interrupts.iter().chain(&plan.warnings) {
-        comment(&mut lines, &format!("! {text}"));
+        comment(&mut lines, &format!("! {}", text.english()));
     }
     lines.push("set -euo pipefail".into());
     for (at, step) in plan.steps.iter().enumerate() {
         lines.push(String::new());
-        comment(&mut lines, &format!("{}. {}", at + 1, step.does));
+        comment(&mut lines, &format!("{}. {}", at + 1, step.does.english()));
         if step.act.writes() {
             for guard in plan.guards.iter().chain(&step.guards) {
                 guarded(&mut lines, guard, cluster);

@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
-use super::{CheckStatus, Document, Evidence, Finding, Report, Verdict};
+use super::{CheckStatus, Document, Evidence, Finding, Report};
 use crate::check::{Area, Severity};
+use crate::lang::{Lang, Text, phrase};
+use crate::{plural, say};
 
 /// The whole document.
 pub fn markdown(document: &Document) -> String {
@@ -22,7 +24,7 @@ fn page(report: &Report) -> String {
     let mut text = String::new();
     verdict(&mut text, report);
     for (at, root) in report.root_causes.iter().filter_map(|id| report.finding(id)).enumerate() {
-        line!(text, "\n## Root cause {}: {} {}\n", at + 1, root.code, root.name);
+        line!(text, "\n## {}\n", say!("Root cause {}: {} {}", at + 1, root.code, root.name).told(report.lang));
         root_cause(&mut text, report, root);
     }
     others(&mut text, report);
@@ -32,46 +34,50 @@ fn page(report: &Report) -> String {
 }
 
 fn verdict(text: &mut String, report: &Report) {
-    let word = match report.verdict {
-        Verdict::Healthy => "healthy",
-        Verdict::Warning => "warning",
-        Verdict::Critical => "critical",
-        Verdict::Unknown => "unknown",
-    };
+    let lang = report.lang;
     let cluster = report.cluster.as_ref();
-    let name = cluster.map_or("no CephCluster was seen".to_owned(), |it| format!("{}/{}", it.namespace, it.name));
-    line!(text, "# {}: {word}\n", plain(&name));
+    let name = cluster.map_or_else(
+        || say!("no CephCluster was seen").told(lang),
+        |it| plain(&format!("{}/{}", it.namespace, it.name)),
+    );
+    line!(text, "# {}\n", say!("{}: {}", name, report.verdict.text()).told(lang));
     let version = |name: &str, version: Option<&String>| version.map(|version| format!("{name} {}", plain(version)));
     let parts = [
         version("Rook", cluster.and_then(|it| it.rook_version.as_ref())),
         version("Ceph", cluster.and_then(|it| it.ceph_version.as_ref())),
         version("Kubernetes", cluster.and_then(|it| it.kubernetes_version.as_ref())),
-        Some(format!("seen {}", report.observed_at)),
+        Some(say!("seen {}", report.observed_at).told(lang)),
         Some(format!("kubectl-rookdoctor {}", report.tool.version)),
     ];
     line!(text, "{}", parts.into_iter().flatten().collect::<Vec<_>>().join(" · "));
 }
 
 fn root_cause(text: &mut String, report: &Report, root: &Finding) {
-    let since = root.since.map(|since| format!(", since {since}")).unwrap_or_default();
-    line!(text, "**{}** ({}{since})", plain(&root.summary), root.severity.word());
+    let lang = report.lang;
+    let severity = root.severity.text();
+    let state = root.since.map_or(severity.clone(), |since| say!("{}, since {}", severity, since));
+    line!(text, "{}", say!("**{}** ({})", plain(&root.summary), state).told(lang));
     if root.unexplained {
-        line!(text, "\nA symptom without a cause: none of the checks found what leads to it.");
+        let alone = say!("A symptom without a cause: none of the checks found what leads to it.");
+        line!(text, "\n{}", alone.told(lang));
     }
     if !root.not_ruled_out.is_empty() {
-        line!(text, "\nNot ruled out as its cause: {}", root.not_ruled_out.join(", "));
+        let codes = root.not_ruled_out.join(", ");
+        let open = say!("Not ruled out as its cause, because they could not look: {}", codes);
+        line!(text, "\n{}", open.told(lang));
     }
     if !root.evidence.is_empty() {
-        line!(text, "\n**Evidence**\n");
+        line!(text, "\n**{}**\n", say!("Evidence").told(lang));
         root.evidence.iter().for_each(|evidence| line!(text, "{}", quoted(evidence)));
     }
-    line!(text, "\n**Remedy:** {}", plain(&root.remedy.summary));
+    line!(text, "\n{}", say!("**Remedy:** {}", plain(&root.remedy.summary)).told(lang));
     if !root.remedy.commands.is_empty() {
         fenced(text, "sh", &root.remedy.commands.join("\n"));
     }
     let below = below(report, root);
     if !below.is_empty() {
-        line!(text, "\n**Explains {}**\n", count(below.len(), "finding"));
+        let explains = plural!(below.len(), "Explains 1 finding", "Explains {} findings");
+        line!(text, "\n**{}**\n", explains.told(lang));
         below.iter().for_each(|finding| line!(text, "- {} {}", finding.code, plain(&finding.summary)));
     }
 }
@@ -108,19 +114,19 @@ fn others(text: &mut String, report: &Report) {
     if others.is_empty() {
         return;
     }
-    line!(text, "\n## Worth knowing\n");
+    line!(text, "\n## {}\n", say!("Worth knowing").told(report.lang));
     for finding in others {
-        let mark = if finding.severity == Severity::Info { "" } else { finding.severity.word() };
+        let mark = finding.severity.text().told(report.lang);
+        let mark = if finding.severity == Severity::Info { "" } else { mark.as_str() };
         let space = if mark.is_empty() { "" } else { " " };
         line!(text, "- {}{space}{mark} {}", finding.code, plain(&finding.summary));
     }
 }
 
 fn areas(text: &mut String, report: &Report) {
-    line!(
-        text,
-        "\n## The tree, from the ground up\n\n| area | found | unknown | passed | n/a |\n|---|---|---|---|---|"
-    );
+    let lang = report.lang;
+    line!(text, "\n## {}\n", say!("The tree, from the ground up").told(lang));
+    header(text, [say!("area"), say!("found"), say!("unknown"), say!("passed"), say!("n/a")], lang);
     for area in Area::ALL {
         let of_area = |code: &str| code.trim_end_matches(|c: char| c.is_ascii_digit()) == area.prefix();
         let count = |status| report.checks.iter().filter(|it| of_area(&it.code) && it.status == status).count();
@@ -128,7 +134,7 @@ fn areas(text: &mut String, report: &Report) {
             text,
             "| {} {} | {} | {} | {} | {} |",
             area.prefix(),
-            area.title(),
+            phrase(area.title()).told(lang),
             count(CheckStatus::Found),
             count(CheckStatus::Unknown),
             count(CheckStatus::Passed),
@@ -141,15 +147,18 @@ fn unknowns(text: &mut String, report: &Report) {
     if report.unknowns.is_empty() {
         return;
     }
-    line!(text, "\n## Not seen\n\n| what | why | needed | blinds |\n|---|---|---|---|");
+    line!(text, "\n## {}\n", say!("Not seen").told(report.lang));
+    header(text, [say!("what"), say!("why"), say!("needed"), say!("blinds")], report.lang);
     for unseen in &report.unknowns {
         let cells = [&unseen.fact, &unseen.message, &unseen.need].map(|cell| plain(cell));
         line!(text, "| {} | {} |", cells.join(" | "), unseen.blinds.join(", "));
     }
 }
 
-fn count(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+/// The first two lines of a table.
+fn header<const N: usize>(text: &mut String, columns: [Text; N], lang: Lang) {
+    let columns = columns.map(|column| column.told(lang));
+    line!(text, "| {} |\n|{}", columns.join(" | "), "---|".repeat(N));
 }
 
 /// Text of the cluster as text: nothing in it becomes a link, a picture, a mention, a table or a tag.

@@ -1,40 +1,42 @@
 //! What would open an unknown: the permission that is missing, what to capture, which flag to raise.
 
 use crate::facts::{Fact, Unknown, Why};
+use crate::lang::Text;
+use crate::say;
 
 /// What the reader can do to make this fact known.
-pub fn need(unknown: &Unknown) -> String {
+pub fn need(unknown: &Unknown) -> Text {
     let Unknown { fact, why } = unknown;
     let of_ceph = matches!(fact, Fact::Ceph { .. } | Fact::OkToStop { .. } | Fact::Socket { .. });
     match why {
         Why::Forbidden(_) => permission(fact),
-        Why::NotCaptured => format!("a bundle that holds: {fact}"),
-        Why::Timeout if of_ceph => "monitors that answer, or a longer --timeout".into(),
-        Why::Timeout | Why::Deadline => "a longer --timeout".into(),
-        Why::Unreachable(_) if of_ceph => "a way to run ceph: a running operator, toolbox or monitor pod".into(),
-        Why::Unreachable(_) => "a cluster that answers: see what kubectl says to the same question".into(),
-        Why::Failed { .. } => "the same command run by hand in the toolbox or the operator's pod".into(),
-        Why::Malformed(_) => "an answer that can be read; if the cluster's own is sound, report this".into(),
-        Why::OverBudget => "a look by hand: it is more than one run may read".into(),
-        Why::NotOffered(_) => "nothing: this layout does not offer it".into(),
+        Why::NotCaptured => say!("a bundle that holds: {}", fact.text()),
+        Why::Timeout if of_ceph => say!("monitors that answer, or a longer --timeout"),
+        Why::Timeout | Why::Deadline => say!("a longer --timeout"),
+        Why::Unreachable(_) if of_ceph => say!("a way to run ceph: a running operator, toolbox or monitor pod"),
+        Why::Unreachable(_) => say!("a cluster that answers: see what kubectl says to the same question"),
+        Why::Failed { .. } => say!("the same command run by hand in the toolbox or the operator's pod"),
+        Why::Malformed(_) => say!("an answer that can be read; if the cluster's own is sound, report this"),
+        Why::OverBudget => say!("a look by hand: it is more than one run may read"),
+        Why::NotOffered(_) => say!("nothing: this layout does not offer it"),
     }
 }
 
 /// The rule that a role would need.
-fn permission(fact: &Fact) -> String {
-    let place = |ns: &str| if ns.is_empty() { "in all namespaces".to_owned() } else { format!("in {ns}") };
+fn permission(fact: &Fact) -> Text {
+    let place = |ns: &str| if ns.is_empty() { say!("in all namespaces") } else { say!("in {}", ns) };
     match fact {
-        Fact::Discovery => "get /api and /apis (ClusterRole system:discovery)".into(),
-        Fact::Rows { kind, .. } | Fact::List { kind, .. } if !kind.namespaced => format!("list {}", kind.resource()),
-        Fact::Object { kind, .. } | Fact::Whole { kind, .. } if !kind.namespaced => format!("get {}", kind.resource()),
-        Fact::Rows { kind, ns, .. } => format!("list {} {}", kind.resource(), place(ns)),
-        Fact::List { kind, ns, .. } => format!("list {} {}", kind.resource(), place(ns.as_deref().unwrap_or_default())),
+        Fact::Discovery => say!("get /api and /apis (ClusterRole system:discovery)"),
+        Fact::Rows { kind, .. } | Fact::List { kind, .. } if !kind.namespaced => say!("list {}", kind.resource()),
+        Fact::Object { kind, .. } | Fact::Whole { kind, .. } if !kind.namespaced => say!("get {}", kind.resource()),
+        Fact::Rows { kind, ns, .. } => say!("list {} {}", kind.resource(), place(ns)),
+        Fact::List { kind, ns, .. } => say!("list {} {}", kind.resource(), place(ns.as_deref().unwrap_or_default())),
         Fact::Object { kind, ns, .. } | Fact::Whole { kind, ns, .. } => {
-            format!("get {} {}", kind.resource(), place(ns))
+            say!("get {} {}", kind.resource(), place(ns))
         }
-        Fact::Log { ns, .. } => format!("get pods/log {}", place(ns)),
+        Fact::Log { ns, .. } => say!("get pods/log {}", place(ns)),
         Fact::Ceph { ns, .. } | Fact::OkToStop { ns, .. } | Fact::Socket { ns, .. } => {
-            format!("get and create pods/exec {}", place(ns))
+            say!("get and create pods/exec {}", place(ns))
         }
     }
 }
@@ -59,7 +61,7 @@ mod tests {
             (everywhere, "list cephclusters.ceph.rook.io in all namespaces"),
             (nodes, "list nodes"),
         ] {
-            assert_eq!(need(&Unknown { fact, why: Why::Forbidden("no".into()) }), rule);
+            assert_eq!(need(&Unknown { fact, why: Why::Forbidden("no".into()) }).english(), rule);
         }
     }
 }

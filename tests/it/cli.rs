@@ -11,6 +11,7 @@ use rookdoctor::checks::{ALL, access, csi, ext, mon, net, node, osd, ovn};
 use rookdoctor::diagnosis::{Diagnosis, Outcome, Placed, Status};
 use rookdoctor::exit::Exit;
 use rookdoctor::facts::{Cluster, Cost, Fact, Unknown, Why, kinds};
+use rookdoctor::lang::phrase;
 use rookdoctor::overview::{Listing, devices};
 use rookdoctor::report::human::{Look, ascii, render};
 use rookdoctor::report::json::schema;
@@ -87,7 +88,7 @@ fn placed(check: &'static Check, finding: Finding, causes: &[(usize, &str)], con
         id: format!("{}/{}/{}/{}", check.code, object.kind, object.namespace, object.name),
         check,
         finding,
-        causes: causes.iter().map(|(at, because)| (*at, (*because).to_owned())).collect(),
+        causes: causes.iter().map(|(at, because)| (*at, phrase(because))).collect(),
         consequences: consequences.to_vec(),
         not_ruled_out: Vec::new(),
     }
@@ -105,7 +106,13 @@ fn diagnosis(findings: Vec<Placed>, roots: Vec<usize>, blind: &[(&str, Unknown)]
             _ => Status::Passed,
         };
         let reason = if status == Status::NotApplicable { "not an external cluster" } else { "" };
-        Outcome { check, status, reason: reason.into(), blind, touched: BTreeSet::new() }
+        Outcome {
+            check,
+            status,
+            reason: Some(reason).filter(|it| !it.is_empty()).map(phrase),
+            blind,
+            touched: BTreeSet::new(),
+        }
     };
     Diagnosis {
         left_out: Vec::new(),
@@ -243,7 +250,7 @@ fn every_finding_is_on_the_screen_once() {
     let diagnosis = after_a_reboot();
     let page = plain(&Report::new(&diagnosis, &a_run()), 400, false);
     for placed in &diagnosis.findings {
-        let summary = placed.finding.summary.to_string();
+        let summary = placed.finding.summary.english();
         assert_eq!(page.matches(&summary).count(), 1, "{summary}");
     }
 }
@@ -335,10 +342,10 @@ fn hostile_text_does_not_pass_the_report() {
             vec![Evidence { from: evil.into(), field: evil.into(), at: None, excerpt: evil.repeat(1000) }];
         finding.objects = vec![ObjectRef { api_version: evil.into(), kind: evil.into(), ..pod(evil, evil) }];
         finding.at = BTreeSet::from([Place::node(evil)]);
-        placed.causes.iter_mut().for_each(|(_, because)| because.push_str(evil));
+        placed.causes.iter_mut().for_each(|(_, because)| *because = phrase(evil));
     }
     for outcome in &mut diagnosis.outcomes {
-        outcome.reason = evil.into();
+        outcome.reason = Some(phrase(evil));
         let fact = Fact::Rows { kind: kinds::POD, ns: evil.into(), label: evil.into() };
         outcome.blind = vec![Unknown { fact, why: Why::Unreachable(evil.repeat(1000)) }];
     }

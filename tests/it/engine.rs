@@ -278,7 +278,7 @@ fn a_cause_lost_from_sight_is_not_ruled_out() {
 fn a_check_that_never_ends_asking_is_unknown() {
     let diagnosis = judged(&[&ENDLESS]);
     assert_eq!(diagnosis.outcomes[0].status, Status::Unknown);
-    assert!(diagnosis.outcomes[0].reason.contains("internal error"), "{}", diagnosis.outcomes[0].reason);
+    assert!(diagnosis.outcomes[0].why().contains("internal error"), "{}", diagnosis.outcomes[0].why());
     assert!(diagnosis.rounds <= 8);
 }
 

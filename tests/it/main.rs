@@ -16,6 +16,7 @@ mod fixes;
 mod foreign;
 mod formats;
 mod hostile;
+mod languages;
 mod live;
 mod overviews;
 mod plants;

@@ -76,8 +76,8 @@ fn compare(name: &str, seed: u64, whole: &Diagnosis, lossy: &Diagnosis) -> Vec<S
         .map(|(before, after)| {
             let code = before.check.code;
             let found = lossy.findings.iter().find(|placed| placed.check.code == code);
-            let found = found.map(|placed| placed.finding.summary.to_string()).unwrap_or_default();
-            format!("{name} seed {seed}: {code} was {:?}, is {:?} {found}{}", before.status, after.status, after.reason)
+            let found = found.map(|placed| placed.finding.summary.english()).unwrap_or_default();
+            format!("{name} seed {seed}: {code} was {:?}, is {:?} {found}{}", before.status, after.status, after.why())
         })
         .collect()
 }

@@ -115,7 +115,7 @@ fn every_check_fires_and_has_a_near_miss() {
 fn messages_are_fragments() {
     for (name, diagnosis) in DIAGNOSES.iter() {
         for placed in &diagnosis.findings {
-            for text in [placed.finding.summary.to_string(), placed.finding.remedy.summary.to_string()] {
+            for text in [placed.finding.summary.english(), placed.finding.remedy.summary.english()] {
                 assert!(!text.ends_with('.'), "{name} {}: ends with a full stop: {text}", placed.id);
                 let template = placed.finding.summary.template;
                 let first = template.chars().next().unwrap_or('A');

@@ -269,7 +269,7 @@ fn not_found(finds: &Finds, diagnosis: &Diagnosis) -> Option<String> {
 /// Everything that a person reads of a finding.
 fn text(placed: &Placed) -> String {
     let finding = &placed.finding;
-    let mut parts = vec![finding.summary.to_string(), finding.remedy.summary.to_string()];
+    let mut parts = vec![finding.summary.english(), finding.remedy.summary.english()];
     parts.extend(finding.objects.iter().map(ToString::to_string));
     parts.extend(finding.evidence.iter().map(|e| format!("{} {} {}", e.from, e.field, e.excerpt)));
     parts.extend(finding.remedy.commands.iter().cloned());

@@ -256,12 +256,17 @@ pub fn outline(diagnosis: &Diagnosis) -> String {
     }
     for (at, placed) in diagnosis.findings.iter().enumerate() {
         if !diagnosis.is_root(at) && placed.causes.is_empty() {
-            lines.push(format!("context {} {:?}: {}", placed.id, placed.finding.severity, placed.finding.summary));
+            lines.push(format!(
+                "context {} {:?}: {}",
+                placed.id,
+                placed.finding.severity,
+                placed.finding.summary.english()
+            ));
         }
     }
     for outcome in &diagnosis.outcomes {
         if !outcome.blind.is_empty() {
-            lines.push(format!("{} {:?} blind: {}", outcome.check.code, outcome.status, outcome.reason));
+            lines.push(format!("{} {:?} blind: {}", outcome.check.code, outcome.status, outcome.why()));
         }
     }
     lines.join("\n")
@@ -270,7 +275,7 @@ pub fn outline(diagnosis: &Diagnosis) -> String {
 fn outline_below(diagnosis: &Diagnosis, at: usize, depth: usize, lines: &mut Vec<String>) {
     let placed = &diagnosis.findings[at];
     let indent = "  ".repeat(depth);
-    lines.push(format!("{indent}{} {:?}: {}", placed.id, placed.finding.severity, placed.finding.summary));
+    lines.push(format!("{indent}{} {:?}: {}", placed.id, placed.finding.severity, placed.finding.summary.english()));
     for &below in &placed.consequences {
         outline_below(diagnosis, below, depth + 1, lines);
     }
@@ -293,15 +298,20 @@ pub fn told(diagnosis: &Diagnosis) -> BTreeSet<String> {
     let findings = diagnosis.findings.iter().enumerate().map(|(at, placed)| {
         let finding = &placed.finding;
         let causes: BTreeSet<String> =
-            placed.causes.iter().map(|(at, because)| format!("{} {because}", of(*at))).collect();
+            placed.causes.iter().map(|(at, because)| format!("{} {}", of(*at), because.english())).collect();
         let places: BTreeSet<String> = places(finding).into_iter().collect();
         let root = diagnosis.is_root(at);
-        format!("{} {} root={root} {causes:?} {places:?} {}", placed.id, finding.severity.word(), finding.summary)
+        format!(
+            "{} {} root={root} {causes:?} {places:?} {}",
+            placed.id,
+            finding.severity.word(),
+            finding.summary.english()
+        )
     });
     let outcomes = diagnosis
         .outcomes
         .iter()
-        .map(|outcome| format!("{} {:?} {}", outcome.check.code, outcome.status, outcome.reason));
+        .map(|outcome| format!("{} {:?} {}", outcome.check.code, outcome.status, outcome.why()));
     findings.chain(outcomes).collect()
 }
 

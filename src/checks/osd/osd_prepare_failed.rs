@@ -66,7 +66,7 @@ fn finding(cluster: &Cluster, job: &JobRow, pod: Option<&PodRow>, log: Option<&L
     let ns = &cluster.ns;
     let object = ObjectRef::new(kinds::JOB, ns, &job.name);
     let reason = log.and_then(reason);
-    let what = reason.as_ref().map_or_else(|| "no known reason in its log".to_owned(), |(text, ..)| text.to_string());
+    let what = reason.as_ref().map_or_else(|| say!("no known reason in its log"), |(text, ..)| text.clone());
     let on = pod.map_or("", |pod| pod.node.as_str());
     let summary = if on.is_empty() {
         say!("the job {} failed: {}", job.name, what)

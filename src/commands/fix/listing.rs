@@ -65,9 +65,9 @@ async fn item(session: &Session<'_>, diagnosis: &Diagnosis, placed: &Placed) -> 
     let (fix, does, risk, needs) = match (&proposal, &diagnosis.cluster) {
         (Proposal::Plan(plan), Some(cluster)) => {
             let needs = permissions(plan, cluster).iter().map(ToString::to_string).collect();
-            (FixKind::Auto, plan.does.to_string(), Some(plan.risk), needs)
+            (FixKind::Auto, plan.does.english(), Some(plan.risk), needs)
         }
-        _ => (FixKind::Guided, placed.finding.remedy.summary.to_string(), None, Vec::new()),
+        _ => (FixKind::Guided, placed.finding.remedy.summary.english(), None, Vec::new()),
     };
     let several = diagnosis.findings.iter().filter(|it| it.check == placed.check).count() > 1;
     let which = if several { quoted(&placed.id) } else { placed.check.code.to_owned() };
@@ -75,7 +75,7 @@ async fn item(session: &Session<'_>, diagnosis: &Diagnosis, placed: &Placed) -> 
         finding: placed.id.clone(),
         code: placed.check.code,
         name: placed.check.name,
-        summary: clean(&placed.finding.summary.to_string(), clean::SENTENCE),
+        summary: clean(&placed.finding.summary.english(), clean::SENTENCE),
         explained_by: placed
             .causes
             .iter()

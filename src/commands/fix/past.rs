@@ -73,7 +73,7 @@ fn item(run: &Run) -> Item<'_> {
         id: &run.id,
         at: run.at.to_string(),
         finding,
-        does: plan.does.to_string(),
+        does: plan.does.english(),
         context,
         cluster: format!("{}/{}", cluster.namespace, cluster.name),
         user,
@@ -94,7 +94,7 @@ fn taken(step: &Step, stand: &Stand) -> Taken {
         Stand::Already => "was so",
         Stand::Failed(_) => "failed",
     };
-    Taken { does: step.does.to_string(), state }
+    Taken { does: step.does.english(), state }
 }
 
 fn human(document: &Document<'_>, width: usize) -> String {
@@ -214,7 +214,7 @@ fn theirs<'d>(session: &'d Session<'_>, run: &Run) -> Result<&'d Diagnosis, Fail
 
 async fn said_yes(session: &Session<'_>, yes: bool, question: &str, steps: &[Step]) -> Result<bool, Failed> {
     for (at, step) in steps.iter().enumerate() {
-        session.screen.complain(&format!("{}. {}", at + 1, step.does));
+        session.screen.complain(&format!("{}. {}", at + 1, step.does.english()));
     }
     if yes {
         return Ok(true);

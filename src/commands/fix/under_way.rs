@@ -101,7 +101,7 @@ fn line(news: &News<'_>, quiet: bool, seen: &Mutex<String>) -> Option<String> {
     Some(match news {
         News::Note(text) => format!("note: {}", told(text)),
         _ if quiet => return None,
-        News::Step { at, of, step } => format!("[{}/{of}] {}", at + 1, told(&step.does.to_string())),
+        News::Step { at, of, step } => format!("[{}/{of}] {}", at + 1, told(&step.does.english())),
         News::Waiting(text) => {
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             if *seen == *text {
@@ -158,7 +158,7 @@ fn human(document: &Document<'_>, begun: &Begun, exit: Exit) -> String {
     let why = why.as_deref().unwrap_or_default();
     let undo = if *stands { format!("take it back: kubectl rookdoctor fix undo {id}\n") } else { String::new() };
     let finish = format!("go on: kubectl rookdoctor fix finish {id}\n");
-    let next: String = begun.plan.next.iter().map(|text| format!("next: {text}\n")).collect();
+    let next: String = begun.plan.next.iter().map(|text| format!("next: {}\n", text.english())).collect();
     match (document.ended, exit) {
         ("verified", _) => format!("fixed and verified: {finding} ({id})\n{undo}"),
         ("undone", _) => format!("taken back ({id})\n"),

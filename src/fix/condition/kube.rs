@@ -198,7 +198,7 @@ pub(super) fn passes(facts: &Facts<'_>, code: &str, object: Option<&str>) -> Res
     let about = |object: &str| findings.iter().find(|it| it.objects.iter().any(|other| other.to_string() == object));
     let found = object.map_or_else(|| findings.first(), about);
     match (found, blind.into_iter().next()) {
-        (Some(finding), _) => Ok(Held::No(format!("{code}: {}", finding.summary))),
+        (Some(finding), _) => Ok(Held::No(format!("{code}: {}", finding.summary.english()))),
         (None, Some(unknown)) => Err(Gap::Unknown(unknown)),
         (None, None) => Ok(Held::Yes),
     }

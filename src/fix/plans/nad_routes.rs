@@ -23,6 +23,7 @@ use crate::fix::condition::Held;
 use crate::fix::json_text::{Part, replaced};
 use crate::fix::restart::{in_order, take_away, wait_for_successor};
 use crate::fix::{Act, Case, Condition, Object, Plan, Proposal, Risk, Step};
+use crate::lang::clauses;
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NetworkAttachment, NetworkAttachmentSpec, Plugin, Route, interfaces};
 use crate::say;
@@ -91,8 +92,7 @@ pub(crate) struct Mend {
 
 impl Mend {
     pub fn why_by_hand(&self) -> Option<Text> {
-        let reasons: Vec<String> = self.reasons.iter().map(ToString::to_string).collect();
-        (!reasons.is_empty()).then(|| say!("{}", reasons.join("; ")))
+        (!self.reasons.is_empty()).then(|| say!("{}", clauses(&self.reasons)))
     }
 }
 

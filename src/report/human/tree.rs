@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::page::{Ink, Page};
 use super::{Look, severity};
 use crate::report::{Finding, Report};
+use crate::{plural, say};
 
 /// Lines of a tree; more are counted, not shown.
 const LINES: usize = 60;
@@ -21,12 +22,12 @@ pub(super) fn draw<'r>(
     if total == 0 {
         return;
     }
-    page.label(&format!("Explains {}", super::plural(total, "finding")));
+    page.label(&plural!(total, "Explains 1 finding", "Explains {} findings").told(report.lang));
     let mut tree = Tree { page, report, shown, drawn: 0, verbose: look.verbose };
     tree.branch(root, "    ");
     let more = tree.drawn.saturating_sub(LINES);
     if more > 0 {
-        page.line("    ", Ink::Dim, &format!("and {more} more; -o json has them all"));
+        page.line("    ", Ink::Dim, &say!("and {} more; -o json has them all", more).told(report.lang));
     }
 }
 
@@ -55,7 +56,11 @@ impl<'r> Tree<'_, 'r> {
             let mut codes: Vec<&str> = before.iter().map(|effect| effect.code.as_str()).collect();
             codes.dedup();
             let first = format!("{trunk}└─ ");
-            self.page.hang(&[(Ink::Dim, &first)], Ink::Dim, &format!("also {} (see above)", codes.join(", ")));
+            self.page.hang(
+                &[(Ink::Dim, &first)],
+                Ink::Dim,
+                &say!("also {} (see above)", codes.join(", ")).told(self.report.lang),
+            );
         }
     }
 
@@ -71,18 +76,22 @@ impl<'r> Tree<'_, 'r> {
         }
         let (ink, mark) = severity(effect.severity);
         let because = effect.causes.iter().find(|link| link.finding == cause.id).map(|link| link.because.as_str());
-        let because = match because {
-            Some(because) if because != "same cluster" => format!(" (by {because})"),
-            _ => String::new(),
+        let lang = self.report.lang;
+        let summary = match because {
+            // Nothing but the cluster is nothing to tell.
+            Some(because) if because != say!("same cluster").told(lang) => {
+                say!("{} (by {})", effect.summary, because).told(lang)
+            }
+            _ => effect.summary.clone(),
         };
         let fork = format!("{trunk}{}", if last { "└─ " } else { "├─ " });
         let first = [(Ink::Dim, fork.as_str()), (ink, mark), (Ink::Plain, " "), (ink, &effect.code), (Ink::Plain, " ")];
         let indent = " ".repeat(mark.chars().count() + effect.code.len() + 2);
         let rest = format!("{trunk}{}{indent}", if last { "   " } else { "│  " });
-        self.page.hang_below(&first, &[(Ink::Dim, &rest)], Ink::Plain, &format!("{}{because}", effect.summary));
+        self.page.hang_below(&first, &[(Ink::Dim, &rest)], Ink::Plain, &summary);
         if self.verbose {
             let below = [(Ink::Dim, rest.as_str())];
-            self.page.hang_below(&below, &below, Ink::Dim, &format!("remedy: {}", effect.remedy.summary));
+            self.page.hang_below(&below, &below, Ink::Dim, &say!("remedy: {}", effect.remedy.summary).told(lang));
             for command in &effect.remedy.commands {
                 self.page.hang_unwrapped(&below, Ink::Command, command);
             }

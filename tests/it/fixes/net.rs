@@ -473,7 +473,7 @@ fn a_whole_cluster_restarts_in_the_safe_order() {
     }));
     let line = |step: &Step| {
         let guards: String = step.guards.iter().map(|guard| format!("\n    only if {guard}")).collect();
-        format!("{}{guards}\n", step.does)
+        format!("{}{guards}\n", step.does.english())
     };
     insta::assert_snapshot!(steps.unwrap().iter().map(line).collect::<String>());
 }

@@ -1,0 +1,169 @@
+//! The second language: nothing lacks its translation, nothing changes but the words, and what is wide stays in line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use regex::Regex;
+use rookdoctor::check::{Area, Finding};
+use rookdoctor::checks;
+use rookdoctor::facts::Row;
+use rookdoctor::facts::layout::Format;
+use rookdoctor::lang::catalogue::{all, translation};
+use rookdoctor::lang::page::blocks;
+use rookdoctor::lang::{Arg, Lang, Text};
+use rookdoctor::overview;
+
+use crate::scenarios::DIAGNOSES;
+
+/// Every Rust file of the program, without its tests.
+fn sources() -> Vec<String> {
+    let mut files = Vec::new();
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension() {
+                _ if path.is_dir() => open.push(path),
+                Some(extension) if extension == "rs" => files.push(fs::read_to_string(&path).unwrap()),
+                _ => {}
+            }
+        }
+    }
+    let code = |text: String| text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+    files.into_iter().map(code).collect()
+}
+
+/// A string literal as the compiler reads it.
+fn unescaped(literal: &str) -> String {
+    let joined = Regex::new(r"\\\n\s*").unwrap().replace_all(literal, "").into_owned();
+    joined.replace("\\\"", "\"").replace("\\n", "\n").replace("\\\\", "\\")
+}
+
+/// Everything that the program may tell a person. Templates that are nothing but placeholders need no translation.
+fn told() -> BTreeSet<String> {
+    let say = Regex::new(r#"(?s)(?:say!|NotApplicable|NotOffered)\(\s*"((?:[^"\\]|\\.)*)""#).unwrap();
+    let plural = Regex::new(r#"(?s)plural!\(\s*[^";]*?,\s*"((?:[^"\\]|\\.)*)",\s*"((?:[^"\\]|\\.)*)""#).unwrap();
+    let mut texts = BTreeSet::new();
+    for code in sources() {
+        for found in say.captures_iter(&code).chain(plural.captures_iter(&code)) {
+            texts.extend(found.iter().skip(1).flatten().map(|literal| unescaped(literal.as_str())));
+        }
+    }
+    let pages = checks::ALL.iter().flat_map(|check| blocks(check.docs, Lang::English));
+    texts.extend(pages.filter_map(|mut block| block.template().map(str::to_owned)));
+    let tables = overview::of(checks::ALL).into_iter();
+    let tables = tables.flat_map(|table| table.columns.iter().chain([&table.title]).copied());
+    let fixed = Area::ALL.iter().map(|area| area.title()).chain(Row::ALL.iter().map(|row| row.describe()));
+    let lacks = Format::ALL.iter().map(|format| format.lacks());
+    texts.extend(tables.chain(fixed).chain(lacks).map(str::to_owned));
+    for (_, diagnosis) in DIAGNOSES.iter() {
+        let reasons = diagnosis.outcomes.iter().filter_map(|outcome| outcome.reason.as_ref());
+        reasons.for_each(|reason| collect(reason, &mut texts));
+        for placed in &diagnosis.findings {
+            collect(&placed.finding.summary, &mut texts);
+            collect(&placed.finding.remedy.summary, &mut texts);
+        }
+    }
+    texts.retain(|text| text.replace("{}", "").chars().any(|c| c.is_ascii_alphabetic()));
+    texts
+}
+
+/// The templates of a text, its phrases, and those of its arguments.
+fn collect(text: &Text, texts: &mut BTreeSet<String>) {
+    fn within(arg: &Arg, texts: &mut BTreeSet<String>) {
+        match arg {
+            Arg::Plain(_) => {}
+            Arg::Phrase(words) => drop(texts.insert(words.clone())),
+            Arg::Text(text) => collect(text, texts),
+            Arg::List(items, _) => items.iter().for_each(|item| within(item, texts)),
+        }
+    }
+    texts.insert(text.template.to_owned());
+    text.args.iter().for_each(|arg| within(arg, texts));
+}
+
+#[test]
+fn no_text_lacks_its_translation() {
+    let lacking: Vec<String> = told().into_iter().filter(|text| translation(Lang::Chinese, text).is_none()).collect();
+    assert!(lacking.is_empty(), "{} lack their translation:\n{}", lacking.len(), lacking.join("\n"));
+}
+
+#[test]
+fn no_translation_is_left_of_a_text_that_is_gone() {
+    let told = told();
+    let left: Vec<&str> =
+        all(Lang::Chinese).into_iter().map(|(text, _)| text).filter(|text| !told.contains(*text)).collect();
+    assert!(left.is_empty(), "{} are told no more:\n{}", left.len(), left.join("\n"));
+}
+
+#[test]
+fn translations_keep_what_is_not_prose() {
+    let quoted = Regex::new("`[^`]*`").unwrap();
+    let code = Regex::new(r"\b(?:ACC|NODE|NET|OVN|OPR|MON|OSD|CEPH|CSI|IMG|EXT)\d{3}\b|--[a-z][a-z-]+").unwrap();
+    let place = Regex::new(r"\{(\d*)\}").unwrap();
+    let mut wrong = Vec::new();
+    for (text, told) in all(Lang::Chinese) {
+        for kept in [&quoted, &code] {
+            let [mut before, mut after] =
+                [text, told].map(|it| kept.find_iter(it).map(|it| it.as_str()).collect::<Vec<_>>());
+            before.sort_unstable();
+            after.sort_unstable();
+            if before != after {
+                wrong.push(format!("{before:?} is {after:?}\n  {text}\n  {told}"));
+            }
+        }
+        let count = text.matches("{}").count();
+        let mut places: Vec<&str> = place.captures_iter(told).map(|it| it.get(1).unwrap().as_str()).collect();
+        places.sort_unstable_by_key(|number| number.parse::<usize>().unwrap_or_default());
+        let numbers: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        if places != numbers && places != vec![""; count] {
+            wrong.push(format!("placeholders\n  {text}\n  {told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What went into a text as a string although it is English prose: it would stay English in every language.
+#[test]
+fn arguments_carry_no_prose() {
+    let prose = Regex::new(
+        r"(?i)(?:^|[\s(])(?:a|an|and|are|as|at|by|do|each|every|for|from|has|have|in|is|it|its|lack|more|no|none|not|of|on|or|other|than|that|the|their|they|this|to|which|with)(?:[\s),;]|$)",
+    )
+    .unwrap();
+    let mut wrong: BTreeMap<String, String> = BTreeMap::new();
+    for (name, diagnosis) in DIAGNOSES.iter() {
+        for placed in &diagnosis.findings {
+            for text in [&placed.finding.summary, &placed.finding.remedy.summary] {
+                let suspects = plain(text).into_iter().filter(|(_, arg)| prose.is_match(arg));
+                for (template, arg) in suspects.filter(|(_, arg)| !is_quoted(arg, &placed.finding)) {
+                    wrong.insert(format!("{} {template:?}", placed.check.code), format!("{arg:?} in {name}"));
+                }
+            }
+        }
+    }
+    let lines: Vec<String> = wrong.iter().map(|(template, arg)| format!("{template}: {arg}")).collect();
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), lines.join("\n"));
+}
+
+/// Every string that fills a placeholder, with its template.
+fn plain(text: &Text) -> Vec<(&'static str, &str)> {
+    fn within<'t>(template: &'static str, arg: &'t Arg, found: &mut Vec<(&'static str, &'t str)>) {
+        match arg {
+            Arg::Plain(words) => found.push((template, words)),
+            Arg::Phrase(_) => {}
+            Arg::Text(text) => found.extend(plain(text)),
+            Arg::List(items, _) => items.iter().for_each(|item| within(template, item, found)),
+        }
+    }
+    let mut found = Vec::new();
+    text.args.iter().for_each(|arg| within(text.template, arg, &mut found));
+    found
+}
+
+/// Words of the cluster: they stand in the evidence as well.
+fn is_quoted(arg: &str, finding: &Finding) -> bool {
+    let arg = arg.trim_end_matches('…');
+    finding.evidence.iter().any(|evidence| evidence.excerpt.contains(arg) || evidence.field.contains(arg))
+        || finding.remedy.commands.iter().any(|command| command.contains(arg))
+}
