@@ -240,6 +240,21 @@ pub enum Scope {
     Cluster,
 }
 
+impl Scope {
+    /// Where a cause and its effect must meet.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Object => "the same object",
+            Self::Node => "the same node",
+            Self::Daemon => "the same daemon",
+            Self::Network => "the same network",
+            Self::Pool => "the same pool",
+            Self::Volume => "the same volume",
+            Self::Cluster => "the same cluster",
+        }
+    }
+}
+
 /// Whether a finding explains another within this scope, and where they meet: `node ash-w2`.
 pub fn explains(scope: Scope, cause: &Finding, effect: &Finding) -> Option<Text> {
     let shared = |matching: fn(&Place) -> Option<&String>| cause.at.intersection(&effect.at).find_map(matching);

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::checks::markdown::meeting;
-use crate::check::Check;
+use crate::check::{Check, Scope};
 use crate::cli::Format;
 use crate::exit::Failed;
 use crate::lang::page::{Block, blocks};
@@ -48,7 +47,7 @@ pub(super) fn run(name: &str, format: Format, lang: Lang, screen: &Screen) -> Re
 }
 
 fn explained(check: &'static Check) -> Explained {
-    let link = |check: &Check, scope| Link { code: check.code, name: check.name, scope: meeting(scope) };
+    let link = |check: &Check, scope: Scope| Link { code: check.code, name: check.name, scope: scope.words() };
     let explains = crate::checks::ALL.iter().flat_map(|effect| {
         let links = effect.causes().filter(|(cause, _)| *cause == check);
         links.map(|(_, scope)| link(effect, scope))

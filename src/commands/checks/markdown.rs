@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::check::{Area, Check, Scope};
+use crate::check::{Area, Check};
 use crate::checks::{ALL, RETIRED};
 
 /// The whole document. `src/checks/README.md` is a copy of it.
@@ -47,7 +47,7 @@ fn page(text: &mut String, check: &Check) {
     let reads: Vec<&str> = check.needs.iter().map(|row| row.describe()).collect();
     line(text, format_args!("\n**Reads.** {}.", reads.join("; ")));
     let causes: Vec<String> =
-        check.causes().map(|(cause, scope)| format!("{} ({})", link(cause.code), meeting(scope))).collect();
+        check.causes().map(|(cause, scope)| format!("{} ({})", link(cause.code), scope.words())).collect();
     if !causes.is_empty() {
         line(text, format_args!("\n**Explained by.** {}.", causes.join(", ")));
     }
@@ -57,19 +57,6 @@ fn page(text: &mut String, check: &Check) {
         _ => return,
     };
     line(text, format_args!("\n{note}"));
-}
-
-/// Where a cause and its effect must meet.
-pub(in crate::commands) fn meeting(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Object => "the same object",
-        Scope::Node => "the same node",
-        Scope::Daemon => "the same daemon",
-        Scope::Network => "the same network",
-        Scope::Pool => "the same pool",
-        Scope::Volume => "the same volume",
-        Scope::Cluster => "the same cluster",
-    }
 }
 
 /// To the heading of the check's page, as Git forges name it.

@@ -1,8 +1,8 @@
 //! Lines of a page: indented, wrapped to its width, painted.
 
 use owo_colors::OwoColorize;
-use textwrap::core::display_width;
-use textwrap::{Options, WordSplitter};
+use textwrap::core::{Word, display_width};
+use textwrap::{Options, WordSeparator, WordSplitter};
 
 /// What a piece of text means; the colour follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,10 +123,33 @@ impl Page {
     }
 }
 
-/// At least one line. Names are not broken at their hyphens.
+/// At least one line. Names and paths are not broken, at their hyphens or elsewhere, where a line has room for them.
 fn wrap(text: &str, width: usize) -> Vec<String> {
-    let options = Options::new(width).word_splitter(WordSplitter::NoHyphenation);
+    let options =
+        Options::new(width).word_splitter(WordSplitter::NoHyphenation).word_separator(WordSeparator::Custom(words));
     textwrap::wrap(text, options).into_iter().map(String::from).collect()
+}
+
+/// Words end at a space, and in Chinese where Unicode allows a line to end.
+fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let mut words: Vec<Word<'_>> = Vec::new();
+    let mut begin = 0;
+    let mut end = 0;
+    for part in WordSeparator::UnicodeBreakProperties.find_words(line) {
+        let next = end + part.word.len() + part.whitespace.len();
+        if end > begin && ends_word(&line[begin..end], &line[end..]) {
+            words.push(Word::from(&line[begin..end]));
+            begin = end;
+        }
+        end = next;
+    }
+    words.push(Word::from(&line[begin..]));
+    Box::new(words.into_iter())
+}
+
+fn ends_word(before: &str, after: &str) -> bool {
+    let wide = |c: char| display_width(c.encode_utf8(&mut [0; 4])) > 1;
+    before.ends_with(' ') || before.ends_with(wide) || after.starts_with(wide)
 }
 
 /// The page for terminals that know only ASCII: drawings have a stand-in of the same width, the rest is `?`.
@@ -148,4 +171,17 @@ pub fn ascii(page: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_at_spaces_and_between_wide_letters() {
+        let lines = |text: &str| wrap(text, 13);
+        assert_eq!(lines("log of rook-ceph/a-b"), ["log of", "rook-ceph/a-b"].map(String::from));
+        assert_eq!(lines("节点未就绪，守护进程不可用"), ["节点未就绪，", "守护进程不可", "用"].map(String::from));
+        assert_eq!(lines("节点 ash-w2 未就绪"), ["节点 ash-w2", "未就绪"].map(String::from));
+    }
 }
