@@ -11,6 +11,7 @@ pub mod markdown;
 mod need;
 pub mod prometheus;
 pub mod sarif;
+pub mod timeline;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::facts::layout::Format;
 use crate::facts::{Cost, Unknown};
 use crate::overview;
 use clean::clean;
+pub use timeline::{Mark, MarkKind, Timeline};
 
 /// What `-o json` prints: one report, or a list for several clusters.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -98,6 +100,8 @@ pub struct Report {
     pub unknowns: Vec<Unseen>,
     /// Tables of what there is; only with `-v`.
     pub overviews: Vec<Overview>,
+    /// What happened, in order; null without `--timeline`.
+    pub timeline: Option<Timeline>,
     pub stats: Stats,
 }
 
@@ -327,6 +331,7 @@ impl Report {
             checks: diagnosis.outcomes.iter().map(check).collect(),
             unknowns: unknowns(&diagnosis.outcomes),
             overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing)).collect(),
+            timeline: None,
             stats: stats(diagnosis, run),
         }
     }
