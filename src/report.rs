@@ -331,7 +331,7 @@ impl Report {
             checks: diagnosis.outcomes.iter().map(check).collect(),
             unknowns: unknowns(&diagnosis.outcomes),
             overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing)).collect(),
-            timeline: None,
+            timeline: diagnosis.story.as_ref().map(timeline::timeline),
             stats: stats(diagnosis, run),
         }
     }

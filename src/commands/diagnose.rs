@@ -33,6 +33,7 @@ pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     if cli.output.verbose {
         scope.overviews = overview::of(&checks);
     }
+    scope.timeline = cli.choice.timeline;
     let asked = ask(target, checks, scope, cli.choice.fail_on, progress.clone());
     let reports = runtime.block_on(interruptible(asked));
     // Requests that never end must not hold the answer back.

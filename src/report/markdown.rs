@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
+use super::timeline::{Line, chosen, folded, label};
 use super::{CheckStatus, Document, Evidence, Finding, Report, Verdict};
 use crate::check::{Area, Severity};
+use crate::say;
 
 /// The whole document.
 pub fn markdown(document: &Document) -> String {
@@ -25,6 +27,7 @@ fn page(report: &Report) -> String {
         line!(text, "\n## Root cause {}: {} {}\n", at + 1, root.code, root.name);
         root_cause(&mut text, report, root);
     }
+    timeline(&mut text, report);
     others(&mut text, report);
     areas(&mut text, report);
     unknowns(&mut text, report);
@@ -96,6 +99,39 @@ fn below<'r>(report: &'r Report, root: &'r Finding) -> Vec<&'r Finding> {
         }
     }
     found
+}
+
+/// Lines of a story; the rest is counted.
+const LINES: usize = 60;
+
+/// What happened, in order.
+fn timeline(text: &mut String, report: &Report) {
+    let Some(timeline) = &report.timeline else { return };
+    line!(text, "\n## {}\n", say!("Timeline (UTC)"));
+    let lines = folded(timeline, false);
+    let shown = chosen(&lines, LINES);
+    if !lines.is_empty() {
+        let [time, kind, what, from] = [say!("time"), say!("kind"), say!("what"), say!("from")];
+        line!(text, "| {time} | | {kind} | {what} | {from} |\n|---|---|---|---|---|");
+    }
+    for Line { mark, more, last } in shown.iter().map(|&at| &lines[at]) {
+        let sign = match (mark.first_bad, mark.bad) {
+            (true, _) => format!("**{}**", say!("first bad")),
+            (_, true) => say!("bad").to_string(),
+            _ => String::new(),
+        };
+        let until = last.strftime("%F %TZ");
+        let alike = if *more > 0 { say!(" (and {} alike, until {})", more, until).to_string() } else { String::new() };
+        let [what, from] = [&mark.what, &mark.from].map(|cell| plain(cell));
+        line!(text, "| {} | {sign} | {} | {what}{alike} | {from} |", mark.at.strftime("%F %TZ"), plain(label(mark)));
+    }
+    let left = lines.len() - shown.len();
+    let left = [
+        (left > 0).then(|| say!("lines not shown: {}", left)),
+        (timeline.left_out > 0).then(|| say!("marks left out, or without a time: {}", timeline.left_out)),
+    ];
+    left.iter().flatten().for_each(|left| line!(text, "\n{left}"));
+    timeline.blind.iter().for_each(|blind| line!(text, "\n{}", say!("not seen: {}", plain(blind))));
 }
 
 /// What is neither a root cause nor explained by one.

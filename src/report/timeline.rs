@@ -1,10 +1,16 @@
 //! The story of a cluster as scripts read it.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Object;
+use super::clean::{self, clean};
+use super::{Object, object, sentence};
+pub use crate::timeline::MarkKind;
+use crate::timeline::{Moment, Story, shape};
 
 /// What happened, in order.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -35,29 +41,146 @@ pub struct Mark {
     pub first_bad: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum MarkKind {
-    /// A node started.
-    Boot,
-    /// A node, or a condition of it, changed.
-    Node,
-    /// Somebody changed an object.
-    Change,
-    /// A container ended, or a pod was started.
-    Restart,
-    /// A monitor was replaced, or elected.
-    Failover,
-    /// What the operator was at.
-    Operator,
-    /// Ceph's health changed.
-    Health,
-    /// A daemon of Ceph crashed.
-    Crash,
-    /// An event of Kubernetes.
-    Event,
-    /// A line of a log.
-    Log,
-    /// Since when a finding of this diagnosis stands.
-    Finding,
+pub(super) fn timeline(story: &Story) -> Timeline {
+    Timeline {
+        entries: story.moments.iter().map(mark).collect(),
+        blind: story.blind.iter().map(sentence).collect(),
+        left_out: story.left_out,
+    }
+}
+
+fn mark(moment: &Moment) -> Mark {
+    Mark {
+        at: moment.at,
+        kind: moment.kind,
+        what: clean(&moment.what.to_string(), clean::EXCERPT),
+        about: moment.about.as_ref().map(object),
+        from: sentence(&moment.from),
+        bad: moment.bad,
+        first_bad: moment.first_bad,
+    }
+}
+
+/// Lines before and after the first bad one that are always shown.
+const AROUND: usize = 3;
+/// Alike marks within so many seconds are one line.
+const TOGETHER: i64 = 600;
+/// Of so many lines before, the one that is alike is looked for.
+const NEAR: usize = 24;
+
+/// A mark, and those like it soon after.
+pub(crate) struct Line<'t> {
+    pub mark: &'t Mark,
+    pub more: usize,
+    pub last: Timestamp,
+}
+
+/// Marks that differ only in names and numbers, soon after each other, as one; the first bad one stands alone.
+pub(crate) fn folded(timeline: &Timeline, all: bool) -> Vec<Line<'_>> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for mark in &timeline.entries {
+        let alike = |line: &&mut Line<'_>| {
+            let soon = mark.at.duration_since(line.last).as_secs() <= TOGETHER;
+            !line.mark.first_bad && soon && line.mark.bad == mark.bad && line.mark.kind == mark.kind
+        };
+        let same = |line: &&mut Line<'_>| alike(line) && gist(&line.mark.what) == gist(&mark.what);
+        match lines.iter_mut().rev().take(NEAR).find(same).filter(|_| !all && !mark.first_bad) {
+            Some(line) => (line.more, line.last) = (line.more + 1, mark.at),
+            None => lines.push(Line { mark, more: 0, last: mark.at }),
+        }
+    }
+    lines
+}
+
+/// The beginning of a text without names and numbers.
+fn gist(what: &str) -> String {
+    shape(what).split(' ').take(12).collect::<Vec<_>>().join(" ")
+}
+
+/// What is shown of them: what is around the first bad one, then what is bad, then the rest; the nearer the first
+/// bad one, or else the newer, the sooner.
+pub(crate) fn chosen(lines: &[Line<'_>], most: usize) -> Vec<usize> {
+    let first = lines.iter().position(|line| line.mark.first_bad);
+    let distance = |at: usize| first.map_or(lines.len() - at, |first| at.abs_diff(first));
+    let is_near = |at: usize| first.is_some() && distance(at) <= AROUND;
+    let mut ranked: Vec<usize> = (0..lines.len()).collect();
+    ranked.sort_by_key(|&at| (Reverse(is_near(at)), !lines[at].mark.bad, distance(at)));
+    let kept: BTreeSet<usize> = ranked.into_iter().take(most).collect();
+    kept.into_iter().collect()
+}
+
+/// A finding's code says more than that it is one.
+pub(crate) fn label(mark: &Mark) -> &str {
+    let code = mark.from.split(' ').next().filter(|_| mark.kind == MarkKind::Finding);
+    code.filter(|code| code.ends_with(|c: char| c.is_ascii_digit())).unwrap_or(word(mark.kind))
+}
+
+/// The word that stands for it in lines and tables.
+fn word(kind: MarkKind) -> &'static str {
+    match kind {
+        MarkKind::Boot => "boot",
+        MarkKind::Node => "node",
+        MarkKind::Change => "change",
+        MarkKind::Restart => "restart",
+        MarkKind::Failover => "failover",
+        MarkKind::Operator => "operator",
+        MarkKind::Health => "health",
+        MarkKind::Crash => "crash",
+        MarkKind::Event => "event",
+        MarkKind::Log => "log",
+        MarkKind::Finding => "finding",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(second: i64, what: &str, first_bad: bool) -> Mark {
+        Mark {
+            at: Timestamp::from_second(1_750_000_000 + second).unwrap(),
+            kind: MarkKind::Event,
+            what: what.to_owned(),
+            about: None,
+            from: "event".to_owned(),
+            bad: true,
+            first_bad,
+        }
+    }
+
+    fn story(entries: Vec<Mark>) -> Timeline {
+        Timeline { entries, blind: Vec::new(), left_out: 0 }
+    }
+
+    #[test]
+    fn alike_marks_are_folded() {
+        let story = story(vec![
+            mark(0, "pod osd-1 became unready", true),
+            mark(1, "pod osd-2 became unready", false),
+            mark(2, "container osd ended", false),
+            mark(3, "pod osd-3 became unready", false),
+            mark(4000, "pod osd-4 became unready", false),
+        ]);
+        let told = |all| folded(&story, all).iter().map(|line| (line.mark.what.clone(), line.more)).collect::<Vec<_>>();
+        let words = |text: &str, more| (text.to_owned(), more);
+        let expected = [
+            words("pod osd-1 became unready", 0),
+            words("pod osd-2 became unready", 1),
+            words("container osd ended", 0),
+            words("pod osd-4 became unready", 0),
+        ];
+        assert_eq!(told(false), expected);
+        assert_eq!(told(true).len(), 5);
+    }
+
+    #[test]
+    fn what_is_around_the_first_bad_one_is_always_shown() {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+        let mut entries: Vec<Mark> = (0..).zip(names).map(|(at, name)| mark(at * 1000, name, at == 5)).collect();
+        entries[4].bad = false;
+        let story = story(entries);
+        let lines = folded(&story, false);
+        assert_eq!(chosen(&lines, 7), [2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(chosen(&lines, 100).len(), lines.len());
+    }
 }
