@@ -161,7 +161,10 @@ pub(crate) fn story(facts: &Facts<'_>, findings: &[Placed], roots: &[usize]) -> 
     moments.extend(lines);
     moments.extend(findings::moments(findings));
     let (moments, left_out) = order::ordered(moments, findings, roots);
-    let blind = sources.blind(&view).iter().map(blindness).chain(unstamped).collect();
+    let unopened = Some(sources.unopened).filter(|count| *count > 0);
+    let unopened =
+        unopened.map(|count| say!("pods and nodes that look as if they had more to tell, not opened: {}", count));
+    let blind = sources.blind(&view).iter().map(blindness).chain(unstamped).chain(unopened).collect();
     Story { moments, blind, left_out: left_out + undated }
 }
 

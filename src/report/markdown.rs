@@ -123,7 +123,7 @@ fn timeline(text: &mut String, report: &Report) {
         let until = last.strftime("%F %TZ");
         let alike = if *more > 0 { say!(" (and {} alike, until {})", more, until).to_string() } else { String::new() };
         let [what, from] = [&mark.what, &mark.from].map(|cell| plain(cell));
-        line!(text, "| {} | {sign} | {} | {what}{alike} | {from} |", mark.at.strftime("%F %TZ"), plain(label(mark)));
+        line!(text, "| {} | {sign} | {} | {what}{alike} | {from} |", mark.at.strftime("%F %TZ"), plain(&label(mark)));
     }
     let left = lines.len() - shown.len();
     let left = [

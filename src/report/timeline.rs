@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use super::clean::{self, clean};
 use super::{Object, object, sentence};
+use crate::check::Text;
+use crate::say;
 pub use crate::timeline::MarkKind;
 use crate::timeline::{Moment, Story, shape};
 
@@ -110,25 +112,26 @@ pub(crate) fn chosen(lines: &[Line<'_>], most: usize) -> Vec<usize> {
 }
 
 /// A finding's code says more than that it is one.
-pub(crate) fn label(mark: &Mark) -> &str {
+pub(crate) fn label(mark: &Mark) -> String {
     let code = mark.from.split(' ').next().filter(|_| mark.kind == MarkKind::Finding);
-    code.filter(|code| code.ends_with(|c: char| c.is_ascii_digit())).unwrap_or(word(mark.kind))
+    let code = code.filter(|code| code.ends_with(|c: char| c.is_ascii_digit()));
+    code.map_or_else(|| word(mark.kind).to_string(), str::to_owned)
 }
 
 /// The word that stands for it in lines and tables.
-fn word(kind: MarkKind) -> &'static str {
+fn word(kind: MarkKind) -> Text {
     match kind {
-        MarkKind::Boot => "boot",
-        MarkKind::Node => "node",
-        MarkKind::Change => "change",
-        MarkKind::Restart => "restart",
-        MarkKind::Failover => "failover",
-        MarkKind::Operator => "operator",
-        MarkKind::Health => "health",
-        MarkKind::Crash => "crash",
-        MarkKind::Event => "event",
-        MarkKind::Log => "log",
-        MarkKind::Finding => "finding",
+        MarkKind::Boot => say!("boot"),
+        MarkKind::Node => say!("node"),
+        MarkKind::Change => say!("change"),
+        MarkKind::Restart => say!("restart"),
+        MarkKind::Failover => say!("failover"),
+        MarkKind::Operator => say!("operator"),
+        MarkKind::Health => say!("health"),
+        MarkKind::Crash => say!("crash"),
+        MarkKind::Event => say!("event"),
+        MarkKind::Log => say!("log"),
+        MarkKind::Finding => say!("finding"),
     }
 }
 

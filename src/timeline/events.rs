@@ -45,7 +45,7 @@ fn is_told(event: &Event, sources: &Sources<'_>) -> bool {
 }
 
 fn moment(event: &Event, sources: &Sources<'_>) -> Option<Moment> {
-    let first = event.first_seen()?;
+    let first = first_seen(event)?;
     let about = &event.involved_object;
     let from = format!("event {} of {} {}", event.reason, about.kind, about.name);
     let moment = Moment::new(first, kind(event), what(event, first), from).about(object(about)).bad(is_bad(event));
@@ -73,6 +73,11 @@ fn is_bad(event: &Event) -> bool {
         "Normal" => BAD.contains(&reason) || PROBE.iter().any(|text| event.message.contains(text)),
         _ => !HARMLESS.contains(&reason),
     }
+}
+
+/// Some writers give the last time only.
+fn first_seen(event: &Event) -> Option<Timestamp> {
+    event.first_seen().or_else(|| event.last_seen())
 }
 
 /// How often, as whichever of the two ways of counting says.
@@ -138,7 +143,7 @@ mod tests {
         let once = event(
             json!({"reason": "Killing", "message": "m", "type": "Normal", "lastTimestamp": "2025-06-30T10:00:00Z"}),
         );
-        assert_eq!(once.first_seen().map(|first| what(&once, first).to_string()).as_deref(), Some("Killing: m"));
+        assert_eq!(first_seen(&once).map(|first| what(&once, first).to_string()).as_deref(), Some("Killing: m"));
     }
 
     #[test]

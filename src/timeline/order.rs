@@ -80,9 +80,12 @@ fn is_said(from: &str) -> bool {
 /// Kubernetes rounds to seconds what others tell exactly.
 fn is_same(known: &Moment, again: &Moment) -> bool {
     let within = (known.at.as_second()..=known.until.as_second()).contains(&again.at.as_second());
+    if !within {
+        return false;
+    }
     let (what, words) = (known.what.to_string(), again.what.to_string());
-    if !within || !again.quote {
-        return within && known.from == again.from && what == words;
+    if !again.quote {
+        return known.from == again.from && what == words;
     }
     // Of a log it must be this line; of an event, or of one object in one second, there is but one thing to tell.
     match known.from.starts_with("log of ") {
@@ -259,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_boot_counts_where_it_belongs() {
-        let boot = |node| {
+        let boot = |node: &str| {
             let boot = Moment::new(at(95), MarkKind::Boot, say!("boot {}", node), "Node");
             boot.about(ObjectRef::node(node)).may_begin()
         };

@@ -8,7 +8,7 @@ use crate::checks::node::{Boots, boots, daemon_of, restarted_lately, rook_pods};
 use crate::checks::opr::operator_log;
 use crate::checks::ovn;
 use crate::facts::tables::PodRow;
-use crate::facts::{Fact, Facts, Gap, Log, Row, Select, Settled, Unknown, Why};
+use crate::facts::{Fact, Facts, Gap, Kind, Log, Row, Select, Settled, Unknown, Why, kinds};
 use crate::objects::ceph::Health;
 use crate::objects::kube::{Event, Node, Pod};
 use crate::objects::rook::CephCluster;
@@ -56,6 +56,8 @@ pub struct Sources<'s> {
     /// Where a pod is, and which daemon it is, by namespace and name.
     pub places: BTreeMap<(&'s str, &'s str), BTreeSet<Place>>,
     pub wanted: BTreeSet<Fact>,
+    /// Pods and nodes that may have more to tell, and were not opened.
+    pub unopened: usize,
     blind: Vec<Unknown>,
 }
 
@@ -84,6 +86,7 @@ impl<'s> Sources<'s> {
             places: rows.iter().map(|row| ((row.ns.as_str(), row.name.as_str()), places(row))).collect(),
             blind: taking.blind.into_iter().chain(boots.blind.iter().cloned()).collect(),
             boots,
+            unopened: taking.unopened,
             wanted: taking.wanted,
         }
     }
@@ -105,6 +108,7 @@ fn places(row: &PodRow) -> BTreeSet<Place> {
 struct Taking {
     wanted: BTreeSet<Fact>,
     blind: Vec<Unknown>,
+    unopened: usize,
 }
 
 impl Taking {
@@ -144,7 +148,8 @@ impl Taking {
         // Lists overlap.
         let mut known = BTreeSet::new();
         let events = lists.into_iter().flatten();
-        events.filter(|event| known.insert((&event.metadata.namespace, &event.metadata.name))).collect()
+        let key = |event: &&'s Event| (&event.metadata.namespace, &event.metadata.name, &event.reason);
+        events.filter(|event| known.insert(key(event))).collect()
     }
 
     fn rows<'s>(&mut self, facts: &Facts<'s>) -> Vec<&'s PodRow> {
@@ -164,8 +169,12 @@ impl Taking {
         let told = |row: &&&PodRow| !row.is_well() || restarted_lately(row);
         let mut rows: Vec<&PodRow> = rows.iter().filter(told).copied().collect();
         rows.sort_by_key(|row| (row.is_well(), std::cmp::Reverse(row.restarts), &row.ns, &row.name));
-        for row in rows.into_iter().take(PODS) {
-            self.take(facts.pod(&row.ns, &row.name));
+        for (at, row) in rows.into_iter().enumerate() {
+            if at < PODS || facts.knows(&one(kinds::POD, &row.ns, &row.name)) {
+                self.take(facts.pod(&row.ns, &row.name));
+            } else {
+                self.unopened += 1;
+            }
         }
     }
 
@@ -173,8 +182,16 @@ impl Taking {
     fn nodes(&mut self, facts: &Facts<'_>, boots: &Boots) {
         let rows = self.take(facts.nodes()).unwrap_or_default();
         let odd = rows.iter().filter(|row| !row.is_ready() || row.is_cordoned() || boots.seen.contains_key(&row.name));
-        for row in odd.take(NODES) {
-            self.take(facts.object::<Node>("", &row.name));
+        for (at, row) in odd.enumerate() {
+            if at < NODES || facts.knows(&one(kinds::NODE, "", &row.name)) {
+                self.take(facts.object::<Node>("", &row.name));
+            } else {
+                self.unopened += 1;
+            }
         }
     }
+}
+
+fn one(kind: Kind, ns: &str, name: &str) -> Fact {
+    Fact::Object { kind, ns: ns.to_owned(), name: name.to_owned() }
 }

@@ -221,4 +221,17 @@ mod tests {
         assert!(bad("HEALTH_OK", "HEALTH_WARN") && bad("HEALTH_WARN", "HEALTH_ERR"));
         assert!(!bad("HEALTH_ERR", "HEALTH_WARN") && !bad("HEALTH_WARN", "HEALTH_OK"));
     }
+
+    #[test]
+    fn ceph_names_who_crashed_and_when() {
+        let health: Health = serde_json::from_value(json!({"status": "HEALTH_WARN", "checks": {"RECENT_CRASH": {
+            "severity": "HEALTH_WARN", "summary": {"message": "1 daemons have recently crashed"},
+            "detail": [{"message": "osd.3 crashed on host w1 at 2026-11-21T20:12:38.715393Z"}, {"message": "more"}],
+        }}}))
+        .unwrap();
+        let told = crashes(&health);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].bad && told[0].kind == MarkKind::Crash && told[0].at.as_second() == 1_795_291_958);
+        assert!(told[0].places.contains(&Place::daemon("osd", 3)));
+    }
 }
