@@ -164,7 +164,10 @@ pub(crate) fn story(facts: &Facts<'_>, findings: &[Placed], roots: &[usize]) -> 
     let unopened = Some(sources.unopened).filter(|count| *count > 0);
     let unopened =
         unopened.map(|count| say!("pods and nodes that look as if they had more to tell, not opened: {}", count));
-    let blind = sources.blind(&view).iter().map(blindness).chain(unstamped).chain(unopened).collect();
+    // Its lines do not say which cluster they are about.
+    let several = facts.ceph_clusters().is_ok_and(|all| all.len() > 1);
+    let shared = several.then(|| say!("the operator serves several CephClusters: its log may tell of another one"));
+    let blind = sources.blind(&view).iter().map(blindness).chain(unstamped).chain(unopened).chain(shared).collect();
     Story { moments, blind, left_out: left_out + undated }
 }
 

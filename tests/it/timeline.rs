@@ -172,6 +172,20 @@ fn a_flood_of_events_is_bounded_and_counted() {
     assert!(first_bad(&timeline).unwrap().what.contains("was cordoned"));
 }
 
+#[test]
+fn an_operator_of_several_clusters_may_tell_of_another() {
+    let path = "namespaces/storage/ceph.rook.io/cephclusters.yaml";
+    let said = |tree: Tree| recorded(tree).blind.iter().any(|blind| blind.contains("several CephClusters"));
+    let alone = support::base("healthy-hostnet-120");
+    let mut both = alone.clone();
+    let mut clusters = alone.file(path).unwrap().objects().unwrap().to_vec();
+    let mut other = clusters[0].clone();
+    other["metadata"]["name"] = "other".into();
+    clusters.push(other);
+    both.write(path, json!({"apiVersion": "v1", "kind": "List", "items": clusters}).to_string().into_bytes());
+    assert!(!said(alone) && said(both));
+}
+
 /// What a live cluster tells, with and without its story, and how many requests each took.
 fn live(name: &str, faults: &Faults) -> [(Report, usize); 2] {
     [true, false].map(|timeline| {
