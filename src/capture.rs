@@ -246,6 +246,7 @@ impl Capture<'_> {
         let scope = Scope {
             timeout: Duration::from_secs(3600),
             overviews: overview::ALL.to_vec(),
+            timeline: true,
             fallback_namespace: self.live.default_namespace().to_owned(),
             ..self.plan.scope.clone()
         };

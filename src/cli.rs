@@ -336,6 +336,9 @@ pub struct Choice {
     /// The severity from which on findings make the exit status: warning (default), critical, never
     #[arg(long, global = true, value_name = "SEVERITY", hide_possible_values = true)]
     pub fail_on: Option<FailOn>,
+    /// Also what happened, in order, and where the trouble begins: events, restarts, boots, health, log lines
+    #[arg(long, global = true)]
+    pub timeline: bool,
 }
 
 #[derive(Args)]
@@ -578,6 +581,7 @@ fn diagnosis_flags(choice: &Choice) -> impl Iterator<Item = &'static str> {
         (!choice.only.is_empty(), "--only"),
         (!choice.skip.is_empty(), "--skip"),
         (choice.fail_on.is_some(), "--fail-on"),
+        (choice.timeline, "--timeline"),
     ]
     .into_iter()
     .filter_map(|(given, flag)| given.then_some(flag))

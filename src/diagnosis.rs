@@ -17,6 +17,7 @@ use crate::objects::kube::Deployment;
 use crate::objects::rook::CephCluster;
 use crate::overview::{Listing, Overview};
 use crate::say;
+use crate::timeline::{self, Story};
 
 /// The tree is at most this deep; a check that still wants something then is unknown.
 const ROUNDS: u32 = 8;
@@ -39,6 +40,8 @@ pub struct Scope {
     pub timeout: Duration,
     /// Tables to make beside the findings.
     pub overviews: Vec<&'static Overview>,
+    /// Whether to tell what happened, in order.
+    pub timeline: bool,
 }
 
 impl Default for Scope {
@@ -50,6 +53,7 @@ impl Default for Scope {
             cluster_name: None,
             timeout: Duration::from_secs(60),
             overviews: Vec::new(),
+            timeline: false,
         }
     }
 }
@@ -108,6 +112,8 @@ pub struct Diagnosis {
     pub roots: Vec<usize>,
     /// The tables that were asked for and that this cluster has; without rows where one could not be read.
     pub overviews: Vec<(&'static Overview, Listing)>,
+    /// What happened, in order; none unless it was asked for.
+    pub story: Option<Story>,
     pub rounds: u32,
 }
 
@@ -143,6 +149,9 @@ pub async fn diagnose(
         for cluster in &views {
             let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
             wanted.extend(wants(&facts, checks, &scope.overviews));
+            if scope.timeline {
+                wanted.extend(story_wants(&facts));
+            }
         }
         wanted.retain(|fact| !reader.under_way.contains(fact));
         let exhausted = wanted.is_empty() || reader.rounds >= ROUNDS;
@@ -154,7 +163,9 @@ pub async fn diagnose(
     let conclude_one = |cluster: &Option<&Cluster>| {
         let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
         let overviews = scope.overviews.iter().filter_map(|overview| listing(&facts, overview));
-        Diagnosis { overviews: overviews.collect(), ..conclude(&facts, *cluster, checks, reader.rounds) }
+        let diagnosis = conclude(&facts, *cluster, checks, reader.rounds);
+        let story = scope.timeline.then(|| timeline::story(&facts, &diagnosis.findings, &diagnosis.roots));
+        Diagnosis { overviews: overviews.collect(), story, ..diagnosis }
     };
     views.iter().map(conclude_one).collect()
 }
@@ -367,6 +378,14 @@ fn wants(facts: &Facts<'_>, checks: &[&'static Check], overviews: &[&'static Ove
     wanted
 }
 
+/// What the story still wants, and with it all that it will want anyway.
+fn story_wants(facts: &Facts<'_>) -> BTreeSet<Fact> {
+    let wanted = timeline::wants(facts);
+    let rows = timeline::NEEDS.iter().filter(|row| !wanted.is_empty() && row.is_read_ahead());
+    let ahead = rows.filter_map(|row| row.fact(facts)).filter(|fact| may_be_there(facts, fact) && !facts.knows(fact));
+    ahead.chain(wanted.clone()).collect()
+}
+
 /// The rows of an overview; none if this cluster has no such thing.
 fn listing(facts: &Facts<'_>, overview: &'static Overview) -> Option<(&'static Overview, Listing)> {
     facts.cluster().ok()?;
@@ -413,6 +432,7 @@ fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Che
         findings,
         roots,
         overviews: Vec::new(),
+        story: None,
         rounds,
     }
 }
@@ -556,7 +576,7 @@ fn rank(findings: &[Placed]) -> Vec<usize> {
     roots
 }
 
-fn below(findings: &[Placed], at: usize) -> BTreeSet<usize> {
+pub(crate) fn below(findings: &[Placed], at: usize) -> BTreeSet<usize> {
     let mut seen = BTreeSet::new();
     let mut open = findings[at].consequences.clone();
     while let Some(next) = open.pop() {

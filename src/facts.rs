@@ -380,6 +380,24 @@ impl<'s> Facts<'s> {
         refused.map(|(fact, why)| Unknown { fact: fact.clone(), why: why.clone() }).collect()
     }
 
+    /// Every single object of a kind that was read, whoever wanted it.
+    pub fn at_hand<T: View>(&self) -> Vec<&'s T> {
+        let known = self.store.known.iter().filter_map(|(fact, answer)| Some((fact, answer.as_ref().ok()?)));
+        let known = known.filter(|(fact, _)| matches!(fact, Fact::Object { kind, .. } if *kind == T::KIND));
+        known.filter_map(|(_, objects)| objects.downcast_ref::<Vec<T>>()?.first()).collect()
+    }
+
+    /// Every log that was read, whoever wanted it, by namespace, pod and container.
+    pub fn logs_at_hand(&self) -> Vec<([&'s str; 3], &'s Log)> {
+        let known = self.store.known.iter().filter_map(|(fact, answer)| match (fact, answer.as_ref().ok()?) {
+            (Fact::Log { ns, pod, container, .. }, log) => {
+                Some(([ns.as_str(), pod, container], log.downcast_ref::<Log>()?))
+            }
+            _ => None,
+        });
+        known.collect()
+    }
+
     /// The source's clock.
     pub fn now(&self) -> Timestamp {
         self.now

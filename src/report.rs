@@ -11,6 +11,7 @@ pub mod markdown;
 mod need;
 pub mod prometheus;
 pub mod sarif;
+pub mod timeline;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::lang::{Lang, Text, phrase};
 use crate::overview;
 use crate::say;
 use clean::clean;
+pub use timeline::{Mark, MarkKind, Timeline};
 
 /// What `-o json` prints: one report, or a list for several clusters.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -100,6 +102,8 @@ pub struct Report {
     pub unknowns: Vec<Unseen>,
     /// Tables of what there is; only with `-v`.
     pub overviews: Vec<Overview>,
+    /// What happened, in order; null without `--timeline`.
+    pub timeline: Option<Timeline>,
     pub stats: Stats,
     /// What people are told in; programs get English.
     #[serde(skip)]
@@ -349,6 +353,7 @@ impl Report {
             checks: diagnosis.outcomes.iter().map(|outcome| check(outcome, lang)).collect(),
             unknowns: unknowns(&diagnosis.outcomes, lang),
             overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing, lang)).collect(),
+            timeline: diagnosis.story.as_ref().map(|story| timeline::timeline(story, lang)),
             stats: stats(diagnosis, run),
             lang,
         }

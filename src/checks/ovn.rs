@@ -39,7 +39,7 @@ pub(crate) fn namespace<'s>(facts: &Facts<'s>) -> Result<&'s str, Gap> {
 }
 
 /// The pods of Kube-OVN's agents and of its controller, without ovn-central, as one table.
-const AGENTS: &str = "app in (kube-ovn-cni,kube-ovn-controller,kube-ovn-pinger,ovs)";
+pub(crate) const AGENTS: &str = "app in (kube-ovn-cni,kube-ovn-controller,kube-ovn-pinger,ovs)";
 
 /// Those of one of them, by what their names begin with: `kube-ovn-cni-`, `ovs-ovn-`.
 fn pods<'s>(facts: &Facts<'s>, ns: &str, prefix: &str) -> Result<&'s [PodRow], Gap> {

@@ -35,6 +35,7 @@ pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
         scope.overviews = overview::of(&checks);
     }
     let lang = cli.output.language(screen);
+    scope.timeline = cli.choice.timeline;
     let asked = ask(target, checks, scope, cli.choice.fail_on, lang, progress.clone());
     let reports = runtime.block_on(interruptible(asked));
     // Requests that never end must not hold the answer back.

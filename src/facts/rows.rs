@@ -130,6 +130,8 @@ reads! {
         |facts| operator_list(facts, kinds::EVENT, Select::field("type!=Normal"));
     /// events Rebooted of nodes
     RebootEvents: reboot_events -> list<kube::Event> = |_| Some(events("reason=Rebooted"));
+    /// events of nodes
+    NodeEvents: node_events -> list<kube::Event> = |_| Some(events("involvedObject.kind=Node"));
     /// events EvictionThresholdMet of nodes
     PressureEvents: pressure_events -> list<kube::Event> = |_| Some(events("reason=EvictionThresholdMet"));
     /// events FailedCreatePodSandBox in all namespaces

@@ -238,6 +238,9 @@ pub struct CephStatus {
     pub health: String,
     pub details: BTreeMap<String, Detail>,
     pub last_checked: String,
+    pub last_changed: String,
+    /// What it was before it changed.
+    pub previous_health: String,
     pub fsid: String,
     /// Daemon type (and `overall`) to version text to count.
     pub versions: BTreeMap<String, BTreeMap<String, u32>>,

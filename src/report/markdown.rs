@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::timeline::{Line, chosen, folded, label};
 use super::{CheckStatus, Document, Evidence, Finding, Report};
 use crate::check::{Area, Severity};
 use crate::lang::{Lang, Text, phrase};
@@ -27,6 +28,7 @@ fn page(report: &Report) -> String {
         line!(text, "\n## {}\n", say!("Root cause {}: {} {}", at + 1, root.code, root.name).told(report.lang));
         root_cause(&mut text, report, root);
     }
+    timeline(&mut text, report);
     others(&mut text, report);
     areas(&mut text, report);
     unknowns(&mut text, report);
@@ -102,6 +104,40 @@ fn below<'r>(report: &'r Report, root: &'r Finding) -> Vec<&'r Finding> {
         }
     }
     found
+}
+
+/// Lines of a story; the rest is counted.
+const LINES: usize = 60;
+
+/// What happened, in order.
+fn timeline(text: &mut String, report: &Report) {
+    let Some(timeline) = &report.timeline else { return };
+    let lang = report.lang;
+    line!(text, "\n## {}\n", say!("Timeline (UTC)").told(lang));
+    let lines = folded(timeline, false);
+    let shown = chosen(&lines, LINES);
+    if !lines.is_empty() {
+        header(text, [say!("time"), say!(""), say!("kind"), say!("what"), say!("from")], lang);
+    }
+    for Line { mark, more, last } in shown.iter().map(|&at| &lines[at]) {
+        let sign = match (mark.first_bad, mark.bad) {
+            (true, _) => format!("**{}**", say!("first bad").told(lang)),
+            (_, true) => say!("bad").told(lang),
+            _ => String::new(),
+        };
+        let until = last.strftime("%F %TZ");
+        let [what, from] = [&mark.what, &mark.from].map(|cell| plain(cell));
+        let what = if *more > 0 { say!("{} (and {} alike, until {})", what, more, until).told(lang) } else { what };
+        let kind = plain(&label(mark, lang));
+        line!(text, "| {} | {sign} | {kind} | {what} | {from} |", mark.at.strftime("%F %TZ"));
+    }
+    let left = lines.len() - shown.len();
+    let left = [
+        (left > 0).then(|| say!("lines not shown: {}", left)),
+        (timeline.left_out > 0).then(|| say!("marks left out, or without a time: {}", timeline.left_out)),
+    ];
+    left.iter().flatten().for_each(|left| line!(text, "\n{}", left.told(lang)));
+    timeline.blind.iter().for_each(|blind| line!(text, "\n{}", say!("not seen: {}", plain(blind)).told(lang)));
 }
 
 /// What is neither a root cause nor explained by one.

@@ -47,7 +47,7 @@ impl Source for Still {
 }
 
 fn scope() -> Scope {
-    Scope { timeout: A_MINUTE, overviews: overview::ALL.to_vec(), ..Scope::default() }
+    Scope { timeout: A_MINUTE, overviews: overview::ALL.to_vec(), timeline: true, ..Scope::default() }
 }
 
 /// The report without when and from where it was made.

@@ -128,6 +128,7 @@ fn diagnosis(findings: Vec<Placed>, roots: Vec<usize>, blind: &[(&str, Unknown)]
         findings,
         roots,
         overviews: Vec::new(),
+        story: None,
         rounds: 3,
     }
 }

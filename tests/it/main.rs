@@ -28,4 +28,5 @@ mod release;
 mod scenarios;
 mod serve;
 mod support;
+mod timeline;
 mod written;

@@ -139,7 +139,7 @@ fn look(tree: Tree) -> (Places, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let places = runtime.block_on(async {
         let options = Options { kubeconfig: Some(double.kubeconfig()), timeout: Some(A_MINUTE), ..Options::default() };
-        let scope = Scope { timeout: A_MINUTE, overviews: overview::ALL.to_vec(), ..Scope::default() };
+        let scope = Scope { timeout: A_MINUTE, overviews: overview::ALL.to_vec(), timeline: true, ..Scope::default() };
         let found = diagnose(&connect(&options).await.unwrap(), checks::ALL, &scope, &|_, _| {}).await;
         let plan = Plan::new(scope, false, A_MINUTE);
         capture(&connect(&options).await.unwrap(), &plan, &|_, _, _, _| {}).await.unwrap();

@@ -7,6 +7,7 @@ use rookdoctor::checks;
 use rookdoctor::diagnosis::Status;
 use rookdoctor::facts::Row;
 use rookdoctor::overview;
+use rookdoctor::timeline;
 
 use crate::scenarios::DIAGNOSES;
 use crate::support::Scenario;
@@ -86,7 +87,7 @@ fn checks_read_what_they_declare() {
 
 #[test]
 fn every_row_of_the_table_of_reads_is_wanted() {
-    let tables = overview::ALL.iter().flat_map(|overview| overview.needs);
+    let tables = overview::ALL.iter().flat_map(|overview| overview.needs).chain(timeline::NEEDS);
     let wanted: BTreeSet<Row> = checks::ALL.iter().flat_map(|check| check.needs).chain(tables).copied().collect();
     let idle: Vec<&Row> = Row::ALL.iter().filter(|row| !wanted.contains(row)).collect();
     assert!(idle.is_empty(), "{idle:?}");

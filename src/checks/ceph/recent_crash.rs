@@ -96,15 +96,15 @@ fn tells_if_well(daemon: &str) -> bool {
 
 /// `osd.3 crashed on host node-a at 2026-11-21T20:12:38.715393Z`, or
 /// `mgr module volumes crashed in daemon mgr.a on host node-a at …`
-struct Crash<'h> {
-    daemon: &'h str,
+pub(crate) struct Crash<'h> {
+    pub daemon: &'h str,
     module: Option<&'h str>,
-    at: Option<Timestamp>,
-    text: &'h str,
+    pub at: Option<Timestamp>,
+    pub text: &'h str,
 }
 
 impl<'h> Crash<'h> {
-    fn of(text: &'h str) -> Option<Self> {
+    pub fn of(text: &'h str) -> Option<Self> {
         let (who, rest) = text.split_once(" crashed ")?;
         let module = who.strip_prefix("mgr module ");
         let daemon = match module {

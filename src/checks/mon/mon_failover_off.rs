@@ -39,7 +39,7 @@ check! {
 }
 
 /// What the operator says of a failover that it cannot do.
-const BLOCKED: &[&str] = &[
+pub(crate) const BLOCKED: &[&str] = &[
     "unsuccessful, cleaning up replacement mon",
     "failed to schedule mon",
     "failed to schedule canary pod(s)",

@@ -47,7 +47,7 @@ check! {
     ],
 }
 
-const FAILURES: &[&str] = &[
+pub(crate) const FAILURES: &[&str] = &[
     "failed to get mon quorum status",
     "failed to get ceph status",
     "monclient(hunting)",
@@ -55,11 +55,11 @@ const FAILURES: &[&str] = &[
     "error connecting to the cluster",
 ];
 /// The monitors answer, and do not take the key.
-const REFUSED: &str = "RADOS permission denied";
+pub(crate) const REFUSED: &str = "RADOS permission denied";
 /// Any command may run into this one; it counts only between two looks at the monitors.
-const TIMEOUT: &str = "exec timeout waiting for process ceph to return";
+pub(crate) const TIMEOUT: &str = "exec timeout waiting for process ceph to return";
 const LOOKING: &str = "mons running: [";
-const SUCCESSES: &[&str] = &["Monitors in quorum:", "done reconciling ceph cluster", "is back in quorum"];
+pub(crate) const SUCCESSES: &[&str] = &["Monitors in quorum:", "done reconciling ceph cluster", "is back in quorum"];
 /// One cause of failures lasts at least so long.
 const LASTING: SignedDuration = SignedDuration::from_mins(2);
 const RECENT: SignedDuration = SignedDuration::from_mins(10);

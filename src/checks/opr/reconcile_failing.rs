@@ -46,7 +46,7 @@ check! {
 
 const RECENT: SignedDuration = SignedDuration::from_mins(60);
 /// Another writer was faster; Rook reads again and goes on.
-const CONFLICT: &str = "the object has been modified";
+pub(crate) const CONFLICT: &str = "the object has been modified";
 
 /// What an error means, by a part of its text.
 const MEANINGS: &[(&str, &str)] = &[

@@ -49,7 +49,7 @@ const QUIET: SignedDuration = SignedDuration::from_mins(30);
 const STALE: SignedDuration = SignedDuration::from_mins(15);
 
 /// Lines that only a moving reconcile writes.
-const STEPS: &[&str] = &[
+pub(crate) const STEPS: &[&str] = &[
     "updating OSD",
     "creating OSD",
     "Processing OSD",
