@@ -72,10 +72,15 @@ fn inconsistent(
     blind: &mut Vec<Unknown>,
 ) -> Result<Finding, Gap> {
     let cluster = facts.cluster()?;
-    let remedy = Remedy::guided(say!(
-        "find the disk with the bad copy first (the OSD whose shard the list gives errors for; its host's kernel log and SMART); only when one OSD alone has the bad copy, repair with ceph pg repair {}",
-        groups.first().unwrap_or(&"and the group's id")
-    ));
+    let remedy = Remedy::guided(match groups.first() {
+        Some(group) => say!(
+            "find the disk with the bad copy first (the OSD whose shard the list gives errors for; its host's kernel log and SMART); only when one OSD alone has the bad copy, repair with ceph pg repair {}",
+            group
+        ),
+        None => say!(
+            "find the disk with the bad copy first (the OSD whose shard the list gives errors for; its host's kernel log and SMART); only when one OSD alone has the bad copy, repair with ceph pg repair and the group's id"
+        ),
+    });
     let list = |group| format!("rados list-inconsistent-obj {group} --format=json-pretty");
     let remedy = remedy.command(ceph_command(cluster, "health detail"));
     let lists = groups.iter().take(3).map(|group| tool_command(cluster, &list(group)));
@@ -114,7 +119,7 @@ fn pools(
     codes: &[(&str, &HealthCheck)],
     groups: &BTreeSet<&str>,
     blind: &mut Vec<Unknown>,
-) -> Result<(Vec<Place>, String), Gap> {
+) -> Result<(Vec<Place>, Text), Gap> {
     let pools = known(facts.pools().settled()?, blind).map(Vec::as_slice).unwrap_or_default();
     let details = codes.iter().flat_map(|(_, code)| code.details());
     let named = pools_of(details.filter(|text| group(text).is_some_and(|group| groups.contains(group))), pools);
