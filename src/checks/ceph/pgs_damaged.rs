@@ -4,6 +4,7 @@ use super::{ceph_command, places, pool_names, pools_of, raised, toned, tool_comm
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, known};
+use crate::lang::{Listed, clauses};
 use crate::objects::ceph::{Health, HealthCheck, OsdTree};
 use crate::say;
 
@@ -126,8 +127,8 @@ fn pools(
     Ok((places(&named), pool_names(&named)))
 }
 
-fn told(codes: &[(&str, &HealthCheck)]) -> String {
-    codes.iter().map(|(_, code)| code.summary.message.as_str()).collect::<Vec<_>>().join("; ")
+fn told(codes: &[(&str, &HealthCheck)]) -> Listed {
+    clauses(codes.iter().map(|(_, code)| &code.summary.message))
 }
 
 fn finding(cluster: &Cluster, detail: &str, summary: Text, remedy: Remedy, codes: &[(&str, &HealthCheck)]) -> Finding {

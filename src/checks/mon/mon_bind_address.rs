@@ -140,7 +140,9 @@ mod tests {
         assert!(case("10.0.0.1", "", true, bare).is_none());
         assert!(case("", "IPv6", false, bare).is_none(), "no address is known");
         assert!(case("fd00::1", "IPv6", true, bare_port).unwrap().english().contains("without brackets"));
-        assert!(case("fd07:aaaa:bbbb:cccc::12", "IPv6", false, mangled).unwrap().english().contains("without brackets"));
+        assert!(
+            case("fd07:aaaa:bbbb:cccc::12", "IPv6", false, mangled).unwrap().english().contains("without brackets")
+        );
         assert!(case("10.0.0.1", "IPv6", false, brackets).unwrap().english().contains("brackets of IPv6"));
         assert!(case("10.0.0.1", "IPv6", false, bare).unwrap().english().contains("set to IPv6"));
         assert!(case("fd00::1", "", false, bare).unwrap().english().contains("set to IPv4"));

@@ -3,6 +3,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::ceph::{ceph_command, toned};
 use crate::facts::{Cluster, Each, Facts, Gap, MonPod, Settled, both};
+use crate::lang::clauses;
 use crate::objects::ceph::{HealthCheck, MonStatus};
 use crate::objects::kube::Pod;
 use crate::say;
@@ -107,7 +108,7 @@ fn remedy(ns: &str, whom: &Text) -> Remedy {
 fn reported(cluster: &Cluster, mons: &[Mon<'_>], check: &HealthCheck) -> Finding {
     let details: Vec<&str> = check.details().collect();
     let named: Vec<&Mon<'_>> = mons.iter().filter(|mon| details.iter().any(|detail| names(detail, mon.id))).collect();
-    let message = if details.is_empty() { check.summary.message.clone() } else { details.join("; ") };
+    let message = if details.is_empty() { clauses([check.summary.message.as_str()]) } else { clauses(&details) };
     let summary = say!("the quorum holds, but monitors do not see each other: {}", message);
     let whom = match named.as_slice() {
         [] => say!("these places"),
