@@ -1,11 +1,12 @@
 //! What is wrong with the certificate of an object store, by the words of who refuses it.
 
 use crate::check::{Severity, Text};
+use crate::lang::Words;
 use crate::say;
 
 /// What the words mean: how bad it is, why, and what would help.
 pub(super) fn decode(words: &str) -> (Severity, Text, Text) {
-    const WORDS: &[(&str, Severity, fn() -> Text, fn() -> Text)] = &[
+    const WORDS: &[(&str, Severity, Words, Words)] = &[
         (
             "non-existent secret key",
             Severity::Critical,

@@ -1,6 +1,6 @@
 //! What Ceph's health codes mean and what to do, for those that no check of their own reports.
 
-use crate::lang::Text;
+use crate::lang::{Text, Words};
 use crate::say;
 
 /// One code, for a person.
@@ -29,7 +29,7 @@ fn matches(known: &str, code: &str) -> bool {
 const TASTE: &[&str] =
     &["TELEMETRY_CHANGED", "DASHBOARD_DEBUG", "OBJECT_MISPLACED", "POOL_NO_REDUNDANCY", "POOL_PG_NUM_NOT_POWER_OF_TWO"];
 
-type Row = (&'static str, fn() -> Text, fn() -> Text, &'static [&'static str]);
+type Row = (&'static str, Words, Words, &'static [&'static str]);
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[

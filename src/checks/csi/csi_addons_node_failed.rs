@@ -6,6 +6,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Text};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Select, both};
+use crate::lang::Words;
 use crate::objects::csi_addons::CsiAddonsNode;
 use crate::say;
 
@@ -41,7 +42,7 @@ check! {
 }
 
 /// Why the controller does not reach a sidecar.
-const WORDS: &[(&str, fn() -> Text, fn() -> Text)] = &[
+const WORDS: &[(&str, Words, Words)] = &[
     (
         "failed to review token",
         || say!("the sidecar may not review the controller's token"),

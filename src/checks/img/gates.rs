@@ -1,6 +1,6 @@
 //! The gates that Rook puts before an upgrade of Ceph, by what its errors say.
 
-use crate::check::Text;
+use crate::lang::Words;
 use crate::say;
 
 /// A gate at which a reconcile fails.
@@ -8,8 +8,8 @@ pub(super) struct Gate {
     /// A part of the error.
     pub says: &'static str,
     pub name: &'static str,
-    pub means: fn() -> Text,
-    pub opens: fn() -> Text,
+    pub means: Words,
+    pub opens: Words,
 }
 
 pub(super) const GATES: &[Gate] = &[

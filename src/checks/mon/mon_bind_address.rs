@@ -34,6 +34,9 @@ check! {
     explained_by: [(mon::mon_network_changed, Daemon)],
 }
 
+/// A monitor that failed, and what its log says of it.
+type Unbound<'s> = (Failed<'s>, Option<Evidence>);
+
 const UNABLE: &[&str] = &["unable to bind to", "unable to bind monitor to"];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -44,7 +47,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let failed = failed(facts)?;
     let mut blind = failed.blind;
     let opened = facts.each(failed.seen, |facts, (_, failed)| failed.last_words(facts, UNABLE).settled())?;
-    let mut reasons: BTreeMap<String, (Text, Vec<(Failed<'_>, Option<Evidence>)>)> = BTreeMap::new();
+    let mut reasons: BTreeMap<String, (Text, Vec<Unbound<'_>>)> = BTreeMap::new();
     let mut add = |reason: Text, failed, words| {
         reasons.entry(reason.english()).or_insert_with(|| (reason, Vec::new())).1.push((failed, words));
     };
@@ -95,7 +98,7 @@ fn plain(line: &str) -> Text {
     }
 }
 
-fn finding(cluster: &CephCluster, reason: &Text, mons: &[(Failed<'_>, Option<Evidence>)]) -> Option<Finding> {
+fn finding(cluster: &CephCluster, reason: &Text, mons: &[Unbound<'_>]) -> Option<Finding> {
     let ns = &cluster.metadata.namespace;
     let (first, _) = mons.first()?;
     let summary = say!("{} cannot bind: {}", list(mons.iter().map(|(failed, _)| failed.mon.id)), reason);

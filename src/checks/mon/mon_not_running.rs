@@ -1,9 +1,10 @@
 use super::ends::{Failed, failed};
 use super::{EXTERNAL, PREFIX, daemon, deployment};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Place, Remedy, Text};
+use crate::check::{Answered, Evidence, Finding, Place, Remedy};
 use crate::checks::opr::ago;
 use crate::facts::{Each, Facts, Gap, Settled};
+use crate::lang::Words;
 use crate::objects::kube::{Deployment, Event};
 use crate::say;
 
@@ -41,7 +42,7 @@ check! {
 }
 
 /// What the end of a monitor's run says, by a part of its text or of the log that it left.
-const MEANINGS: &[(&str, fn() -> Text)] =
+const MEANINGS: &[(&str, Words)] =
     &[("Corruption", || say!("its store is damaged")), ("Input/output error", || say!("its disk fails"))];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {

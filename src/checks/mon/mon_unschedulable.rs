@@ -9,7 +9,7 @@ use crate::checks::node::maintenance::in_maintenance;
 use crate::checks::opr::older;
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Settled};
-use crate::lang::listed;
+use crate::lang::{Words, listed};
 use crate::objects::kube::{Pod, condition};
 use crate::say;
 
@@ -99,7 +99,7 @@ fn blocked<'n>(words: &str, bound: Option<&str>, nodes: &'n [NodeRow]) -> Vec<&'
 }
 
 fn why(words: &str, bound: Option<&str>, blocked: &[&NodeRow]) -> Text {
-    const KNOWN: &[(&str, fn() -> Text)] = &[
+    const KNOWN: &[(&str, Words)] = &[
         ("anti-affinity", || say!("other nodes have a monitor")),
         ("Insufficient", || say!("too little CPU or memory is free")),
         ("PersistentVolumeClaim", || say!("its volume is not bound")),
