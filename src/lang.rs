@@ -57,6 +57,9 @@ pub struct Text {
     pub args: Vec<Arg>,
 }
 
+/// A text in a table: made when it is told, as a table is constant and a text is not.
+pub type Words = fn() -> Text;
+
 /// What fills a placeholder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arg {

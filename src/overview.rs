@@ -6,6 +6,7 @@ pub mod ports;
 
 use crate::check::Check;
 use crate::facts::{Facts, Gap, Row, Unknown};
+use crate::lang::Text;
 
 /// One table. Like a check it is a pure function of facts, and what it lacks it wants.
 pub struct Overview {
@@ -29,7 +30,7 @@ impl std::fmt::Debug for Overview {
 /// The rows of an overview and, beside them, what could not be seen.
 #[derive(Debug, Default)]
 pub struct Listing {
-    pub rows: Vec<Vec<String>>,
+    pub rows: Vec<Vec<Text>>,
     pub blind: Vec<Unknown>,
 }
 

@@ -546,7 +546,7 @@ fn unknowns(outcomes: &[Outcome], lang: Lang) -> Vec<Unseen> {
 }
 
 fn table(overview: &overview::Overview, listing: &overview::Listing, lang: Lang) -> Overview {
-    let row = |row: &Vec<String>| row.iter().map(sentence).collect();
+    let row = |row: &Vec<Text>| row.iter().map(|cell| sentence(cell.told(lang))).collect();
     Overview {
         name: overview.name.to_owned(),
         title: phrase(overview.title).told(lang),

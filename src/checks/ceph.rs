@@ -31,10 +31,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::osd::osd_slow_ops;
-use crate::check::{Place, Severity};
+use crate::check::{Place, Severity, Text};
 use crate::facts::{CephCommand, Cluster, Fact, Facts, Gap, Unknown, Why};
 use crate::objects::ceph::{Health, HealthCheck, Pool, Status};
 use crate::objects::rook::CephCluster;
+use crate::say;
 
 /// The check that reports this health code; none if it is CEPH001's. Only checks that exist may own a code, or
 /// it would be lost.
@@ -147,11 +148,11 @@ fn pools_of<'d, 'p>(details: impl Iterator<Item = &'d str>, pools: &'p [Pool]) -
 }
 
 /// `replicapool, kube`
-fn pool_names(pools: &BTreeMap<&str, u32>) -> String {
+fn pool_names(pools: &BTreeMap<&str, u32>) -> Text {
     if pools.is_empty() {
-        return "pools that Ceph does not name".to_owned();
+        return say!("pools that Ceph does not name");
     }
-    pools.keys().copied().collect::<Vec<_>>().join(", ")
+    say!("{}", pools.keys().copied().collect::<Vec<_>>().join(", "))
 }
 
 fn places(pools: &BTreeMap<&str, u32>) -> Vec<Place> {

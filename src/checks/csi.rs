@@ -33,6 +33,7 @@ use self::clash::Clash;
 use crate::check::{ObjectRef, Remedy};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Kind, Settled, both, kinds};
+use crate::lang::{Listed, listed};
 use crate::objects::kube::{Container, ContainerStatus, Meta, Pod, StorageClass, Template, condition};
 use crate::say;
 
@@ -256,23 +257,11 @@ pub(crate) fn without_liveness(ns: &str, version: Option<Version>, clash: &Clash
 }
 
 /// `Pod apps/a and 3 more`: some of these objects, and how many more there are.
-pub(crate) fn name_some(objects: &[ObjectRef], unopened: usize) -> String {
+pub(crate) fn name_some(objects: &[ObjectRef], unopened: usize) -> Listed {
     const SHOWN: usize = 4;
-    let mut names: Vec<String> = objects.iter().take(SHOWN).map(ObjectRef::to_string).collect();
+    let names = objects.iter().take(SHOWN).map(|object| say!("{}", object));
     let more = objects.len().saturating_sub(SHOWN) + unopened;
-    if more > 0 {
-        names.push(format!("{more} more"));
-    }
-    listed(&names)
-}
-
-/// `a`, `a and b`, `a, b and c`
-pub(crate) fn listed(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
+    listed(names.chain((more > 0).then(|| say!("{} more", more))))
 }
 
 #[cfg(test)]

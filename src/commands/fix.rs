@@ -25,7 +25,7 @@ use crate::fix::journal::{Begun, ClusterId, Journal, What};
 use crate::fix::preview::{self, PlanKind, Shown, ShownPermission, ShownStep};
 use crate::fix::runbook::{self, runbook};
 use crate::fix::script::script;
-use crate::fix::{Case, Plan, Proposal, Risk};
+use crate::fix::{Case, Condition, Plan, Proposal, Risk};
 use crate::lang::Lang;
 use crate::lookup;
 use crate::report::ApiVersion;
@@ -369,7 +369,7 @@ async fn shown(
         interrupts: plan.interrupts.clone(),
         warnings: plan.warnings.clone(),
         steps,
-        guards: plan.guards.iter().map(ToString::to_string).collect(),
+        guards: plan.guards.iter().map(Condition::text).collect(),
         permissions: needed.iter().zip(allowed).map(rule).collect(),
         refusals,
         next: plan.next.clone(),

@@ -96,7 +96,7 @@ pub async fn refusals(source: &dyn Source, cluster: &Cluster, conditions: &[&Con
     };
     let refused = conditions.iter().zip(judged).filter_map(|(condition, held)| match held {
         Ok(Held::Yes) => None,
-        Ok(Held::No(seen)) => Some(format!("{condition}: no, {seen}")),
+        Ok(Held::No(seen)) => Some(format!("{condition}: no, {}", seen.english())),
         Err(gap) => Some(format!("{condition}: not known, {}", unseen(&gap))),
     });
     refused.collect()

@@ -12,9 +12,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::check::Text;
 use crate::checks::ceph::{ceph_command, quoted};
 use crate::checks::csi::list_processes;
 use crate::facts::{Cluster, Facts, Gap};
+use crate::say;
 
 /// Something that holds or does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,12 +94,12 @@ pub enum Condition {
 pub enum Held {
     Yes,
     /// What was seen instead.
-    No(String),
+    No(Text),
 }
 
 impl Held {
     /// Holds, or what was seen instead.
-    pub fn when(holds: bool, seen: impl FnOnce() -> String) -> Self {
+    pub fn when(holds: bool, seen: impl FnOnce() -> Text) -> Self {
         if holds { Self::Yes } else { Self::No(seen()) }
     }
 }
@@ -262,71 +264,79 @@ fn holds_nothing(ns: &str) -> String {
     format!("{} && {empty}", asked.join(" && "))
 }
 
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Condition {
+    /// In words.
+    pub fn text(&self) -> Text {
         let ids = |osds: &[i64]| osds.iter().map(|osd| format!("osd.{osd}")).collect::<Vec<_>>().join(", ");
         match self {
-            Self::NoMaintenance => write!(f, "no maintenance and no deletion is going on"),
-            Self::Quorum { without } if without.is_empty() => write!(f, "the monitors have quorum"),
+            Self::NoMaintenance => say!("no maintenance and no deletion is going on"),
+            Self::Quorum { without } if without.is_empty() => say!("the monitors have quorum"),
             Self::Quorum { without } => {
                 let mons: Vec<String> = without.iter().map(|mon| format!("mon.{mon}")).collect();
-                write!(f, "the monitors keep their quorum without {}", mons.join(", "))
+                say!("the monitors keep their quorum without {}", mons.join(", "))
             }
-            Self::MonIn { mon } => write!(f, "mon.{mon} is in quorum"),
-            Self::OkToStop { osds } => write!(f, "Ceph says that {} may stop", ids(osds)),
-            Self::OsdsUp { osds } if osds.is_empty() => write!(f, "all OSDs are up"),
-            Self::OsdsUp { osds } => write!(f, "{} up", ids(osds)),
-            Self::PgsClean => write!(f, "all PGs are active and clean"),
-            Self::MgrActive => write!(f, "a mgr is active"),
-            Self::StandbyMgr => write!(f, "a mgr stands by"),
-            Self::PoolApplication { pool, only } => write!(f, "pool {pool} has no application but {only}"),
-            Self::NamespaceGone { namespace } => write!(f, "the namespace {namespace} does not exist"),
+            Self::MonIn { mon } => say!("mon.{} is in quorum", mon),
+            Self::OkToStop { osds } => say!("Ceph says that {} may stop", ids(osds)),
+            Self::OsdsUp { osds } if osds.is_empty() => say!("all OSDs are up"),
+            Self::OsdsUp { osds } => say!("{} up", ids(osds)),
+            Self::PgsClean => say!("all PGs are active and clean"),
+            Self::MgrActive => say!("a mgr is active"),
+            Self::StandbyMgr => say!("a mgr stands by"),
+            Self::PoolApplication { pool, only } => say!("pool {} has no application but {}", pool, only),
+            Self::NamespaceGone { namespace } => say!("the namespace {} does not exist", namespace),
             Self::PodWell { ns, label, node: Some(node), .. } => {
-                write!(f, "the pod of {label} in {ns} on {node} is Ready")
+                say!("the pod of {} in {} on {} is Ready", label, ns, node)
             }
-            Self::PodWell { ns, label, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
-            Self::SameRevision { ns, pod } => write!(f, "{ns}/{pod} would come back unchanged"),
-            Self::NodeReady { node } => write!(f, "{node} is Ready"),
-            Self::StillDown { ns, pod } => write!(f, "{ns}/{pod} is still not Ready"),
-            Self::LeaseStale { ns, name } => write!(f, "nobody renews the Lease {ns}/{name}"),
+            Self::PodWell { ns, label, .. } => say!("a pod of {} in {} is Ready", label, ns),
+            Self::SameRevision { ns, pod } => say!("{}/{} would come back unchanged", ns, pod),
+            Self::NodeReady { node } => say!("{} is Ready", node),
+            Self::StillDown { ns, pod } => say!("{}/{} is still not Ready", ns, pod),
+            Self::LeaseStale { ns, name } => say!("nobody renews the Lease {}/{}", ns, name),
             Self::MountsOutlive { node, driver, .. } => {
-                write!(
-                    f,
-                    "no mount of {driver} on {node} is made by ceph-fuse or rbd-nbd, which would end with the pod"
-                )
+                say!("no mount of {} on {} is made by ceph-fuse or rbd-nbd, which would end with the pod", driver, node)
             }
-            Self::OvnLeads => write!(f, "ovn-central has its leaders"),
-            Self::BootSettled { node } => write!(f, "{node} has been up for five minutes"),
-            Self::OperatorRuns => write!(f, "Rook's operator runs"),
+            Self::OvnLeads => say!("ovn-central has its leaders"),
+            Self::BootSettled { node } => say!("{} has been up for five minutes", node),
+            Self::OperatorRuns => say!("Rook's operator runs"),
             Self::PortFree { port, beside } => {
-                write!(f, "nothing that is seen takes port {port} of any node, but for {beside}")
+                say!("nothing that is seen takes port {} of any node, but for {}", port, beside)
             }
             Self::ListensOn { ns, deployment, port } => {
-                write!(f, "Deployment {ns}/{deployment} listens on port {port}, and all its pods are Ready")
+                say!("Deployment {}/{} listens on port {}, and all its pods are Ready", ns, deployment, port)
             }
             Self::CsiEntries { ns, config, ids, .. } => {
-                write!(f, "ConfigMap {ns}/{config} has an entry for {}", ids.join(", "))
+                say!("ConfigMap {}/{} has an entry for {}", ns, config, ids.join(", "))
             }
-            Self::MemoryRoom { ns, label, bytes } => write!(
-                f,
-                "every node with a pod of {label} in {ns} has {} of memory that no other pod asked for",
+            Self::MemoryRoom { ns, label, bytes } => say!(
+                "every node with a pod of {} in {} has {} of memory that no other pod asked for",
+                label,
+                ns,
                 memory::shown(*bytes)
             ),
             Self::MemoryLimit { ns, label, container, limit } => {
-                write!(
-                    f,
-                    "container {container} of every pod of {label} in {ns} has the limit {limit}, and the pods are well"
+                say!(
+                    "container {} of every pod of {} in {} has the limit {}, and the pods are well",
+                    container,
+                    label,
+                    ns,
+                    limit
                 )
             }
-            Self::Leaked { .. } => write!(f, "NET015 still finds the same allocations leaked"),
-            Self::Passes { code, object: None } => write!(f, "{code} finds nothing"),
-            Self::Passes { code, object: Some(object) } => write!(f, "{code} finds nothing about {object}"),
-            Self::HoldsNothing => write!(f, "no OSD, pool or volume of the cluster exists"),
-            Self::TakesPods { node } => write!(f, "{node} is ready and takes pods"),
-            Self::PodsWell { ns, label, at_least: 1, .. } => write!(f, "a pod of {label} in {ns} is Ready"),
-            Self::PodsWell { ns, label, at_least, .. } => write!(f, "{at_least} pods of {label} in {ns} are Ready"),
-            Self::MonRejoined { mon } => write!(f, "mon.{mon} is in quorum again"),
-            Self::FilesystemServes { name } => write!(f, "each rank of the filesystem {name} has an active MDS"),
+            Self::Leaked { .. } => say!("NET015 still finds the same allocations leaked"),
+            Self::Passes { code, object: None } => say!("{} finds nothing", code),
+            Self::Passes { code, object: Some(object) } => say!("{} finds nothing about {}", code, object),
+            Self::HoldsNothing => say!("no OSD, pool or volume of the cluster exists"),
+            Self::TakesPods { node } => say!("{} is ready and takes pods", node),
+            Self::PodsWell { ns, label, at_least: 1, .. } => say!("a pod of {} in {} is Ready", label, ns),
+            Self::PodsWell { ns, label, at_least, .. } => say!("{} pods of {} in {} are Ready", at_least, label, ns),
+            Self::MonRejoined { mon } => say!("mon.{} is in quorum again", mon),
+            Self::FilesystemServes { name } => say!("each rank of the filesystem {} has an active MDS", name),
         }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text().english())
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use similar::TextDiff;
 
-use super::{Act, Object, Plan, Risk, Step};
+use super::{Act, Condition, Object, Plan, Risk, Step};
 use crate::check::Text;
 use crate::checks::ceph::{ceph_command, quoted};
 use crate::facts::Cluster;
@@ -33,7 +33,7 @@ pub struct Shown {
     pub warnings: Vec<Text>,
     pub steps: Vec<ShownStep>,
     /// What must hold before each step that changes something.
-    pub guards: Vec<String>,
+    pub guards: Vec<Text>,
     /// What the user must be allowed to do.
     pub permissions: Vec<ShownPermission>,
     /// Guards that do not hold now; the plan is not applied while there is one.
@@ -59,11 +59,11 @@ pub struct ShownStep {
     /// The object that it changes.
     pub object: Option<Object>,
     /// What must hold before it, beside the guards of the plan.
-    pub guards: Vec<String>,
+    pub guards: Vec<Text>,
     /// What a patch does, as JSON Patch (RFC 6902).
     pub changes: Option<Value>,
     /// What a wait waits for, and for how long at most.
-    pub until: Option<String>,
+    pub until: Option<Text>,
     pub at_most_seconds: Option<u64>,
     /// The commands that do the same.
     pub commands: Vec<String>,
@@ -90,7 +90,7 @@ impl ShownStep {
             Act::Wait { .. } => ("wait", None),
         };
         let (until, at_most_seconds) = match &step.act {
-            Act::Wait { until, at_most_seconds } => (Some(until.to_string()), Some(*at_most_seconds)),
+            Act::Wait { until, at_most_seconds } => (Some(until.text()), Some(*at_most_seconds)),
             _ => (None, None),
         };
         let changes = match &step.act {
@@ -101,7 +101,7 @@ impl ShownStep {
             does: step.does.clone(),
             act,
             object: object.cloned(),
-            guards: step.guards.iter().map(ToString::to_string).collect(),
+            guards: step.guards.iter().map(Condition::text).collect(),
             changes,
             until,
             at_most_seconds,
@@ -187,7 +187,11 @@ fn step(page: &mut Page, at: usize, shown: &ShownStep) {
     page.blank();
     said(page, &format!("{}. ", at + 1), &shown.does);
     for guard in &shown.guards {
-        page.hang(&[(Ink::Plain, "       "), (Ink::Dim, "only if ")], Ink::Dim, &clean(guard, clean::SENTENCE));
+        page.hang(
+            &[(Ink::Plain, "       "), (Ink::Dim, "only if ")],
+            Ink::Dim,
+            &clean(&guard.english(), clean::SENTENCE),
+        );
     }
     // What takes a shell more than one command to ask is for scripts.
     let told = |command: &&String| command.len() <= clean::COMMAND && (shown.act != "wait" || !command.contains('|'));

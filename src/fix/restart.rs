@@ -53,14 +53,17 @@ pub fn take_away(facts: &Facts<'_>, pod: &Pod) -> Result<Step, Gap> {
     let object = Object::new(kinds::POD, &pod.metadata.namespace, &pod.metadata.name, &pod.metadata.uid);
     let budgets = facts.list::<DisruptionBudget>(Some(&pod.metadata.namespace), Select::all())?;
     let covered = budgets.iter().any(|budget| budget.spec.selector.matches(&pod.metadata.labels));
-    let of = if pod.spec.node_name.is_empty() { String::new() } else { format!(" on {}", pod.spec.node_name) };
-    Ok(if covered && pod.is_ready() {
-        Step::new(say!("evict pod {}{}", pod.metadata.name, of), Act::Evict { object })
-    } else {
-        Step::new(
-            say!("delete pod {}{}; its owner makes it anew", pod.metadata.name, of),
+    let (name, node) = (&pod.metadata.name, pod.spec.node_name.as_str());
+    Ok(match (covered && pod.is_ready(), node) {
+        (true, "") => Step::new(say!("evict pod {}", name), Act::Evict { object }),
+        (true, node) => Step::new(say!("evict pod {} on {}", name, node), Act::Evict { object }),
+        (false, "") => {
+            Step::new(say!("delete pod {}; its owner makes it anew", name), Act::Delete { object, saved: None })
+        }
+        (false, node) => Step::new(
+            say!("delete pod {} on {}; its owner makes it anew", name, node),
             Act::Delete { object, saved: None },
-        )
+        ),
     })
 }
 

@@ -12,9 +12,11 @@ use crate::checks::osd::prepare_log::{PrepareLog, Verdict, parse};
 use crate::checks::osd::{OsdPods, by_osd, device_skipped};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Row, Select, Settled, Unknown, both, known};
+use crate::lang::Text;
 use crate::objects::ceph::OsdMetadata;
 use crate::objects::kube::ConfigMap;
 use crate::objects::rook::Storage;
+use crate::say;
 
 pub static OVERVIEW: Overview = Overview {
     name: "devices",
@@ -25,20 +27,25 @@ pub static OVERVIEW: Overview = Overview {
     run,
 };
 
-const FREE: &str = "free: becomes an OSD";
-const EMPTY: &str = "empty: waits for the operator's next look at this node";
+fn free() -> Text {
+    say!("free: becomes an OSD")
+}
+
+fn empty() -> Text {
+    say!("empty: waits for the operator's next look at this node")
+}
 
 /// Stands for all devices of a node of which nothing is known yet.
 const ANY: &str = "-";
 
-/// Node and device to the verdict and who told it. What is told first stays.
+/// Node (empty for none) and device to the verdict and who told it. What is told first stays.
 #[derive(Default)]
-struct Verdicts(BTreeMap<(String, String), (String, &'static str)>);
+struct Verdicts(BTreeMap<(String, String), (Text, Text)>);
 
 impl Verdicts {
-    fn tell(&mut self, node: &str, device: &str, verdict: impl Into<String>, by: &'static str) {
+    fn tell(&mut self, node: &str, device: &str, verdict: Text, by: Text) {
         let device = device.trim_start_matches("/dev/");
-        self.0.entry((node.to_owned(), device.to_owned())).or_insert_with(|| (verdict.into(), by));
+        self.0.entry((node.to_owned(), device.to_owned())).or_insert((verdict, by));
     }
 
     fn knows_node(&self, node: &str) -> bool {
@@ -71,48 +78,51 @@ fn run(facts: &Facts<'_>) -> Result<Listing, Gap> {
         by_discovery(&mut verdicts, map);
     }
     by_absence(&mut verdicts, &object.spec.storage, prepare);
-    let row = |((node, device), (verdict, by)): (_, (_, &str))| vec![node, device, verdict, by.to_owned()];
+    let row = |((node, device), (verdict, by)): ((String, String), _)| {
+        let node = if node.is_empty() { say!("no node") } else { say!("{}", node) };
+        vec![node, say!("{}", device), verdict, by]
+    };
     Ok(Listing { rows: verdicts.0.into_iter().map(row).collect(), blind })
 }
 
 /// The blank devices that the operator may take when it next looks at their nodes, and what could not be read of them.
-pub(crate) fn blank(facts: &Facts<'_>) -> Result<(Vec<String>, Vec<Unknown>), Gap> {
+pub(crate) fn blank(facts: &Facts<'_>) -> Result<(Vec<Text>, Vec<Unknown>), Gap> {
     let Listing { rows, blind } = run(facts)?;
-    let blank = rows.iter().filter(|row| [FREE, EMPTY].contains(&row[2].as_str()));
-    Ok((blank.map(|row| format!("{} on {}", row[1], row[0])).collect(), blind))
+    let blank = rows.iter().filter(|row| [free(), empty()].contains(&row[2]));
+    Ok((blank.map(|row| say!("{} on {}", row[1], row[0])).collect(), blind))
 }
 
 /// Ceph may know the host by another name than Kubernetes does: the node of the pod is what all others speak of.
 fn by_ceph(verdicts: &mut Verdicts, osd: &OsdMetadata, pods: Option<&OsdPods<'_>>) {
-    const BY: &str = "ceph osd metadata";
     let node = pods.and_then(OsdPods::node).unwrap_or(&osd.hostname);
-    let state = match pods {
-        Some(pods) if pods.is_well() => "",
-        Some(_) => ", whose pod is not Ready",
-        None => ", which has no pod",
-    };
     for (devices, role) in
         [(&osd.bluestore_bdev_devices, ""), (&osd.bluefs_db_devices, " (DB)"), (&osd.bluefs_wal_devices, " (WAL)")]
     {
         for device in devices.split(',').filter(|device| !device.is_empty()) {
-            verdicts.tell(node, device, format!("used as osd.{}{role}{state}", osd.id), BY);
+            let osd = format!("osd.{}{role}", osd.id);
+            let verdict = match pods {
+                Some(pods) if pods.is_well() => say!("used as {}", osd),
+                Some(_) => say!("used as {}, whose pod is not Ready", osd),
+                None => say!("used as {}, which has no pod", osd),
+            };
+            verdicts.tell(node, device, verdict, say!("{}", "ceph osd metadata"));
         }
     }
 }
 
 fn by_prepare_job(verdicts: &mut Verdicts, node: &str, log: &PrepareLog<'_>) {
-    const BY: &str = "prepare job";
+    let by = || say!("prepare job");
     for device in &log.devices {
         let verdict = match &device.verdict {
-            Verdict::Ours { osd } => format!("used as {osd}"),
-            Verdict::NotListed => "not asked for by the CephCluster".to_owned(),
-            Verdict::Free => FREE.to_owned(),
-            skipped => format!("skipped: {}", device_skipped::reason(skipped)),
+            Verdict::Ours { osd } => say!("used as {}", osd),
+            Verdict::NotListed => say!("not asked for by the CephCluster"),
+            Verdict::Free => free(),
+            skipped => say!("skipped: {}", device_skipped::reason(skipped)),
         };
-        verdicts.tell(node, &device.name, verdict, BY);
+        verdicts.tell(node, &device.name, verdict, by());
     }
     for name in &log.absent {
-        verdicts.tell(node, name, "named by the CephCluster, and there is no such device", BY);
+        verdicts.tell(node, name, say!("named by the CephCluster, and there is no such device"), by());
     }
 }
 
@@ -126,31 +136,32 @@ struct Disk {
 }
 
 fn by_discovery(verdicts: &mut Verdicts, map: &ConfigMap) {
-    const BY: &str = "discovery";
+    let by = || say!("discovery");
     let Some(node) = map.metadata.labels.get("rook.io/node") else { return };
     let text = map.data.get("devices").map_or("", String::as_str);
     let Ok(disks) = serde_json::from_str::<Vec<Disk>>(text) else {
-        return verdicts.tell(node, ANY, "the list of devices cannot be read", BY);
+        return verdicts.tell(node, ANY, say!("the list of devices cannot be read"), by());
     };
     for disk in disks {
         let verdict = match disk {
-            Disk { empty: true, .. } => EMPTY.to_owned(),
-            Disk { ref filesystem, .. } if filesystem.is_empty() => "not empty".to_owned(),
-            Disk { filesystem, .. } => format!("holds {filesystem}"),
+            Disk { empty: true, .. } => empty(),
+            Disk { ref filesystem, .. } if filesystem.is_empty() => say!("not empty"),
+            Disk { filesystem, .. } => say!("holds {}", filesystem),
         };
-        verdicts.tell(node, &disk.name, verdict, BY);
+        verdicts.tell(node, &disk.name, verdict, by());
     }
 }
 
 /// Jobs that have not ended, and nodes that the CephCluster names and that nobody speaks of.
 fn by_absence(verdicts: &mut Verdicts, storage: &Storage, prepare: &[PodRow]) {
     for pod in prepare.iter().filter(|pod| !pod.is_done() && !pod.is_replaced()) {
-        let node = if pod.node.is_empty() { "no node" } else { &pod.node };
-        verdicts.tell(node, ANY, format!("waiting for its prepare job, which is {}", pod.status), "pods");
+        let verdict = say!("waiting for its prepare job, which is {}", pod.status);
+        verdicts.tell(&pod.node, ANY, verdict, say!("pods"));
     }
     for node in &storage.nodes {
         if !verdicts.knows_node(&node.name) {
-            verdicts.tell(&node.name, ANY, "named by the CephCluster, and no prepare job ran there", "CephCluster");
+            let verdict = say!("named by the CephCluster, and no prepare job ran there");
+            verdicts.tell(&node.name, ANY, verdict, say!("{}", "CephCluster"));
         }
     }
 }
@@ -174,7 +185,8 @@ mod tests {
         let mut verdicts = Verdicts::default();
         by_ceph(&mut verdicts, &osd, None);
         by_discovery(&mut verdicts, &map);
-        let told: Vec<_> = verdicts.0.iter().map(|((_, device), (verdict, _))| format!("{device} {verdict}")).collect();
+        let told: Vec<_> =
+            verdicts.0.iter().map(|((_, device), (verdict, _))| format!("{device} {}", verdict.english())).collect();
         assert_eq!(
             told,
             [

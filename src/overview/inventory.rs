@@ -11,8 +11,10 @@ use crate::checks::opr::{operator, reconcile_stalled};
 use crate::checks::osd::osd_of_deployment;
 use crate::facts::tables::{DeploymentRow, PodRow};
 use crate::facts::{Facts, Gap, PodRowTable, Row, Select, Settled, Unknown, both};
+use crate::lang::Text;
 use crate::objects::kube::Service;
 use crate::objects::rook::{CephCluster, Filesystem, ObjectStore};
+use crate::say;
 
 pub static OVERVIEW: Overview = Overview {
     name: "inventory",
@@ -24,19 +26,19 @@ pub static OVERVIEW: Overview = Overview {
 };
 
 fn listing(items: Vec<Item>) -> Listing {
-    let number = |count: Option<usize>, none: &str| count.map_or_else(|| none.to_owned(), |count| count.to_string());
+    let number = |count: Option<usize>, none: Text| count.map_or(none, |count| say!("{}", count));
     let mut listing = Listing::default();
     for item in items {
         let (expected, word) = match item.state {
-            State::Present => ("any", ""),
-            State::Missing => ("any", "missing"),
-            State::Surplus => ("any", "more than asked for"),
+            State::Present => (say!("any"), say!("")),
+            State::Missing => (say!("any"), say!("missing")),
+            State::Surplus => (say!("any"), say!("more than asked for")),
             State::Unknown(unknown) => {
                 listing.blind.push(unknown);
-                ("?", "unknown")
+                (say!("?"), say!("unknown"))
             }
         };
-        listing.rows.push(vec![item.what, number(item.present, "?"), number(item.expected, expected), word.into()]);
+        listing.rows.push(vec![item.what, number(item.present, say!("?")), number(item.expected, expected), word]);
     }
     listing.blind.sort();
     listing.blind.dedup();
@@ -47,7 +49,7 @@ fn listing(items: Vec<Item>) -> Listing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// `monitors`, `metadata servers of CephFilesystem shared`
-    pub what: String,
+    pub what: Text,
     /// None where the custom resources give no number, or it could not be read.
     pub expected: Option<usize>,
     /// None if it could not be read.
@@ -71,8 +73,7 @@ pub enum State {
 type Known<T> = Result<T, Unknown>;
 
 impl Item {
-    fn new(what: impl Into<String>, expected: Known<Option<usize>>, present: Known<usize>) -> Self {
-        let what = what.into();
+    fn new(what: Text, expected: Known<Option<usize>>, present: Known<usize>) -> Self {
         match (expected, present) {
             (Ok(expected), Ok(present)) => {
                 let state = match expected {
@@ -109,7 +110,7 @@ struct Sight<'s> {
 pub fn inventory(facts: &Facts<'_>) -> Result<Vec<Item>, Gap> {
     let cluster = facts.ceph_cluster()?;
     let (operator, csi) = both(operator(facts).settled(), csi(facts))?;
-    let mut items = vec![Item::new("operator", Ok(Some(1)), operator.map(|it| usize::from(it.is_some())))];
+    let mut items = vec![Item::new(say!("operator"), Ok(Some(1)), operator.map(|it| usize::from(it.is_some())))];
     if !cluster.spec.external.enable {
         let sight = look(facts)?;
         items.extend(daemons(cluster, &sight));
@@ -178,9 +179,9 @@ fn daemons(cluster: &CephCluster, sight: &Sight<'_>) -> Vec<Item> {
     let mons = if spec.mon.count == 0 { 3 } else { spec.mon.count };
     let mgrs = spec.mgr.count.max(1);
     let mut items = vec![
-        Item::new("monitors", Ok(Some(mons)), count(sight, |name| is_daemon(name, "rook-ceph-mon-"))),
-        Item::new("managers", Ok(Some(mgrs)), count(sight, |name| is_daemon(name, "rook-ceph-mgr-"))),
-        Item::new("OSDs", sight.osds.clone().map(Some), count(sight, |name| osd_of_deployment(name).is_some())),
+        Item::new(say!("monitors"), Ok(Some(mons)), count(sight, |name| is_daemon(name, "rook-ceph-mon-"))),
+        Item::new(say!("managers"), Ok(Some(mgrs)), count(sight, |name| is_daemon(name, "rook-ceph-mgr-"))),
+        Item::new(say!("OSDs"), sight.osds.clone().map(Some), count(sight, |name| osd_of_deployment(name).is_some())),
     ];
     match &sight.filesystems {
         Ok(filesystems) => items.extend(filesystems.iter().map(|filesystem| {
@@ -189,18 +190,18 @@ fn daemons(cluster: &CephCluster, sight: &Sight<'_>) -> Vec<Item> {
             let present = count(sight, |deployment| is_daemon(deployment, &prefix));
             // One on standby for each that is active.
             let expected = Some(spec.metadata_server.active_count.saturating_mul(2));
-            Item::new(format!("metadata servers of CephFilesystem {name}"), Ok(expected), present)
+            Item::new(say!("metadata servers of CephFilesystem {}", name), Ok(expected), present)
         })),
-        Err(unknown) => items.push(unread("metadata servers", unknown)),
+        Err(unknown) => items.push(unread(say!("metadata servers"), unknown)),
     }
     match &sight.stores {
         Ok(stores) => items.extend(stores.iter().map(|store| {
             let name = &store.metadata.name;
             let prefix = format!("rook-ceph-rgw-{name}-");
             let present = count(sight, |deployment| is_daemon(deployment, &prefix));
-            Item::new(format!("gateway Deployments of CephObjectStore {name}"), Ok(Some(gateways(store))), present)
+            Item::new(say!("gateway Deployments of CephObjectStore {}", name), Ok(Some(gateways(store))), present)
         })),
-        Err(unknown) => items.push(unread("gateway Deployments", unknown)),
+        Err(unknown) => items.push(unread(say!("gateway Deployments"), unknown)),
     }
     items
 }
@@ -210,7 +211,7 @@ fn gateways(store: &ObjectStore) -> usize {
     usize::from(store.spec.gateway.external_rgw_endpoints.is_empty())
 }
 
-fn unread(what: &str, unknown: &Unknown) -> Item {
+fn unread(what: Text, unknown: &Unknown) -> Item {
     Item::new(what, Err(unknown.clone()), Err(unknown.clone()))
 }
 
@@ -239,8 +240,8 @@ fn collectors(cluster: &CephCluster, sight: &Sight<'_>) -> [Item; 2] {
         (false, false) => Ok(None),
     };
     [
-        Item::new("crash collectors", crash, count(sight, |name| name.starts_with("rook-ceph-crashcollector-"))),
-        Item::new("exporters", expected, exporters),
+        Item::new(say!("crash collectors"), crash, count(sight, |name| name.starts_with("rook-ceph-crashcollector-"))),
+        Item::new(say!("exporters"), expected, exporters),
     ]
 }
 
@@ -250,20 +251,24 @@ fn has(services: &[Service], name: &str) -> bool {
 
 fn services(cluster: &CephCluster, sight: &Sight<'_>) -> Vec<Item> {
     let there = |name: &str| sight.services.clone().map(|all| usize::from(has(all, name)));
-    let mut items = vec![Item::new("Service rook-ceph-mgr", Ok(Some(1)), there("rook-ceph-mgr"))];
+    let mut items = vec![Item::new(say!("Service {}", "rook-ceph-mgr"), Ok(Some(1)), there("rook-ceph-mgr"))];
     if cluster.spec.dashboard.enabled {
-        items.push(Item::new("Service rook-ceph-mgr-dashboard", Ok(Some(1)), there("rook-ceph-mgr-dashboard")));
+        items.push(Item::new(
+            say!("Service {}", "rook-ceph-mgr-dashboard"),
+            Ok(Some(1)),
+            there("rook-ceph-mgr-dashboard"),
+        ));
     }
     if !matches!(sight.on_host, Ok(true)) {
         let mons = count(sight, |name| is_daemon(name, "rook-ceph-mon-"));
         let expected = sight.on_host.clone().and(mons).map(Some);
         let present = sight.services.clone();
         let present = present.map(|all| all.iter().filter(|it| is_daemon(&it.metadata.name, "rook-ceph-mon-")).count());
-        items.push(Item::new("Services of monitors", expected, present));
+        items.push(Item::new(say!("Services of monitors"), expected, present));
     }
     for store in sight.stores.iter().copied().flatten().filter(|store| gateways(store) > 0) {
         let name = format!("rook-ceph-rgw-{}", store.metadata.name);
-        items.push(Item::new(format!("Service {name}"), Ok(Some(1)), there(&name)));
+        items.push(Item::new(say!("Service {}", name), Ok(Some(1)), there(&name)));
     }
     items
 }
@@ -274,7 +279,7 @@ fn csi(facts: &Facts<'_>) -> Result<Vec<Item>, Gap> {
     let (drivers, plugins) = both(facts.csi_driver_objects().settled(), plugins(facts).settled())?;
     let drivers = match drivers {
         Ok(drivers) => drivers.iter().map(|driver| driver.metadata.name.as_str()),
-        Err(unknown) => return Ok(vec![unread("CSI plugins", &unknown)]),
+        Err(unknown) => return Ok(vec![unread(say!("CSI plugins"), &unknown)]),
     };
     let served = |driver: &str| plugins.iter().flatten().any(|plugin| plugin.driver() == driver);
     let is_ours = |driver: &&str| driver.starts_with(&format!("{ns}.")) || served(driver);
@@ -287,8 +292,8 @@ fn csi(facts: &Facts<'_>) -> Result<Vec<Item>, Gap> {
             Err(unknown) => Err(unknown.clone()),
         };
         [
-            Item::new(format!("controller of {driver}"), Ok(Some(1)), number(&|plugin| plugin.is_controller())),
-            Item::new(format!("node plugin of {driver}"), Ok(Some(1)), number(&|plugin| plugin.is_node_plugin())),
+            Item::new(say!("controller of {}", driver), Ok(Some(1)), number(&|plugin| plugin.is_controller())),
+            Item::new(say!("node plugin of {}", driver), Ok(Some(1)), number(&|plugin| plugin.is_node_plugin())),
         ]
     });
     Ok(items.collect())
@@ -332,12 +337,12 @@ mod tests {
 
     fn told(items: &[Item]) -> Vec<String> {
         let number = |count: Option<usize>| count.map_or("?".to_owned(), |count| count.to_string());
-        let line = |item: &Item| format!("{} {}/{}", item.what, number(item.present), number(item.expected));
+        let line = |item: &Item| format!("{} {}/{}", item.what.english(), number(item.present), number(item.expected));
         items.iter().map(line).collect()
     }
 
     fn state<'i>(items: &'i [Item], what: &str) -> &'i State {
-        &items.iter().find(|item| item.what == what).unwrap_or_else(|| panic!("{what} in {items:#?}")).state
+        &items.iter().find(|item| item.what.english() == what).unwrap_or_else(|| panic!("{what} in {items:#?}")).state
     }
 
     const USUAL: (&str, &str, &str) = ("rook-ceph", "rook-ceph", "rook-ceph");

@@ -7,6 +7,7 @@ use crate::checks::csi::host_port_conflict;
 use crate::checks::csi::ports::{Listener, map};
 use crate::facts::{Facts, Gap, Row, Settled, both, kinds};
 use crate::objects::kube::{Container, Deployment};
+use crate::say;
 
 pub static OVERVIEW: Overview = Overview {
     name: "host-ports",
@@ -27,7 +28,8 @@ fn run(facts: &Facts<'_>) -> Result<Listing, Gap> {
         Ok(exporters) => rows.extend(exporters),
         Err(unknown) => blind.push(unknown),
     }
-    Ok(Listing { rows, blind })
+    let told = |row: Vec<String>| row.iter().map(|cell| say!("{}", cell)).collect();
+    Ok(Listing { rows: rows.into_iter().map(told).collect(), blind })
 }
 
 /// Ceph's exporters have a Deployment for each node, all alike: one row tells of all.

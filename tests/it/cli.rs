@@ -350,7 +350,8 @@ fn hostile_text_does_not_pass_the_report() {
         let fact = Fact::Rows { kind: kinds::POD, ns: evil.into(), label: evil.into() };
         outcome.blind = vec![Unknown { fact, why: Why::Unreachable(evil.repeat(1000)) }];
     }
-    let row = vec![evil.to_owned(), evil.repeat(1000), String::new(), evil.to_owned()];
+    let row =
+        [evil.to_owned(), evil.repeat(1000), String::new(), evil.to_owned()].map(|cell| say!("{}", cell)).to_vec();
     let fact = Fact::Rows { kind: kinds::POD, ns: evil.into(), label: evil.into() };
     let blind = vec![Unknown { fact, why: Why::Malformed(evil.repeat(1000)) }];
     diagnosis.overviews = vec![(&devices::OVERVIEW, Listing { rows: vec![row], blind })];

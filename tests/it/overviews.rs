@@ -5,6 +5,7 @@ use rookdoctor::diagnosis::{Diagnosis, Scope, diagnose};
 use rookdoctor::examples;
 use rookdoctor::facts::Why;
 use rookdoctor::facts::archive::Tree;
+use rookdoctor::lang::Text;
 use rookdoctor::overview;
 
 use crate::support;
@@ -19,7 +20,8 @@ fn run(tree: Tree) -> Diagnosis {
 /// The rows of one table, each as a line.
 fn rows(diagnosis: &Diagnosis, name: &str) -> Vec<String> {
     let table = diagnosis.overviews.iter().find(|(overview, _)| overview.name == name);
-    table.unwrap().1.rows.iter().map(|row| row.join(" | ")).collect()
+    let line = |row: &Vec<Text>| row.iter().map(Text::english).collect::<Vec<_>>().join(" | ");
+    table.unwrap().1.rows.iter().map(line).collect()
 }
 
 fn assert_has(rows: &[String], wanted: &[&str]) {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Text};
 use crate::checks::csi::{class_objects, is_young, name_some};
 use crate::checks::opr::{OPERATOR, OPERATOR_CONFIG, operator_log};
 use crate::facts::tables::PodRow;
@@ -67,7 +67,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (config, log) = both(config, operator_log(facts).settled())?;
     let answers = config.unwrap_or_default().map(|config| answers_to(config, ns));
     let log = log.unwrap_or_default();
-    let mut groups: BTreeMap<(&str, String), Vec<Waiting<'_>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, String), (Text, Vec<Waiting<'_>>)> = BTreeMap::new();
     for claim in pending {
         let name = claim.spec.storage_class_name.as_str();
         let class = classes.iter().find(|class| class.metadata.name == name);
@@ -77,9 +77,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let store = class.and_then(|class| class.parameters.get("objectStoreName"));
         let store = store.and_then(|store| stores.iter().find(|it| it.metadata.name == *store));
         let waiting = Waiting { claim, class, store, said: log.and_then(|(pod, log)| said(claim, pod, log)) };
-        groups.entry((name, why(&waiting, answers.as_deref()))).or_default().push(waiting);
+        let why = why(&waiting, answers.as_deref());
+        groups.entry((name, why.english())).or_insert_with(|| (why, Vec::new())).1.push(waiting);
     }
-    let findings = groups.iter().filter_map(|((_, why), group)| finding(home, why, group));
+    let findings = groups.values().filter_map(|(why, group)| finding(home, why, group));
     Ok(Answered::judged(findings.collect()))
 }
 
@@ -108,29 +109,29 @@ fn said<'l>(claim: &BucketClaim, pod: &'l PodRow, log: &'l Log) -> Option<(&'l P
     Some((pod, log.last(&format!("error syncing '{}/{}'", claim.metadata.namespace, claim.metadata.name))?))
 }
 
-fn why(waiting: &Waiting<'_>, answers: Option<&str>) -> String {
+fn why(waiting: &Waiting<'_>, answers: Option<&str>) -> Text {
     let name = &waiting.claim.spec.storage_class_name;
-    let Some(class) = waiting.class else { return format!("there is no StorageClass {name}") };
+    let Some(class) = waiting.class else { return say!("there is no StorageClass {}", name) };
     let store = class.parameters.get("objectStoreName").map_or("", String::as_str);
     // A class with an endpoint needs no CephObjectStore.
     if waiting.store.is_none() && !class.parameters.contains_key("endpoint") {
-        return format!("StorageClass {name} names the CephObjectStore {store:?}, which does not exist");
+        return say!("StorageClass {} names the CephObjectStore {}, which does not exist", name, format!("{store:?}"));
     }
     if let Some(answers) = answers.filter(|answers| *answers != class.provisioner) {
-        return format!("the operator answers to {answers}, and StorageClass {name} asks {}", class.provisioner);
+        return say!("the operator answers to {}, and StorageClass {} asks {}", answers, name, class.provisioner);
     }
     match (waiting.said, waiting.store) {
         (Some((_, line)), _) => {
-            line.text.trim_end_matches(", requeuing").rsplit(": ").next().unwrap_or_default().to_owned()
+            say!("{}", line.text.trim_end_matches(", requeuing").rsplit(": ").next().unwrap_or_default())
         }
         (None, Some(store)) if store.status.phase != "Ready" => {
-            format!("CephObjectStore {} is {:?}, not Ready", store.metadata.name, store.status.phase)
+            say!("CephObjectStore {} is {}, not Ready", store.metadata.name, format!("{:?}", store.status.phase))
         }
-        _ => "the operator reports no error about it".to_owned(),
+        _ => say!("the operator reports no error about it"),
     }
 }
 
-fn finding(home: &str, why: &str, group: &[Waiting<'_>]) -> Option<Finding> {
+fn finding(home: &str, why: &Text, group: &[Waiting<'_>]) -> Option<Finding> {
     let objects: Vec<ObjectRef> = group.iter().map(|it| ObjectRef::of::<BucketClaim>(&it.claim.metadata)).collect();
     let (first, rest) = objects.split_first()?;
     let summary = say!("{} gets no bucket: {}", name_some(&objects, 0), why);

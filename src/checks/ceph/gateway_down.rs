@@ -96,12 +96,16 @@ fn nvmeof_gateway(ns: &str, name: &str) -> ObjectRef {
 
 fn down(object: ObjectRef, service: &Serving<'_>) -> Finding {
     let (ns, how) = (object.namespace.clone(), service.how());
-    let what = if object.kind == "CephNFS" { "NFS server" } else { "NVMe-oF gateway" };
-    let (severity, summary) = if service.well == 0 {
-        (Severity::Critical, say!("{} {} does not serve: {}", what, object.name, how))
-    } else {
-        let (well, pods) = (service.well, service.pods);
-        (Severity::Warning, say!("{} {} serves with {} of {} daemons: {}", what, object.name, well, pods, how))
+    let (name, pods) = (&object.name, service.pods);
+    let (severity, summary) = match (service.well, object.kind == "CephNFS") {
+        (0, true) => (Severity::Critical, say!("NFS server {} does not serve: {}", name, how)),
+        (0, false) => (Severity::Critical, say!("NVMe-oF gateway {} does not serve: {}", name, how)),
+        (well, true) => {
+            (Severity::Warning, say!("NFS server {} serves with {} of {} daemons: {}", name, well, pods, how))
+        }
+        (well, false) => {
+            (Severity::Warning, say!("NVMe-oF gateway {} serves with {} of {} daemons: {}", name, well, pods, how))
+        }
     };
     let remedy = Remedy::guided(say!("bring the pods back: their events and logs name what is missing"));
     let remedy = match service.down.first() {

@@ -50,7 +50,7 @@ fn finding(cluster: &Cluster, code: &str, check: &HealthCheck) -> Finding {
         None => say!("{}: {}", code, message),
     };
     let remedy = match &known {
-        Some(known) => Remedy::advice(say!("{}", known.remedy)),
+        Some(known) => Remedy::advice(known.remedy.clone()),
         None => Remedy::advice(say!("see what Ceph's documentation says about {}", code)),
     };
     let commands = known.as_ref().map_or(&["health detail"][..], |known| known.commands);

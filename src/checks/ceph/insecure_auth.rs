@@ -4,6 +4,7 @@ use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity, Tex
 use crate::checks::csi::{Version, rook_version};
 use crate::checks::opr::minor;
 use crate::facts::{Cluster, Facts, Gap, Settled};
+use crate::lang::{Listed, clauses};
 use crate::objects::ceph::{Health, HealthCheck};
 use crate::objects::rook::CephCluster;
 use crate::say;
@@ -159,8 +160,8 @@ fn global_id(cluster: &Cluster, health: &Health) -> Option<Finding> {
     Some(finding(cluster, "global-id", summary, remedy, &codes))
 }
 
-fn told(codes: &[(&str, &HealthCheck)]) -> String {
-    codes.iter().map(|(_, check)| check.summary.message.as_str()).collect::<Vec<_>>().join("; ")
+fn told(codes: &[(&str, &HealthCheck)]) -> Listed {
+    clauses(codes.iter().map(|(_, check)| &check.summary.message))
 }
 
 fn finding(cluster: &Cluster, detail: &str, summary: Text, remedy: Remedy, codes: &[(&str, &HealthCheck)]) -> Finding {

@@ -96,7 +96,7 @@ fn finding(
     let object = if known { ObjectRef::new(kinds::FILESYSTEM, ns, fs) } else { ObjectRef::cluster(cluster) };
     let daemons: BTreeSet<&str> = trouble.pods.iter().filter_map(|row| row.daemon_id("rook-ceph-mds-")).collect();
     let list = daemons.iter().map(|id| format!("mds.{id}")).collect::<Vec<_>>().join(", ");
-    let whose = if fs.is_empty() { "CephFS".to_owned() } else { format!("filesystem {fs}") };
+    let whose = if fs.is_empty() { say!("CephFS") } else { say!("filesystem {}", fs) };
     let worst = trouble.codes.first().filter(|(code, ..)| trouble.laggy.is_empty() || *code == "MDS_ALL_DOWN");
     let failed = dump.into_iter().flat_map(|dump| &dump.filesystems).any(|entry| {
         entry.mdsmap.fs_name == fs && entry.mdsmap.flags_state.get("joinable") == Some(&Value::Bool(false))

@@ -63,9 +63,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn finding(cluster: &Cluster, code: &str, check: &HealthCheck, has_standby: bool) -> Finding {
     let modules: BTreeSet<&str> = check.details().filter_map(module).collect();
     let names = modules.iter().copied().collect::<Vec<_>>().join(", ");
-    let names = if names.is_empty() { "a module".to_owned() } else { names };
-    let how = if code == FAILED { "failed" } else { "cannot be loaded" };
-    let summary = say!("mgr: {} {}: {}", names, how, check.summary.message);
+    let names = if names.is_empty() { say!("a module") } else { say!("{}", names) };
+    let summary = if code == FAILED {
+        say!("mgr: {} failed: {}", names, check.summary.message)
+    } else {
+        say!("mgr: {} cannot be loaded: {}", names, check.summary.message)
+    };
     let remedy = if has_standby && code == FAILED {
         let remedy = Remedy::guided(say!(
             "fail over to the standby mgr, which loads the module anew; disable a module that nobody needs"

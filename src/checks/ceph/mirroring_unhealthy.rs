@@ -72,11 +72,12 @@ fn mirrored(app: &str, pools: &[&BlockPool]) -> Vec<Place> {
 
 fn down(facts: &Facts<'_>, ns: &str, app: &str, daemons: &Serving<'_>) -> Result<Finding, Gap> {
     let container = app.trim_start_matches("rook-ceph-");
-    let what = if app == RBD { "RBD images" } else { "CephFS directories" };
-    let summary = if daemons.well == 0 {
-        say!("no daemon mirrors {}: {}", what, daemons.how())
-    } else {
-        say!("{} of {} daemons mirror {}: {}", daemons.well, daemons.pods, what, daemons.how())
+    let (pods, how) = (daemons.pods, daemons.how());
+    let summary = match (daemons.well, app == RBD) {
+        (0, true) => say!("no daemon mirrors RBD images: {}", how),
+        (0, false) => say!("no daemon mirrors CephFS directories: {}", how),
+        (well, true) => say!("{} of {} daemons mirror RBD images: {}", well, pods, how),
+        (well, false) => say!("{} of {} daemons mirror CephFS directories: {}", well, pods, how),
     };
     let remedy = Remedy::guided(say!("bring the mirror daemon back: its events and log name what is missing"))
         .command(format!("kubectl -n {ns} describe pods -l app={app}"))

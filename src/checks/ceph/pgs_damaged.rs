@@ -4,6 +4,7 @@ use super::{ceph_command, places, pool_names, pools_of, raised, toned, tool_comm
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, known};
+use crate::lang::{Listed, clauses};
 use crate::objects::ceph::{Health, HealthCheck, OsdTree};
 use crate::say;
 
@@ -72,10 +73,15 @@ fn inconsistent(
     blind: &mut Vec<Unknown>,
 ) -> Result<Finding, Gap> {
     let cluster = facts.cluster()?;
-    let remedy = Remedy::guided(say!(
-        "find the disk with the bad copy first (the OSD whose shard the list gives errors for; its host's kernel log and SMART); only when one OSD alone has the bad copy, repair with ceph pg repair {}",
-        groups.first().unwrap_or(&"and the group's id")
-    ));
+    let remedy = Remedy::guided(match groups.first() {
+        Some(group) => say!(
+            "find the disk with the bad copy first (the OSD whose shard the list gives errors for; its host's kernel log and SMART); only when one OSD alone has the bad copy, repair with ceph pg repair {}",
+            group
+        ),
+        None => say!(
+            "find the disk with the bad copy first (the OSD whose shard the list gives errors for; its host's kernel log and SMART); only when one OSD alone has the bad copy, repair with ceph pg repair and the group's id"
+        ),
+    });
     let list = |group| format!("rados list-inconsistent-obj {group} --format=json-pretty");
     let remedy = remedy.command(ceph_command(cluster, "health detail"));
     let lists = groups.iter().take(3).map(|group| tool_command(cluster, &list(group)));
@@ -114,15 +120,15 @@ fn pools(
     codes: &[(&str, &HealthCheck)],
     groups: &BTreeSet<&str>,
     blind: &mut Vec<Unknown>,
-) -> Result<(Vec<Place>, String), Gap> {
+) -> Result<(Vec<Place>, Text), Gap> {
     let pools = known(facts.pools().settled()?, blind).map(Vec::as_slice).unwrap_or_default();
     let details = codes.iter().flat_map(|(_, code)| code.details());
     let named = pools_of(details.filter(|text| group(text).is_some_and(|group| groups.contains(group))), pools);
     Ok((places(&named), pool_names(&named)))
 }
 
-fn told(codes: &[(&str, &HealthCheck)]) -> String {
-    codes.iter().map(|(_, code)| code.summary.message.as_str()).collect::<Vec<_>>().join("; ")
+fn told(codes: &[(&str, &HealthCheck)]) -> Listed {
+    clauses(codes.iter().map(|(_, code)| &code.summary.message))
 }
 
 fn finding(cluster: &Cluster, detail: &str, summary: Text, remedy: Remedy, codes: &[(&str, &HealthCheck)]) -> Finding {

@@ -5,6 +5,7 @@ use super::{ceph_command, quoted, toned};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::{Cluster, Facts, Gap};
+use crate::lang::listed;
 use crate::objects::ceph::HealthCheck;
 use crate::say;
 
@@ -100,7 +101,7 @@ fn finding(
             say!(
                 "pool {} has no application, and it is used as {}",
                 pool,
-                several.iter().map(|(application, _)| application.as_str()).collect::<Vec<_>>().join(" and ")
+                listed(several.iter().map(|(application, _)| application))
             ),
             Remedy::guided(say!("decide which application the pool belongs to; a pool should serve one"))
                 .command(ceph_command(cluster, &format!("osd pool application get {}", quoted(pool)))),

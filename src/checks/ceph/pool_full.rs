@@ -91,8 +91,10 @@ fn no_space(cluster: &Cluster, health: &Health, told: &[Told<'_>]) -> Option<Fin
     }
     let names = pools(told);
     let shown = names.iter().take(4).copied().collect::<Vec<_>>().join(", ");
-    let more = if names.len() > 4 { format!(" and {} more", names.len() - 4) } else { String::new() };
-    let summary = say!("pools run out of space on their OSDs: {}{}", shown, more);
+    let summary = match names.len() {
+        0..=4 => say!("pools run out of space on their OSDs: {}", shown),
+        all => say!("pools run out of space on their OSDs: {} and {} more", shown, all - 4),
+    };
     let remedy = Remedy::guided(say!("give the OSDs room: delete data, add OSDs, or let the balancer spread it"))
         .command(ceph_command(cluster, "osd df tree"));
     // The OSDs that are full are where the space is lacking.

@@ -69,12 +69,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             // A report without a time counts as news.
             let old = crashes.iter().all(|crash| crash.at.is_some_and(|at| facts.now().duration_since(at) > FRESH));
             let severity = toned(check, if old { Severity::Info } else { Severity::Warning });
-            let what =
-                crashes.first().and_then(|crash| crash.module).map_or_else(String::new, |_| " (modules)".to_owned());
+            let of_module = crashes.first().is_some_and(|crash| crash.module.is_some());
+            let who = if of_module { say!("{} (modules)", daemon) } else { say!("{}", daemon) };
             let summary = if crashes.len() == 1 {
-                say!("{}{} crashed, and nobody has looked at the report", daemon, what)
+                say!("{} crashed, and nobody has looked at the report", who)
             } else {
-                say!("{}{} crashed {} times, and nobody has looked at the reports", daemon, what, crashes.len())
+                say!("{} crashed {} times, and nobody has looked at the reports", who, crashes.len())
             };
             let quotes = crashes.iter().rev().take(3).map(|it| Evidence::ceph("health detail", it.text).at(it.at));
             let settled = last.is_some_and(|at| facts.now().duration_since(at) > SETTLED);

@@ -128,9 +128,8 @@ fn finding(store: &ObjectStore, told: Evidence) -> Finding {
     } else {
         format!("kubectl -n {ns} describe secret {}", super::quoted(secret))
     };
-    let remedy = Remedy::guided(say!("{}", fix))
-        .command(look)
-        .command(format!("kubectl -n {ns} get pods -l rook_object_store={name}"));
+    let remedy =
+        Remedy::guided(fix).command(look).command(format!("kubectl -n {ns} get pods -l rook_object_store={name}"));
     let reference =
         Evidence::field(&object, "spec.gateway.sslCertificateRef", if secret.is_empty() { "none" } else { secret });
     Finding::new(severity, object, summary, remedy).since(told.at).evidence([told, reference])

@@ -8,7 +8,9 @@ use crate::checks::net::{crashing, daemon_place, is_down, status_evidence};
 use crate::checks::node::daemon_of;
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Unknown};
+use crate::lang::{Listed, listed};
 use crate::objects::kube::Pod;
+use crate::say;
 
 /// The pods of one service that no other stands in for.
 #[derive(Default)]
@@ -69,16 +71,13 @@ impl Serving<'_> {
     }
 
     /// How its pods fail: `rook-ceph-rgw-objects-a-… crashes`.
-    pub fn how(&self) -> String {
-        let one = |(row, pod): &(&PodRow, &Pod)| {
-            let how = match crashing(pod) {
-                Some(_) => "crashes",
-                None if row.node.is_empty() => "finds no node",
-                None => "is not Ready",
-            };
-            format!("{} {how}", row.name)
+    pub fn how(&self) -> Listed {
+        let one = |(row, pod): &(&PodRow, &Pod)| match crashing(pod) {
+            Some(_) => say!("{} crashes", row.name),
+            None if row.node.is_empty() => say!("{} finds no node", row.name),
+            None => say!("{} is not Ready", row.name),
         };
-        self.down.iter().map(one).collect::<Vec<_>>().join(", ")
+        listed(self.down.iter().map(one))
     }
 
     pub fn evidence(&self) -> impl Iterator<Item = Evidence> {

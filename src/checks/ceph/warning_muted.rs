@@ -1,7 +1,8 @@
 use super::{ceph_command, insecure_auth};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Text};
 use crate::facts::{Facts, Gap};
+use crate::lang::clauses;
 use crate::objects::ceph::{Health, Mute};
 use crate::say;
 
@@ -34,11 +35,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if health.mutes.is_empty() {
         return Ok(Answered::passed());
     }
-    let told: Vec<String> = health.mutes.iter().map(|mute| told(mute, health)).collect();
+    let told: Vec<Text> = health.mutes.iter().map(|mute| told(mute, health)).collect();
     let summary = if health.mutes.iter().any(|mute| hides_an_error(mute, health)) {
-        say!("muted health codes hide what is broken now: {}", told.join("; "))
+        say!("muted health codes hide what is broken now: {}", clauses(&told))
     } else {
-        say!("health codes are muted: {}", told.join("; "))
+        say!("health codes are muted: {}", clauses(&told))
     };
     let remedy = Remedy::advice(say!("take back what is no longer meant"));
     let plain =
@@ -48,19 +49,25 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             remedy.command(ceph_command(cluster, &format!("health unmute {}", mute.code)))
         });
     let finding = Finding::info(ObjectRef::cluster(cluster), summary, remedy)
-        .evidence(told.iter().map(|told| Evidence::ceph("health detail", told)));
+        .evidence(told.iter().map(|told| Evidence::ceph("health detail", told.english())));
     Ok(Answered::judged(vec![finding]))
 }
 
 /// `OSD_DOWN (sticky, raised now: 1 osds down)`
-fn told(mute: &Mute, health: &Health) -> String {
-    let until = if mute.ttl.is_empty() { "without end".to_owned() } else { format!("until {}", mute.ttl) };
-    let sticky = if mute.sticky { ", sticky" } else { "" };
-    let now = health.checks.get(&mute.code).map_or_else(
-        || ", not raised now".to_owned(),
-        |check| format!(", raised now as {}: {}", check.severity, check.summary.message),
-    );
-    format!("{} ({until}{sticky}{now})", mute.code)
+fn told(mute: &Mute, health: &Health) -> Text {
+    let how = match (mute.ttl.is_empty(), mute.sticky) {
+        (true, false) => say!("without end"),
+        (true, true) => say!("without end, sticky"),
+        (false, false) => say!("until {}", mute.ttl),
+        (false, true) => say!("until {}, sticky", mute.ttl),
+    };
+    match health.checks.get(&mute.code) {
+        Some(check) => {
+            let message = &check.summary.message;
+            say!("{} ({}, raised now as {}: {})", mute.code, how, check.severity, message)
+        }
+        None => say!("{} ({}, not raised now)", mute.code, how),
+    }
 }
 
 /// Reads or writes hang or fail, though Ceph calls it a warning.

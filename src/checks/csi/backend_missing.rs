@@ -101,35 +101,48 @@ fn finding(
 ) -> Finding {
     let Backend { class, parameter, name } = backend;
     let object = ObjectRef::new(kinds::STORAGE_CLASS, "", &class.metadata.name);
-    let (what, command, there): (_, _, Vec<&str>) = if *parameter == "fsName" {
-        ("filesystem", "fs dump", filesystems.filesystems.iter().map(|entry| entry.mdsmap.fs_name.as_str()).collect())
+    let is_pool = *parameter != "fsName";
+    let (command, there): (_, Vec<&str>) = if is_pool {
+        ("osd pool ls detail", pools.iter().map(|pool| pool.pool_name.as_str()).collect())
     } else {
-        ("pool", "osd pool ls detail", pools.iter().map(|pool| pool.pool_name.as_str()).collect())
+        ("fs dump", filesystems.filesystems.iter().map(|entry| entry.mdsmap.fs_name.as_str()).collect())
     };
-    let summary = say!("{} names the {} {}, which Ceph does not have: its claims stay Pending", object, what, name);
-    let remedy = match asked {
-        Some((resource, _)) => Remedy::guided(say!("{} asks for it and the operator has not made it: follow its status and events", resource))
-            .command(format!(
-                "kubectl -n {} describe {}.ceph.rook.io {}",
-                resource.namespace,
-                resource.kind.to_lowercase(),
-                resource.name
-            )),
-        None => Remedy::guided(say!(
-            "make the StorageClass anew with one that exists ({}), as its parameters cannot be changed; or make the {} {}",
-            there.join(", "),
-            what,
+    let there = there.join(", ");
+    let summary = if is_pool {
+        say!("{} names the pool {}, which Ceph does not have: its claims stay Pending", object, name)
+    } else {
+        say!("{} names the filesystem {}, which Ceph does not have: its claims stay Pending", object, name)
+    };
+    let anew = if is_pool {
+        say!(
+            "make the StorageClass anew with one that exists ({}), as its parameters cannot be changed; or make the pool {}",
+            there,
             name
+        )
+    } else {
+        say!(
+            "make the StorageClass anew with one that exists ({}), as its parameters cannot be changed; or make the filesystem {}",
+            there,
+            name
+        )
+    };
+    let remedy = match asked {
+        Some((resource, _)) => Remedy::guided(say!(
+            "{} asks for it and the operator has not made it: follow its status and events",
+            resource
         ))
-        .command(format!("kubectl get storageclass {} -o yaml", class.metadata.name)),
+        .command(format!(
+            "kubectl -n {} describe {}.ceph.rook.io {}",
+            resource.namespace,
+            resource.kind.to_lowercase(),
+            resource.name
+        )),
+        None => Remedy::guided(anew).command(format!("kubectl get storageclass {} -o yaml", class.metadata.name)),
     };
     let phase = asked.map(|(resource, phase)| Evidence::field(resource, "status.phase", phase));
     Finding::warning(object.clone(), summary, remedy)
         .detail(*name)
-        .at((what == "pool").then(|| Place::Pool((*name).to_owned())))
-        .evidence([
-            Evidence::field(&object, format!("parameters.{parameter}"), name),
-            Evidence::ceph(command, there.join(", ")),
-        ])
+        .at(is_pool.then(|| Place::Pool((*name).to_owned())))
+        .evidence([Evidence::field(&object, format!("parameters.{parameter}"), name), Evidence::ceph(command, there)])
         .evidence(phase)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::Plugin;
 use super::csi_addons_port_conflict::port_key;
 use super::ports::{Listener, Victim};
-use super::{Plugin, listed};
 use crate::check::{Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::{Facts, Gap, Select, Settled};
+use crate::lang::{Listed, listed};
 use crate::objects::kube::{Node, Taint, condition};
 use crate::say;
 
@@ -76,12 +77,12 @@ impl Clash<'_> {
     }
 
     /// `DaemonSet rook-ceph/csi-rbdplugin and Deployment rook-ceph/csi-rbdplugin-provisioner`
-    pub fn names(&self) -> String {
-        let mut names: Vec<String> = self.listeners.iter().map(|listener| listener.object().to_string()).collect();
+    pub fn names(&self) -> Listed {
+        let mut names: Vec<Text> = self.listeners.iter().map(|listener| say!("{}", listener.object())).collect();
         if names.len() == 1 {
-            names.push("something that no DaemonSet and no CSI Deployment shows".to_owned());
+            names.push(say!("something that no DaemonSet and no CSI Deployment shows"));
         }
-        listed(&names)
+        listed(names)
     }
 
     /// Whether fewer pods would end it: where only controllers are part of it, each may have a node of its own. None
@@ -149,17 +150,17 @@ impl Clash<'_> {
     }
 
     /// Names of the drivers whose listeners suffer this loss.
-    fn drivers(&self, wanted: Loss) -> String {
+    fn drivers(&self, wanted: Loss) -> Listed {
         let losers = self.listeners.iter().filter(|listener| loss(listener) == wanted);
         let drivers: BTreeSet<&str> =
             losers.filter_map(|listener| listener.plugin.as_ref().map(Plugin::driver)).collect();
-        listed(&drivers.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        listed(drivers)
     }
 
     fn summary(&self, worst: Loss) -> Text {
         let (port, names) = (self.port, self.names());
-        let nodes: Vec<String> = self.nodes().into_iter().collect();
-        let nodes = if nodes.is_empty() { "some nodes".to_owned() } else { listed(&nodes) };
+        let nodes = self.nodes();
+        let nodes = if nodes.is_empty() { listed([say!("some nodes")]) } else { listed(nodes) };
         match worst {
             Loss::Mounts => say!(
                 "port {} of the host is wanted by {}: the node plugin cannot start on {}, where no volume of {} can be mounted",
@@ -191,9 +192,9 @@ impl Clash<'_> {
         }
     }
 
-    fn crashing(&self) -> String {
+    fn crashing(&self) -> Listed {
         let containers: BTreeSet<&str> = self.victims().map(|(listener, _)| listener.container).collect();
-        listed(&containers.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        listed(containers)
     }
 }
 

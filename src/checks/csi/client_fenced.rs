@@ -8,6 +8,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both, kinds};
+use crate::lang::listed;
 use crate::objects::ceph::{OsdDump, host};
 use crate::objects::csi_addons::NetworkFence;
 use crate::objects::kube::{Event, Pod};
@@ -83,14 +84,13 @@ fn by_fence(fence: &NetworkFence, nodes: &[NodeRow]) -> Option<Finding> {
     let holds =
         |node: &&NodeRow| node.is_ready() && fence.spec.cidrs.iter().any(|range| contains(range, &node.address));
     let held: Vec<&NodeRow> = nodes.iter().filter(holds).collect();
-    let names: Vec<String> = held.iter().map(|node| node.name.clone()).collect();
+    let names = listed(held.iter().map(|node| &node.name));
     let object = ObjectRef::of::<NetworkFence>(&fence.metadata);
     let name = &fence.metadata.name;
-    let summary =
-        say!("{} is Ready and still fenced by NetworkFence {}: Ceph refuses all it asks", super::listed(&names), name);
+    let summary = say!("{} is Ready and still fenced by NetworkFence {}: Ceph refuses all it asks", names, name);
     let remedy = Remedy::guided(say!(
         "make sure that {} was rebooted after the fence was set (an old mount may hold data of before), then lift the fence, and delete it once its result is Succeeded",
-        super::listed(&names)
+        names
     ))
     .command(format!("kubectl patch networkfences.csiaddons.openshift.io {name} --type merge -p '{{\"spec\":{{\"fenceState\":\"Unfenced\"}}}}'"))
     .command(format!("kubectl get networkfences.csiaddons.openshift.io {name} -o jsonpath='{{.status.result}}'"));

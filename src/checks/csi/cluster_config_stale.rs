@@ -2,10 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::{Plugin, ceph_classes, class_objects, driver_object, listed, plugins};
+use super::{Plugin, ceph_classes, class_objects, driver_object, plugins};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity, Text};
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::lang::listed;
 use crate::objects::ceph::host;
 use crate::objects::ceph_csi::CephConnection;
 use crate::objects::kube::{ConfigMap, StorageClass};
@@ -125,11 +126,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings))
 }
 
-pub(crate) fn entries(config: Option<&ConfigMap>, key: &str) -> Result<Vec<Entry>, String> {
-    let Some(config) = config else { return Err("the ConfigMap does not exist".into()) };
+pub(crate) fn entries(config: Option<&ConfigMap>, key: &str) -> Result<Vec<Entry>, Text> {
+    let Some(config) = config else { return Err(say!("the ConfigMap does not exist")) };
     let text = config.data.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
-    let Some(text) = text else { return Err(format!("there is no {key}")) };
-    serde_json::from_str(text).map_err(|error| format!("{key} is not what CSI reads: {error}"))
+    let Some(text) = text else { return Err(say!("there is no {}", key)) };
+    serde_json::from_str(text).map_err(|error| say!("{} is not what CSI reads: {}", key, error))
 }
 
 /// Rook adds its entries to what is there: it stops at what it cannot parse, and at a ConfigMap without any data. Where
@@ -141,7 +142,7 @@ pub(crate) fn can_be_rewritten(config: Option<&ConfigMap>, key: &str) -> bool {
     })
 }
 
-fn unusable(object: ObjectRef, layout: &Layout, config: Option<&ConfigMap>, why: &str) -> Finding {
+fn unusable(object: ObjectRef, layout: &Layout, config: Option<&ConfigMap>, why: &Text) -> Finding {
     let summary = say!(
         "the drivers' configuration {} is unusable: a CSI pod that starts now hangs or refuses every volume",
         object
@@ -167,7 +168,7 @@ fn unusable(object: ObjectRef, layout: &Layout, config: Option<&ConfigMap>, why:
             layout.writer,
         )
     };
-    let evidence = Evidence::field(&object, format!("data.{}", layout.key), why);
+    let evidence = Evidence::field(&object, format!("data.{}", layout.key), why.english());
     Finding::critical(object, summary, remedy).evidence([evidence])
 }
 
@@ -191,20 +192,22 @@ fn stale_monitors(
     endpoints: &BTreeSet<&str>,
     writer: &str,
 ) -> Finding {
-    let known = listed(&endpoints.iter().map(|mon| (*mon).to_owned()).collect::<Vec<_>>());
+    let known = say!("{}", listed(endpoints)).english();
     let (severity, summary) = if stale.len() == own.monitors.len() {
         let summary = say!("CSI knows no monitor of {} that exists: no volume can be created or mounted", own.id);
         (Severity::Critical, summary)
     } else {
-        let stale = listed(&stale.iter().map(|mon| (*mon).to_owned()).collect::<Vec<_>>());
-        (Severity::Warning, say!("CSI still asks monitors of {} that are gone: {}", own.id, stale))
+        (Severity::Warning, say!("CSI still asks monitors of {} that are gone: {}", own.id, listed(stale)))
     };
     let remedy = Remedy::guided(say!(
         "let {} write the drivers' configuration anew (it does so when it starts); do not edit or delete {}",
         writer,
         object
     ));
-    let configured = if own.monitors.is_empty() { "no monitors".to_owned() } else { listed(&own.monitors) };
+    let configured = match own.monitors.as_slice() {
+        [] => "no monitors".to_owned(),
+        monitors => say!("{}", listed(monitors)).english(),
+    };
     Finding::new(severity, object.clone(), summary, restart(remedy, &object.namespace, writer).auto())
         .detail(own.id.clone())
         .evidence([
@@ -228,17 +231,15 @@ fn without_entry(
             by_id.entry(id).or_default().push(class);
         }
     }
-    let known: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
-    let known = if known.is_empty() { "none".to_owned() } else { listed(&known) };
+    let known = match entries {
+        [] => say!("none"),
+        entries => say!("{}", listed(entries.iter().map(|entry| &entry.id))),
+    };
     let finding = |(id, classes): (&str, Vec<&StorageClass>)| {
         let objects = class_objects(classes.iter().copied());
         let (first, rest) = objects.split_first()?;
-        let summary = say!(
-            "{} has clusterID {}, which CSI has no configuration for (known: {})",
-            listed_objects(&objects),
-            id,
-            known
-        );
+        let summary =
+            say!("{} has clusterID {}, which CSI has no configuration for (known: {})", listed(&objects), id, known);
         let remedy = Remedy::guided(say!(
             "if the clusterID is misspelt or of an earlier cluster, make the StorageClass anew with a known one, as its parameters cannot be changed; if {} is right, let the operator write its configuration",
             id
@@ -253,15 +254,11 @@ fn without_entry(
             .detail(id)
             .evidence([
                 Evidence::field(first, "parameters.clusterID", id),
-                Evidence::field(object, format!("data.{}", layout.key), format!("clusterIDs: {known}")),
+                Evidence::field(object, format!("data.{}", layout.key), format!("clusterIDs: {}", known.english())),
             ]);
         Some(finding)
     };
     by_id.into_iter().filter_map(finding).collect()
-}
-
-fn listed_objects(objects: &[ObjectRef]) -> String {
-    listed(&objects.iter().map(ObjectRef::to_string).collect::<Vec<_>>())
 }
 
 fn restart(remedy: Remedy, ns: &str, writer: &str) -> Remedy {

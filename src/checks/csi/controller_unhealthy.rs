@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
+
 use super::{Plugin, driver_object, is_auxiliary, may_pass, not_ready, not_ready_since, plugins};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{NodeRow, PodRow};
 use crate::facts::{Facts, Gap, Settled, both};
+use crate::lang::{Listed, listed};
 use crate::objects::kube::{Lease, Pod};
 use crate::say;
 
@@ -137,10 +140,8 @@ fn finding(
         .evidence(bad.iter().take(4).map(|row| Evidence::pod_row(row, ns)))
 }
 
-fn idle_names(pods: &[&Pod]) -> String {
-    let mut names: Vec<String> =
-        pods.iter().flat_map(|pod| not_ready(pod)).map(|(container, _)| container.name.clone()).collect();
-    names.sort();
-    names.dedup();
-    super::listed(&names)
+fn idle_names(pods: &[&Pod]) -> Listed {
+    let names: BTreeSet<&str> =
+        pods.iter().flat_map(|pod| not_ready(pod)).map(|(container, _)| container.name.as_str()).collect();
+    listed(names)
 }

@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 use super::unregistered::{is_settled, missing, unregistered};
 use super::{Plugin, is_young, plugins};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Text};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Select, both};
+use crate::lang::Words;
 use crate::objects::csi_addons::CsiAddonsNode;
 use crate::say;
 
@@ -41,41 +42,45 @@ check! {
 }
 
 /// Why the controller does not reach a sidecar.
-const WORDS: &[(&str, &str, &str)] = &[
+const WORDS: &[(&str, Words, Words)] = &[
     (
         "failed to review token",
-        "the sidecar may not review the controller's token",
-        "let the sidecar's ServiceAccount create tokenreviews.authentication.k8s.io (Rook's common.yaml of this release)",
+        || say!("the sidecar may not review the controller's token"),
+        || {
+            say!(
+                "let the sidecar's ServiceAccount create tokenreviews.authentication.k8s.io (Rook's common.yaml of this release)"
+            )
+        },
     ),
     (
         "Unauthenticated",
-        "the sidecar refuses the controller's token",
-        "let controller and sidecars be of one release, with authentication on both sides or on none",
+        || say!("the sidecar refuses the controller's token"),
+        || say!("let controller and sidecars be of one release, with authentication on both sides or on none"),
     ),
     (
         "authentication handshake failed",
-        "only one side of the connection speaks TLS",
-        "let controller and sidecars be of one release, with authentication on both sides or on none",
+        || say!("only one side of the connection speaks TLS"),
+        || say!("let controller and sidecars be of one release, with authentication on both sides or on none"),
     ),
     (
         "connection refused",
-        "nothing listens on the sidecar's port",
-        "look at the log of container csi-addons in that pod",
+        || say!("nothing listens on the sidecar's port"),
+        || say!("look at the log of container csi-addons in that pod"),
     ),
     (
         "deadline exceeded",
-        "its packets do not arrive",
-        "let the NetworkPolicies and firewalls admit the controller to the sidecar's port",
+        || say!("its packets do not arrive"),
+        || say!("let the NetworkPolicies and firewalls admit the controller to the sidecar's port"),
     ),
     (
         "i/o timeout",
-        "its packets do not arrive",
-        "let the NetworkPolicies and firewalls admit the controller to the sidecar's port",
+        || say!("its packets do not arrive"),
+        || say!("let the NetworkPolicies and firewalls admit the controller to the sidecar's port"),
     ),
     (
         "failed to resolve endpoint",
-        "the pod that it names is gone",
-        "delete the CSIAddonsNode; the sidecar of the pod that runs now makes its own",
+        || say!("the pod that it names is gone"),
+        || say!("delete the CSIAddonsNode; the sidecar of the pod that runs now makes its own"),
     ),
 ];
 
@@ -83,21 +88,20 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ns = facts.cluster()?.operator_ns.as_str();
     let nodes = facts.list::<CsiAddonsNode>(Some(ns), Select::all());
     let (nodes, (plugins, rows)) = both(nodes, both(plugins(facts), facts.csi_pods()))?;
-    let mut groups: BTreeMap<&str, Vec<&CsiAddonsNode>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<&CsiAddonsNode>> = BTreeMap::new();
     let mut untouched = Vec::new();
     for node in nodes.iter().filter(|node| node.metadata.deletion_timestamp.is_none()) {
         let row = node.pod().and_then(|pod| rows.iter().find(|row| row.name == pod));
         match node.status.state.as_str() {
             // The first tries may well come before the sidecar listens.
             "Failed" | "Retrying" if !row.is_some_and(PodRow::is_new) => {
-                groups.entry(decode(&node.status.message).0).or_default().push(node);
+                groups.entry(decode(&node.status.message).0.english()).or_default().push(node);
             }
             "" if !is_young(facts, node.metadata.creation_timestamp) => untouched.push(node),
             _ => {}
         }
     }
-    let mut findings: Vec<Finding> =
-        groups.iter().filter_map(|(why, nodes)| failed(why, nodes, &plugins, rows)).collect();
+    let mut findings: Vec<Finding> = groups.values().filter_map(|nodes| failed(nodes, &plugins, rows)).collect();
     findings.extend(ignored(&untouched));
     let lacking = unregistered(nodes, &plugins, rows);
     let mut opened = facts.each(lacking, |facts, (_, row)| facts.pod(ns, &row.name))?;
@@ -107,11 +111,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(findings).blind(opened.blind))
 }
 
-fn decode(message: &str) -> (&'static str, &'static str) {
+fn decode(message: &str) -> (Text, Text) {
     let known = WORDS.iter().find(|(text, ..)| message.contains(text));
-    known.map_or(("of the error that it quotes", "read the log of csi-addons-controller-manager"), |(_, why, fix)| {
-        (*why, *fix)
-    })
+    match known {
+        Some((_, why, fix)) => (why(), fix()),
+        None => (say!("of the error that it quotes"), say!("read the log of csi-addons-controller-manager")),
+    }
 }
 
 /// The sidecar's pod as the checks of CSI name it, and its node.
@@ -124,17 +129,17 @@ fn pods<'p>(nodes: &[&CsiAddonsNode], plugins: &[Plugin<'p>], rows: &'p [PodRow]
     named.collect()
 }
 
-fn failed(why: &str, nodes: &[&CsiAddonsNode], plugins: &[Plugin<'_>], rows: &[PodRow]) -> Option<Finding> {
+fn failed(nodes: &[&CsiAddonsNode], plugins: &[Plugin<'_>], rows: &[PodRow]) -> Option<Finding> {
     let mut objects = nodes.iter().map(|node| ObjectRef::of::<CsiAddonsNode>(&node.metadata));
     let (first, node) = (objects.next()?, *nodes.first()?);
-    let (_, fix) = decode(&node.status.message);
+    let (why, fix) = decode(&node.status.message);
     let summary = if nodes.len() == 1 {
         say!("CSI-Addons does not reach the sidecar of {}: {}", first.name, why)
     } else {
         say!("CSI-Addons does not reach {} sidecars, such as that of {}: {}", nodes.len(), first.name, why)
     };
     let (ns, name) = (first.namespace.clone(), first.name.clone());
-    let remedy = Remedy::guided(say!("{}", fix))
+    let remedy = Remedy::guided(fix)
         .command(format!("kubectl -n {ns} get csiaddonsnode {name} -o yaml"))
         .command(format!("kubectl -n {ns} get networkpolicies"));
     let pods = pods(nodes, plugins, rows);
@@ -184,7 +189,7 @@ mod tests {
             ),
             ("something new", "quotes"),
         ] {
-            assert!(decode(message).0.contains(why), "{message}");
+            assert!(decode(message).0.english().contains(why), "{message}");
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{Plugin, ceph_classes, class_objects, configure, driver_object, plugins, rook_version};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Text};
 use crate::facts::{Facts, Gap, both, kinds};
 use crate::objects::kube::{ConfigMap, Event, StorageClass};
 use crate::say;
@@ -69,11 +69,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
                 findings.push(unregistered(ns, driver));
                 continue;
             }
-            (false, false) => "neither a controller nor a node plugin",
-            (false, true) => "no controller",
-            (true, false) => "no node plugin",
+            (false, false) => say!("neither a controller nor a node plugin"),
+            (false, true) => say!("no controller"),
+            (true, false) => say!("no node plugin"),
         };
-        findings.push(absent(facts, driver, family, missing, &classes)?);
+        findings.push(absent(facts, driver, family, &missing, &classes)?);
     }
     Ok(Answered::judged(findings))
 }
@@ -88,7 +88,7 @@ fn absent(
     facts: &Facts<'_>,
     driver: &str,
     family: &str,
-    missing: &str,
+    missing: &Text,
     classes: &[&StorageClass],
 ) -> Result<Finding, Gap> {
     let ns = &facts.cluster()?.operator_ns;
@@ -129,7 +129,7 @@ fn absent(
         from: format!("Deployments and DaemonSets in {ns}"),
         field: String::new(),
         at: None,
-        excerpt: format!("{missing} of {family} among them"),
+        excerpt: format!("{} of {family} among them", missing.english()),
     };
     let settings = ObjectRef::new(kinds::CONFIG_MAP, ns, SETTINGS);
     let classes = class_objects(classes.iter().copied());

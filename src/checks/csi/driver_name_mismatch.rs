@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Plugin, ceph_classes, class_objects, driver_object, is_ceph_driver, listed, plugins};
+use super::{Plugin, ceph_classes, class_objects, driver_object, is_ceph_driver, plugins};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Text};
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::lang::listed;
 use crate::objects::kube::StorageClass;
 use crate::say;
 
@@ -61,7 +62,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         users.entry(&row.attacher).or_default().attachments.push(object);
     }
     users.retain(|driver, _| !served.contains(driver) && !is_missing(ns, driver, &plugins));
-    let served = listed(&served.into_iter().map(str::to_owned).collect::<Vec<_>>());
+    let served = say!("{}", listed(served));
     let findings = users.iter().map(|(driver, users)| finding(driver, users, &served));
     Ok(Answered::judged(findings.collect()))
 }
@@ -74,14 +75,14 @@ fn is_missing(ns: &str, driver: &str, plugins: &[Plugin<'_>]) -> bool {
     !(of_it().any(Plugin::is_controller) && of_it().any(Plugin::is_node_plugin))
 }
 
-fn finding(driver: &str, users: &Users<'_>, served: &str) -> Finding {
+fn finding(driver: &str, users: &Users<'_>, served: &Text) -> Finding {
     let classes = class_objects(users.classes.iter().copied());
-    let named: Vec<String> = classes.iter().map(ObjectRef::to_string).collect();
-    let summary = match (named.is_empty(), users.attachments.len()) {
+    let named = listed(&classes);
+    let summary = match (classes.is_empty(), users.attachments.len()) {
         (true, attached) => say!("{} attached volumes are of {}, which nobody serves", attached, driver),
-        (false, 0) => say!("{} names the driver {}, which nobody serves", listed(&named), driver),
+        (false, 0) => say!("{} names the driver {}, which nobody serves", named, driver),
         (false, attached) => {
-            say!("{} and {} attached volumes name the driver {}, which nobody serves", listed(&named), attached, driver)
+            say!("{} and {} attached volumes name the driver {}, which nobody serves", named, attached, driver)
         }
     };
     let remedy = if users.attachments.is_empty() {
@@ -102,7 +103,7 @@ fn finding(driver: &str, users: &Users<'_>, served: &str) -> Finding {
         from: "DaemonSets of all namespaces".into(),
         field: "--drivername".into(),
         at: None,
-        excerpt: served.to_owned(),
+        excerpt: served.english(),
     };
     Finding::warning(driver_object(driver), summary, remedy)
         .evidence(classes.iter().map(|class| Evidence::field(class, "provisioner", driver)))

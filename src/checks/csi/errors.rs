@@ -66,22 +66,22 @@ impl Cause {
     }
 
     /// The end of the sentence "it fails because …".
-    pub fn words(self) -> &'static str {
+    pub fn words(self) -> Text {
         match self {
-            Self::NotRegistered => "the driver is not registered on the node",
-            Self::Secret => "a Secret that the StorageClass names is missing or incomplete",
-            Self::Configuration => "CSI has no monitors for the clusterID of the StorageClass",
-            Self::KeyService => "the key of an encrypted volume cannot be had",
-            Self::Denied => "Ceph refuses the key or its capabilities",
-            Self::Fenced => "Ceph has blocklisted the client",
-            Self::Backend => "a pool, filesystem or subvolume group does not exist in Ceph",
-            Self::NoMds => "no MDS is active",
-            Self::Full => "there is no space left",
-            Self::InUse => "the image is still in use elsewhere",
-            Self::Unreachable => "monitors or OSDs do not answer",
-            Self::NotAttached => "the driver's csi-attacher does not attach the volume",
-            Self::Other => "of the error that the event quotes",
-            Self::Hangs => "Ceph does not answer in time",
+            Self::NotRegistered => say!("the driver is not registered on the node"),
+            Self::Secret => say!("a Secret that the StorageClass names is missing or incomplete"),
+            Self::Configuration => say!("CSI has no monitors for the clusterID of the StorageClass"),
+            Self::KeyService => say!("the key of an encrypted volume cannot be had"),
+            Self::Denied => say!("Ceph refuses the key or its capabilities"),
+            Self::Fenced => say!("Ceph has blocklisted the client"),
+            Self::Backend => say!("a pool, filesystem or subvolume group does not exist in Ceph"),
+            Self::NoMds => say!("no MDS is active"),
+            Self::Full => say!("there is no space left"),
+            Self::InUse => say!("the image is still in use elsewhere"),
+            Self::Unreachable => say!("monitors or OSDs do not answer"),
+            Self::NotAttached => say!("the driver's csi-attacher does not attach the volume"),
+            Self::Other => say!("of the error that the event quotes"),
+            Self::Hangs => say!("Ceph does not answer in time"),
         }
     }
 

@@ -4,6 +4,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
+use crate::lang::listed;
 use crate::objects::kube::Pod;
 use crate::say;
 
@@ -61,11 +62,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn finding(plugin: &Plugin<'_>, row: &PodRow, pod: &Pod, node: &str) -> Finding {
     let ns = &plugin.metadata.namespace;
     let idle = not_ready(pod);
-    let names: Vec<String> = idle.iter().map(|(container, _)| container.name.clone()).collect();
+    let names = listed(idle.iter().map(|(container, _)| &container.name));
     let mounts = !idle.is_empty() && idle.iter().all(|(container, _)| is_auxiliary(&container.name));
-    let place = if node.is_empty() { "a node that its pod does not name" } else { node };
+    let place = if node.is_empty() { say!("a node that its pod does not name") } else { say!("{}", node) };
     let (severity, summary) = if mounts {
-        let (names, name) = (super::listed(&names), &plugin.metadata.name);
+        let name = &plugin.metadata.name;
         (Severity::Warning, say!("container {} of {} is not ready on {}; mounts still work", names, name, place))
     } else {
         let summary = say!(

@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 
 use super::{Plugin, is_young, plugins};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Text};
 use crate::checks::net::{crashing, last_words};
 use crate::checks::opr::older;
 use crate::facts::tables::PodRow;
@@ -43,7 +43,6 @@ check! {
 const CURRENT: SignedDuration = SignedDuration::from_mins(15);
 const SIDECAR: &str = "csi-snapshotter";
 const NO_CRD: &str = "the server could not find the requested resource (get volumesnapshot";
-const INSTALL: &str = "install the CRDs and the snapshot controller of the external-snapshotter, in the release that fits the sidecar; Rook does not ship them";
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ((plugins, rows), events) = both(both(plugins(facts), facts.csi_pods()), facts.provision_events())?;
@@ -67,6 +66,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     Ok(Answered::judged(vec![absent(&controllers, &crashes, &asked)]).blind(pods.blind))
 }
 
+fn install() -> Text {
+    say!(
+        "install the CRDs and the snapshot controller of the external-snapshotter, in the release that fits the sidecar; Rook does not ship them"
+    )
+}
+
 fn has_snapshotter(plugin: &Plugin<'_>) -> bool {
     plugin.is_controller() && plugin.template.spec.containers.iter().any(|container| container.name == SIDECAR)
 }
@@ -81,8 +86,7 @@ fn snapshot(message: &str) -> Option<&str> {
 fn absent(controllers: &[Plugin<'_>], crashes: &[(&PodRow, &Pod, Evidence)], asked: &[&Event]) -> Finding {
     let mut objects = controllers.iter().map(Plugin::object);
     let first = objects.next().unwrap_or_else(|| ObjectRef::new(kinds::DEPLOYMENT, "", SIDECAR));
-    let remedy =
-        Remedy::guided(say!("{}", INSTALL)).command("kubectl api-resources --api-group=snapshot.storage.k8s.io");
+    let remedy = Remedy::guided(install()).command("kubectl api-resources --api-group=snapshot.storage.k8s.io");
     let evidence = Evidence::field(&first, "API discovery", "volumesnapshots.snapshot.storage.k8s.io is not served");
     let finding = if !crashes.is_empty() {
         let summary = say!("the CRDs of snapshots are absent, and {} crashes over it", SIDECAR);
@@ -125,7 +129,7 @@ fn unserved(facts: &Facts<'_>, waiting: &[(&str, &Event)]) -> Result<Answered, G
             let object = ObjectRef::of::<VolumeSnapshot>(&snapshot.metadata);
             let name = &object.name;
             let summary = say!("no snapshot controller looked at VolumeSnapshot {}: none runs in this cluster", name);
-            let remedy = Remedy::guided(say!("{}", INSTALL))
+            let remedy = Remedy::guided(install())
                 .command("kubectl get pods -A | grep snapshot-controller")
                 .command(format!("kubectl -n {} describe volumesnapshot {name}", object.namespace));
             Finding::warning(object.clone(), summary, remedy)

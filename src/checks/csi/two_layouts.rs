@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::{Plugin, driver_object, listed, plugins};
+use super::{Plugin, driver_object, plugins};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::lang::listed;
 use crate::objects::kube::Meta;
 use crate::say;
 
@@ -73,8 +74,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 fn layouts(old: &[&Plugin<'_>], new: &[&Plugin<'_>]) -> Option<Finding> {
     let first = old.first()?;
-    let names =
-        |plugins: &[&Plugin<'_>]| listed(&plugins.iter().map(|plugin| plugin.object().to_string()).collect::<Vec<_>>());
+    let names = |plugins: &[&Plugin<'_>]| listed(plugins.iter().map(|plugin| plugin.object()));
     let summary = say!("{} runs in two layouts: {} beside {}", first.driver(), names(old), names(new));
     let ns = &first.metadata.namespace;
     let mut remedy = Remedy::guided(say!(
@@ -99,8 +99,7 @@ fn namespaces(driver: &str, metas: &[&Meta]) -> Option<Finding> {
     let objects: Vec<ObjectRef> =
         metas.iter().map(|meta| ObjectRef::new(kinds::DAEMON_SET, &meta.namespace, &meta.name)).collect();
     let (first, rest) = objects.split_first()?;
-    let named = listed(&objects.iter().map(ObjectRef::to_string).collect::<Vec<_>>());
-    let summary = say!("{} is served by node plugins of several namespaces: {}", driver, named);
+    let summary = say!("{} is served by node plugins of several namespaces: {}", driver, listed(&objects));
     let remedy = Remedy::guided(say!(
         "keep the node plugins of one operator, or give the other operator's drivers a name of their own (its namespace, or CSI_DRIVER_NAME_PREFIX)"
     ))

@@ -1,9 +1,10 @@
 //! Sidecars of CSI-Addons that the controller does not know.
 
-use super::{Plugin, is_young, listed};
+use super::{Plugin, is_young};
 use crate::check::{Evidence, Finding, Place, Remedy};
 use crate::facts::Facts;
 use crate::facts::tables::PodRow;
+use crate::lang::listed;
 use crate::objects::csi_addons::CsiAddonsNode;
 use crate::objects::kube::{Pod, condition};
 use crate::say;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::errors::Cause;
-use super::{ceph_classes, class_objects, driver_object, listed};
+use super::{ceph_classes, class_objects, driver_object, name_some};
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::{Facts, Gap, both, kinds};
@@ -12,6 +12,8 @@ use crate::say;
 
 /// Provisioner and resizer try again every few minutes; an older event says nothing of now.
 const CURRENT: SignedDuration = SignedDuration::from_mins(15);
+const DELETED: &str = "deleted";
+const RESIZED: &str = "resized";
 
 check! {
     /// # What it looks at
@@ -69,7 +71,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             let claim = (!row.claim.is_empty()).then(|| row.claim.clone());
             is_left.then_some(Failing { object, class, event, claim })
         });
-        findings.extend(by_cause(failing, "deleted"));
+        findings.extend(by_cause(failing, DELETED));
     }
     let claims = facts.each(resizes, |facts, ((ns, name), _)| facts.object::<Claim>(ns, name))?;
     let growing = claims.seen.iter().filter_map(|((_, event), claim)| {
@@ -80,7 +82,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         let name = format!("{}/{}", meta.namespace, meta.name);
         Some(Failing { object: ObjectRef::of::<Claim>(meta), class, event, claim: Some(name) })
     });
-    findings.extend(by_cause(growing, "resized"));
+    findings.extend(by_cause(growing, RESIZED));
     Ok(Answered::judged(findings).blind(claims.blind))
 }
 
@@ -111,10 +113,13 @@ fn by_cause<'s>(failing: impl Iterator<Item = Failing<'s>>, done: &str) -> Vec<F
 
 fn finding(driver: &str, cause: Cause, group: &[Failing<'_>], done: &str) -> Option<Finding> {
     let first = group.first()?;
-    let named: Vec<String> = group.iter().take(4).map(|one| one.object.to_string()).collect();
-    let more = group.len() - named.len();
-    let names = if more > 0 { format!("{} and {more} more", named.join(", ")) } else { listed(&named) };
-    let summary = say!("{} cannot be {}: {}", names, done, cause.words());
+    let objects: Vec<ObjectRef> = group.iter().map(|one| one.object.clone()).collect();
+    let (names, why) = (name_some(&objects, 0), cause.words());
+    let summary = if done == DELETED {
+        say!("{} cannot be deleted: {}", names, why)
+    } else {
+        say!("{} cannot be resized: {}", names, why)
+    };
     let ObjectRef { namespace, name, .. } = &first.object;
     let command = match namespace.as_str() {
         "" => format!("kubectl describe pv {name}"),

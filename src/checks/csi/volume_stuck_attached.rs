@@ -7,6 +7,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::{AttachmentRow, NodeRow, VolumeRow};
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::lang::listed;
 use crate::objects::kube::{Claim, Event, Node, Pod, condition};
 use crate::say;
 
@@ -121,7 +122,7 @@ fn since(facts: &Facts<'_>, node: &str, nodes: &[NodeRow]) -> Result<Option<Time
 
 fn on_lost_node(node: &str, is_gone: bool, since: Option<Timestamp>, held: &[Held<'_>]) -> Option<Finding> {
     let claims: BTreeSet<String> = held.iter().map(Held::name).collect();
-    let names = super::listed(&claims.iter().cloned().collect::<Vec<_>>());
+    let names = listed(&claims);
     let waiting = held.iter().any(|held| held.event.is_some());
     let severity = if waiting { Severity::Critical } else { Severity::Warning };
     let summary = say!("{} stays attached to {}, which is lost: no other node can use it", names, node);

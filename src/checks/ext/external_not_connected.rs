@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, quote};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Text, quote};
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::{ConfigMap, condition};
 use crate::say;
@@ -86,12 +86,12 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     });
     let finding = Finding::critical(object.clone(), summary, remedy)
         .since(since)
-        .evidence([Evidence::field(&object, "status.phase", word(phase))])
+        .evidence([Evidence::field(&object, "status.phase", word(phase).english())])
         .evidence(shown)
         .evidence(said);
     Ok(Answered::judged(vec![finding]).blind(logs.blind))
 }
 
-fn word(phase: &str) -> &str {
-    if phase.is_empty() { "not set" } else { phase }
+fn word(phase: &str) -> Text {
+    if phase.is_empty() { say!("not set") } else { say!("{}", phase) }
 }

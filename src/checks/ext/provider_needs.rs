@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::mon::{list, majority};
 use crate::facts::{Cluster, Facts, Gap, both};
 use crate::objects::ceph::{Addresses, Health, HealthCheck, Osd, OsdDump, QuorumStatus, TimeSync};
@@ -68,7 +68,7 @@ struct Need {
 fn needs(cluster: &Cluster, health: &Health, quorum: &QuorumStatus, sync: &TimeSync, dump: &OsdDump) -> Finding {
     let need = |what, known, text: String| Need { what, known, text };
     let all = [
-        need("quorum of the monitors", OBSERVED, monitors(quorum)),
+        need("quorum of the monitors", OBSERVED, monitors(quorum).english()),
         need(
             "quorum of corosync",
             THERE,
@@ -112,10 +112,11 @@ fn outside(quorum: &QuorumStatus) -> Vec<&str> {
     names.filter(|name| !quorum.quorum_names.iter().any(|inside| inside == name)).collect()
 }
 
-fn monitors(quorum: &QuorumStatus) -> String {
+fn monitors(quorum: &QuorumStatus) -> Text {
     let (inside, total) = (quorum.quorum_names.len(), quorum.monmap.mons.len());
     let spare = inside.saturating_sub(majority(total));
-    format!("{inside} of {total} monitors are in ({}); {spare} more may be lost", quorum.quorum_names.join(", "))
+    let names = quorum.quorum_names.join(", ");
+    say!("{} of {} monitors are in ({}); {} more may be lost", inside, total, names, spare)
 }
 
 fn clocks(sync: &TimeSync) -> String {
@@ -197,7 +198,10 @@ fn removal(health: &Health) -> Need {
 fn out_of_quorum(cluster: &Cluster, quorum: &QuorumStatus, down: &HealthCheck) -> Finding {
     let outside = outside(quorum);
     let severity = if down.muted { Severity::Info } else { Severity::Warning };
-    let who = if outside.is_empty() { "a monitor".to_owned() } else { list(outside.iter().copied()) };
+    let who = match outside.as_slice() {
+        [] => say!("a monitor"),
+        outside => say!("{}", list(outside.iter().copied())),
+    };
     let summary = say!("{} of the provider is out of quorum: {}", who, monitors(quorum));
     let remedy = Remedy::guided(say!("bring the host of that monitor back; if it was removed for good, take the monitor out at the provider while the others have quorum"))
         .command("ceph -s")

@@ -2,9 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Other, is_rolling, others};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::ceph::is_muted;
 use crate::facts::{Facts, Gap, Settled, both, kinds, known};
+use crate::lang::clauses;
 use crate::objects::ceph::{HealthCheck, Versions, version_number};
 use crate::say;
 
@@ -64,10 +65,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let named = named(old);
     let who = who(&behind, &named);
     let summary = if rolls {
-        say!("daemons run {} while the operator upgrades them{}", counts(versions), who)
+        say!("daemons run {} while the operator upgrades them", counts(versions))
     } else {
-        say!("daemons run {} and no upgrade is going on{}", counts(versions), who)
+        say!("daemons run {} and no upgrade is going on", counts(versions))
     };
+    let summary = say!("{}", clauses([summary].into_iter().chain(who)));
     let ns = &cluster.ns;
     let remedy = Remedy::guided(say!(
         "remove what keeps these daemons back (a do-not-reconcile label, an image edited by hand, OSDs that are not ok to stop), one at a time with clean placement groups between them"
@@ -121,14 +123,14 @@ fn named(old: Option<&HealthCheck>) -> BTreeSet<String> {
     lists.flat_map(str::split_whitespace).filter(|word| word.contains('.')).map(str::to_owned).collect()
 }
 
-fn who(behind: &[Other<'_>], named: &BTreeSet<String>) -> String {
+fn who(behind: &[Other<'_>], named: &BTreeSet<String>) -> Option<Text> {
     let mut names: BTreeSet<String> = behind.iter().map(|other| format!("{}.{}", other.kind, other.id)).collect();
     names.extend(named.iter().cloned());
     let more = names.len().saturating_sub(8);
     let list = names.into_iter().take(8).collect::<Vec<_>>().join(", ");
     match (list.is_empty(), more) {
-        (true, _) => String::new(),
-        (false, 0) => format!("; {list} stay behind"),
-        (false, more) => format!("; {list} and {more} more stay behind"),
+        (true, _) => None,
+        (false, 0) => Some(say!("{} stay behind", list)),
+        (false, more) => Some(say!("{} and {} more stay behind", list, more)),
     }
 }

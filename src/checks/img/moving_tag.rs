@@ -109,12 +109,14 @@ fn finding(cluster: &CephCluster, severity: Severity, builds: &BTreeMap<&str, Ve
         }
         (count, _) => say!("{} stands for {} builds: daemons run {} under one image", image, count, runs),
     };
-    let newest = running(cluster).last().map_or_else(String::new, |(a, b, c)| format!(" (v{a}.{b}.{c} or later)"));
     let (ns, name) = (&cluster.metadata.namespace, &cluster.metadata.name);
-    let remedy = Remedy::advice(say!(
-        "set a full release in spec.cephVersion.image{}; the operator then brings every daemon to it",
-        newest
-    ))
+    let remedy = Remedy::advice(match running(cluster).last() {
+        Some((a, b, c)) => say!(
+            "set a full release in spec.cephVersion.image (v{} or later); the operator then brings every daemon to it",
+            format!("{a}.{b}.{c}")
+        ),
+        None => say!("set a full release in spec.cephVersion.image; the operator then brings every daemon to it"),
+    })
     .command(format!("kubectl -n {ns} edit cephcluster {name}"));
     let pods = builds.iter().map(|(digest, pods)| {
         let on: BTreeSet<&str> = pods.iter().map(|pod| pod.spec.node_name.as_str()).collect();

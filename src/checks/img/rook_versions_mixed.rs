@@ -71,9 +71,9 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let mut behind: Vec<&DeploymentRow> = behind.iter().collect();
     behind.sort_by_key(|row| !is_daemon(row));
     let shown = facts.each(behind.iter().take(3), |facts, row| facts.object::<Deployment>(ns, &row.name))?;
-    let since = started.map_or_else(String::new, |at| format!(", {} after it started", ago(facts, at)));
+    let since = started.map(|at| ago(facts, at));
     let shown = shown.seen.iter().filter_map(|(_, deployment)| *deployment);
-    Ok(Answered::judged(vec![finding(cluster, expected, &behind, &since).evidence(shown.filter_map(label))]))
+    Ok(Answered::judged(vec![finding(cluster, expected, &behind, since.as_deref()).evidence(shown.filter_map(label))]))
 }
 
 /// The version that the operator writes.
@@ -106,17 +106,22 @@ fn is_daemon(row: &DeploymentRow) -> bool {
     DAEMONS.iter().any(|(prefix, _)| row.name.starts_with(prefix))
 }
 
-fn finding(cluster: &Cluster, expected: &str, behind: &[&DeploymentRow], since: &str) -> Finding {
+fn finding(cluster: &Cluster, expected: &str, behind: &[&DeploymentRow], since: Option<&str>) -> Finding {
     let ns = &cluster.ns;
     let objects = behind.iter().map(|row| ObjectRef::new(kinds::DEPLOYMENT, ns, &row.name));
     let names: Vec<&str> = behind.iter().take(6).map(|row| row.name.as_str()).collect();
-    let more = match behind.len() - names.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
+    let shown = names.join(", ");
+    let names = match behind.len() - names.len() {
+        0 => say!("{}", shown),
+        more => say!("{} and {} more", shown, more),
     };
     let severity = if behind.iter().any(|row| is_daemon(row)) { Severity::Warning } else { Severity::Info };
-    let summary =
-        say!("the operator writes Rook {} and has not come to {}{}{}", expected, names.join(", "), more, since);
+    let summary = match since {
+        Some(since) => {
+            say!("the operator writes Rook {} and has not come to {}, {} after it started", expected, names, since)
+        }
+        None => say!("the operator writes Rook {} and has not come to {}", expected, names),
+    };
     let remedy = Remedy::guided(say!(
         "find what keeps the operator from them: a reconcile that fails, HEALTH_ERR, or the label do-not-reconcile; it then updates them by itself"
     ))

@@ -9,6 +9,7 @@ use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::ceph::ceph_command;
 use crate::checks::opr::{OPERATOR, ago, older, operator_log, operator_object};
 use crate::facts::{Cluster, Facts, Gap, Log, LogLine, Settled, both, known};
+use crate::lang::clauses;
 use crate::objects::ceph::Status;
 use crate::objects::kube::{Condition, Event, condition};
 use crate::objects::rook::CephCluster;
@@ -130,9 +131,9 @@ fn refused(facts: &Facts<'_>, cluster: &CephCluster, events: &[Event]) -> Result
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     let age = since.map_or_else(String::new, |at| ago(facts, at));
     let image = &cluster.spec.ceph_version.image;
-    let summary = say!("the upgrade to {} is held for {}: {}", image, age, gate.means);
+    let summary = say!("the upgrade to {} is held for {}: {}", image, age, (gate.means)());
     let (ns, name) = (&cluster.metadata.namespace, &cluster.metadata.name);
-    let remedy = Remedy::guided(say!("{}; the operator tries again by itself", gate.opens))
+    let remedy = Remedy::guided(say!("{}; the operator tries again by itself", (gate.opens)()))
         .command(format!("kubectl -n {ns} get cephcluster {name} -o jsonpath='{{.status.conditions}}'"));
     let detected = Evidence::field(&object, "status.version.image", &cluster.status.version.image);
     let details = cluster.status.ceph.details.iter().filter(|_| gate.name == "health");
@@ -206,16 +207,16 @@ fn states(status: &Status) -> impl Iterator<Item = Evidence> + '_ {
 
 fn waiting(cluster: &Cluster, severity: Severity, osds: &BTreeSet<u32>, old: usize, age: &str) -> Finding {
     let names: Vec<String> = osds.iter().take(6).map(|id| format!("osd.{id}")).collect();
-    let more = if osds.len() > names.len() { " and others" } else { "" };
+    let are_all = osds.len() == names.len();
     let names = names.join(", ");
-    let behind = if old > 0 { format!("; {old} OSDs still have another image") } else { String::new() };
     let summary = match (severity, names.as_str()) {
-        (Severity::Info, _) => say!("the update of the OSDs waits for the recovery of data{}", behind),
-        (_, "") => say!("the update of the OSDs stands for {}: placement groups are not healthy{}", age, behind),
-        (_, names) => {
-            say!("the update of the OSDs stands for {}: {}{} are not ok to stop{}", age, names, more, behind)
-        }
+        (Severity::Info, _) => say!("the update of the OSDs waits for the recovery of data"),
+        (_, "") => say!("the update of the OSDs stands for {}: placement groups are not healthy", age),
+        (_, names) if are_all => say!("the update of the OSDs stands for {}: {} are not ok to stop", age, names),
+        (_, names) => say!("the update of the OSDs stands for {}: {} and others are not ok to stop", age, names),
     };
+    let behind = (old > 0).then(|| say!("{} OSDs still have another image", old));
+    let summary = say!("{}", clauses([summary].into_iter().chain(behind)));
     let remedy = Remedy::guided(say!(
         "see which placement groups would become inactive, and repair their OSDs; a pool whose size is its min_size never lets one stop, and needs another copy first"
     ));

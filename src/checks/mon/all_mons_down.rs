@@ -72,7 +72,7 @@ fn finding(facts: &Facts<'_>, cluster: &CephCluster, mons: &[Mon<'_>]) -> Result
     let assigned = assigned_nodes(facts)?;
     let nodes = mons.iter().filter_map(|mon| mon.node.map(str::to_owned)).chain(assigned.into_values());
     let ids = mons.iter().map(|mon| mon.id);
-    let names = if mons.is_empty() { "no monitor has a pod".to_owned() } else { list(ids.clone()) };
+    let names = if mons.is_empty() { say!("no monitor has a pod") } else { say!("{}", list(ids.clone())) };
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     let summary = say!("no monitor runs ({})", names);
     let remedy = Remedy::guided(say!("recover in this order: nodes and clocks, pod network, monitors' pods (scaled to 0 by hand: scale them to 1, the operator last), then wait for the quorum; mgr, OSDs, PGs, MDS and consumers follow by themselves; nothing is lost yet, so do not restore the quorum by hand and delete no monitor, Deployment or data"))

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::ends::{Failed, failed};
 use super::{EXTERNAL, daemon, deployment, flag, list, severity_of_one};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, Place, Remedy, Text};
 use crate::facts::{Facts, Gap, Settled};
 use crate::objects::kube::Pod;
 use crate::objects::rook::{CephCluster, Network};
@@ -34,6 +34,9 @@ check! {
     explained_by: [(mon::mon_network_changed, Daemon)],
 }
 
+/// A monitor that failed, and what its log says of it.
+type Unbound<'s> = (Failed<'s>, Option<Evidence>);
+
 const UNABLE: &[&str] = &["unable to bind to", "unable to bind monitor to"];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -44,26 +47,25 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let failed = failed(facts)?;
     let mut blind = failed.blind;
     let opened = facts.each(failed.seen, |facts, (_, failed)| failed.last_words(facts, UNABLE).settled())?;
-    let mut reasons: BTreeMap<String, Vec<(Failed<'_>, Option<Evidence>)>> = BTreeMap::new();
+    let mut reasons: BTreeMap<String, (Text, Vec<Unbound<'_>>)> = BTreeMap::new();
+    let mut add = |reason: Text, failed, words| {
+        reasons.entry(reason.english()).or_insert_with(|| (reason, Vec::new())).1.push((failed, words));
+    };
     for ((_, failed), words) in opened.seen {
         let misfit = misfit(failed.pod, &cluster.spec.network);
         match (misfit, words) {
-            (Some(reason), words) => {
-                reasons.entry(reason).or_default().push((failed, words.unwrap_or_default()));
-            }
-            (None, Ok(Some(words))) => {
-                reasons.entry(plain(&words.excerpt).to_owned()).or_default().push((failed, Some(words)));
-            }
+            (Some(reason), words) => add(reason, failed, words.unwrap_or_default()),
+            (None, Ok(Some(words))) => add(plain(&words.excerpt), failed, Some(words)),
             (None, Ok(None)) => {}
             (None, Err(unknown)) => blind.push(unknown),
         }
     }
-    let findings = reasons.into_iter().filter_map(|(reason, mons)| finding(cluster, &reason, &mons));
+    let findings = reasons.into_values().filter_map(|(reason, mons)| finding(cluster, &reason, &mons));
     Ok(Answered::judged(findings.collect()).blind(blind).blind(opened.blind))
 }
 
 /// What is wrong with the address that a monitor is told, against the first one that its pod has.
-fn misfit(pod: &Pod, network: &Network) -> Option<String> {
+fn misfit(pod: &Pod, network: &Network) -> Option<Text> {
     let (ip, bind) = (pod.status.pod_ip.as_str(), flag(&pod.spec, "--public-bind-addr").unwrap_or_default());
     let public = flag(&pod.spec, "--public-addr").unwrap_or_default();
     if ip.is_empty() {
@@ -72,31 +74,31 @@ fn misfit(pod: &Pod, network: &Network) -> Option<String> {
     let six = ip.contains(':');
     let with_port = public.strip_prefix(ip).is_some_and(|rest| rest == ":3300" || rest == ":6789");
     if six && (bind.starts_with("$(ROOK_POD_IP):") || with_port) {
-        return Some("the port stands behind an IPv6 address without brackets".into());
+        return Some(say!("the port stands behind an IPv6 address without brackets"));
     }
     if !six && bind.starts_with("[$(ROOK_POD_IP)]") {
-        return Some("an IPv4 address stands in the brackets of IPv6".into());
+        return Some(say!("an IPv4 address stands in the brackets of IPv6"));
     }
     let wants_six = network.ip_family == "IPv6";
     if network.dual_stack || wants_six == six {
         return None;
     }
     let (wanted, has) = if wants_six { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
-    Some(format!("the CephCluster is set to {wanted} and the first address of the pods is {has}"))
+    Some(say!("the CephCluster is set to {} and the first address of the pods is {}", wanted, has))
 }
 
 /// Why the kernel refused, in words.
-fn plain(line: &str) -> &'static str {
+fn plain(line: &str) -> Text {
     if line.contains("Address already in use") {
-        "another process holds its port on the node"
+        say!("another process holds its port on the node")
     } else if line.contains("Cannot assign requested address") {
-        "its address is on no interface of the pod"
+        say!("its address is on no interface of the pod")
     } else {
-        "it cannot bind its address"
+        say!("it cannot bind its address")
     }
 }
 
-fn finding(cluster: &CephCluster, reason: &str, mons: &[(Failed<'_>, Option<Evidence>)]) -> Option<Finding> {
+fn finding(cluster: &CephCluster, reason: &Text, mons: &[Unbound<'_>]) -> Option<Finding> {
     let ns = &cluster.metadata.namespace;
     let (first, _) = mons.first()?;
     let summary = say!("{} cannot bind: {}", list(mons.iter().map(|(failed, _)| failed.mon.id)), reason);
@@ -140,10 +142,12 @@ mod tests {
         assert!(case("10.0.0.1", "", false, bare_port).is_none());
         assert!(case("10.0.0.1", "", true, bare).is_none());
         assert!(case("", "IPv6", false, bare).is_none(), "no address is known");
-        assert!(case("fd00::1", "IPv6", true, bare_port).unwrap().contains("without brackets"));
-        assert!(case("fd07:aaaa:bbbb:cccc::12", "IPv6", false, mangled).unwrap().contains("without brackets"));
-        assert!(case("10.0.0.1", "IPv6", false, brackets).unwrap().contains("brackets of IPv6"));
-        assert!(case("10.0.0.1", "IPv6", false, bare).unwrap().contains("set to IPv6"));
-        assert!(case("fd00::1", "", false, bare).unwrap().contains("set to IPv4"));
+        assert!(case("fd00::1", "IPv6", true, bare_port).unwrap().english().contains("without brackets"));
+        assert!(
+            case("fd07:aaaa:bbbb:cccc::12", "IPv6", false, mangled).unwrap().english().contains("without brackets")
+        );
+        assert!(case("10.0.0.1", "IPv6", false, brackets).unwrap().english().contains("brackets of IPv6"));
+        assert!(case("10.0.0.1", "IPv6", false, bare).unwrap().english().contains("set to IPv6"));
+        assert!(case("fd00::1", "", false, bare).unwrap().english().contains("set to IPv4"));
     }
 }

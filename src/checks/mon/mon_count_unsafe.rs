@@ -75,9 +75,9 @@ fn serving(nodes: &[NodeRow], mons: &[Mon<'_>]) -> usize {
 
 fn number(cluster: &CephCluster, wanted: usize, severity: Severity) -> Option<Finding> {
     let (risk, severity) = match wanted {
-        1 => ("a single monitor: its loss stops the cluster", severity),
-        2 => ("two monitors: the loss of either stops the cluster", severity),
-        even if even % 2 == 0 => ("an even number bears no more losses than one less", Severity::Info),
+        1 => (say!("a single monitor: its loss stops the cluster"), severity),
+        2 => (say!("two monitors: the loss of either stops the cluster"), severity),
+        even if even % 2 == 0 => (say!("an even number bears no more losses than one less"), Severity::Info),
         _ => return None,
     };
     let summary = say!("the CephCluster wants {} monitor(s): {}", wanted, risk);

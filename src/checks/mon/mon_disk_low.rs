@@ -104,8 +104,11 @@ fn about(
     summary: crate::check::Text,
 ) -> Finding {
     let ns = &cluster.ns;
-    let node = mon.and_then(|mon| mon.node).map_or_else(String::new, |node| format!(" on node {node}"));
-    let remedy = Remedy::guided(say!("free space on the filesystem of dataDirHostPath{} (images that nobody uses, old logs, crash dumps) or enlarge the volume of mon.{}; a monitor stops at 5 % free; delete nothing in its store.db", node, id))
+    let place = match mon.and_then(|mon| mon.node) {
+        Some(node) => say!("dataDirHostPath on node {}", node),
+        None => say!("dataDirHostPath"),
+    };
+    let remedy = Remedy::guided(say!("free space on the filesystem of {} (images that nobody uses, old logs, crash dumps) or enlarge the volume of mon.{}; a monitor stops at 5 % free; delete nothing in its store.db", place, id))
         .command(format!("kubectl -n {ns} exec deploy/rook-ceph-mon-{id} -c mon -- df -h /var/lib/ceph/mon/ceph-{id}"))
         .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mon -o wide"));
     Finding::new(severity, deployment(ns, id), summary, remedy).at(places(id, mon))

@@ -169,21 +169,21 @@ fn differing(object: &ObjectRef, text: &str, listed: &[(&str, &str)], monmap: &[
     let mut what = Vec::new();
     for (id, address) in listed {
         match monmap.iter().find(|mon| mon.name == *id) {
-            None => what.push(format!("mon.{id} is not in the monmap")),
+            None => what.push(say!("mon.{} is not in the monmap", id)),
             Some(mon) if mon.public_addrs.addrvec.is_empty() || knows(mon, address) => continue,
-            Some(mon) => what.push(format!("mon.{id} is {address} here and {} in the monmap", addresses(mon))),
+            Some(mon) => what.push(say!("mon.{} is {} here and {} in the monmap", id, address, addresses(mon))),
         }
         ids.insert(id);
     }
     for mon in monmap.iter().filter(|mon| listed.iter().all(|(id, _)| mon.name != *id)) {
-        what.push(format!("mon.{} is only in the monmap", mon.name));
+        what.push(say!("mon.{} is only in the monmap", mon.name));
         ids.insert(&mon.name);
     }
     if what.is_empty() {
         return None;
     }
     let map: Vec<String> = monmap.iter().map(|mon| format!("{}={}", mon.name, addresses(mon))).collect();
-    let summary = say!("the ConfigMap {} and the monmap disagree: {}", ENDPOINTS, what.join(", "));
+    let summary = say!("the ConfigMap {} and the monmap disagree: {}", ENDPOINTS, crate::lang::listed(what));
     Some(
         Finding::warning(object.clone(), summary, remedy(&object.namespace))
             .detail("monmap")

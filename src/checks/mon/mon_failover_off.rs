@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 
 use super::{EXTERNAL, Quorum, assigned_nodes, daemon, is_expected, list, mons, outside, quorum};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity, Text};
 use crate::checks::opr::{OPERATOR, older, operator, operator_log};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, LogLine, Settled, both};
@@ -91,24 +91,24 @@ fn missing<'s>(facts: &Facts<'s>, outside: Vec<&'s str>) -> Result<Vec<&'s str>,
 }
 
 /// What switches the failover off, and where that stands.
-fn off(facts: &Facts<'_>, cluster: &CephCluster) -> Result<Option<(String, Evidence)>, Gap> {
+fn off(facts: &Facts<'_>, cluster: &CephCluster) -> Result<Option<(Text, Evidence)>, Gap> {
     const VARIABLE: &str = "ROOK_MON_OUT_TIMEOUT";
     let mon = &cluster.spec.health_check.daemon_health.mon;
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     let operator = operator(facts)?;
     if mon.disabled {
         let said = Evidence::field(&object, "spec.healthCheck.daemonHealth.mon.disabled", true);
-        return Ok(Some(("the health check of the monitors is disabled".into(), said)));
+        return Ok(Some((say!("the health check of the monitors is disabled"), said)));
     }
     let containers = operator.into_iter().flat_map(|it| &it.spec.template.spec.containers);
     let variable = containers.flat_map(|it| &it.env).find(|it| it.name == VARIABLE && !it.value.is_empty());
     if let Some((operator, variable)) = operator.zip(variable) {
         let object = ObjectRef::of::<crate::objects::kube::Deployment>(&operator.metadata);
         let said = Evidence::field(&object, format!("env {VARIABLE}"), &variable.value);
-        return Ok(is_zero(&variable.value).then(|| (format!("{VARIABLE} of the operator is 0"), said)));
+        return Ok(is_zero(&variable.value).then(|| (say!("{} of the operator is 0", VARIABLE), said)));
     }
     let said = Evidence::field(&object, "spec.healthCheck.daemonHealth.mon.timeout", &mon.timeout);
-    Ok(is_zero(&mon.timeout).then(|| ("the timeout of the monitors is 0".into(), said)))
+    Ok(is_zero(&mon.timeout).then(|| (say!("the timeout of the monitors is 0"), said)))
 }
 
 /// `0`, `0s`, `0h0m`: a duration that Go takes for nothing.
@@ -116,7 +116,7 @@ fn is_zero(duration: &str) -> bool {
     duration.contains('0') && !duration.contains(|c: char| ('1'..='9').contains(&c))
 }
 
-fn switched_off(cluster: &CephCluster, what: &str, said: Evidence, out: &[&str]) -> Finding {
+fn switched_off(cluster: &CephCluster, what: &Text, said: Evidence, out: &[&str]) -> Finding {
     let (ns, name) = (&cluster.metadata.namespace, &cluster.metadata.name);
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     let (severity, summary) = if out.is_empty() {

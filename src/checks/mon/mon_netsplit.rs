@@ -1,8 +1,9 @@
 use super::{EXTERNAL, Lost, Mon, Quorum, daemon, deployment, is_joining, list, majority, mons, outside, quorum};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::ceph::{ceph_command, toned};
 use crate::facts::{Cluster, Each, Facts, Gap, MonPod, Settled, both};
+use crate::lang::clauses;
 use crate::objects::ceph::{HealthCheck, MonStatus};
 use crate::objects::kube::Pod;
 use crate::say;
@@ -97,7 +98,7 @@ fn places(mon: &Mon<'_>) -> impl Iterator<Item = Place> {
     [daemon(mon.id)].into_iter().chain(mon.node.map(Place::node))
 }
 
-fn remedy(ns: &str, whom: &str) -> Remedy {
+fn remedy(ns: &str, whom: &Text) -> Remedy {
     Remedy::guided(say!("repair the network between {}: pod network, Service proxy, NetworkPolicies and firewalls on ports 3300 and 6789, MTU, routes of the storage network, clocks; do not restart or delete monitors for it", whom))
         .command(format!("kubectl -n {ns} get pods -l app=rook-ceph-mon -o wide"))
         .command(format!("kubectl -n {ns} get svc,networkpolicies -o wide"))
@@ -107,9 +108,12 @@ fn remedy(ns: &str, whom: &str) -> Remedy {
 fn reported(cluster: &Cluster, mons: &[Mon<'_>], check: &HealthCheck) -> Finding {
     let details: Vec<&str> = check.details().collect();
     let named: Vec<&Mon<'_>> = mons.iter().filter(|mon| details.iter().any(|detail| names(detail, mon.id))).collect();
-    let message = if details.is_empty() { check.summary.message.clone() } else { details.join("; ") };
+    let message = if details.is_empty() { clauses([check.summary.message.as_str()]) } else { clauses(&details) };
     let summary = say!("the quorum holds, but monitors do not see each other: {}", message);
-    let whom = if named.is_empty() { "these places".to_owned() } else { list(named.iter().map(|mon| mon.id)) };
+    let whom = match named.as_slice() {
+        [] => say!("these places"),
+        named => say!("{}", list(named.iter().map(|mon| mon.id))),
+    };
     let remedy = remedy(&cluster.ns, &whom).command(ceph_command(cluster, "mon dump"));
     Finding::new(toned(check, Severity::Warning), ObjectRef::cluster(cluster), summary, remedy)
         .detail(CODE)
@@ -130,7 +134,7 @@ fn nobody_sees(cluster: &Cluster, settled: &[&Mon<'_>], lost: &Lost<'_>) -> Find
         lost.map.len(),
         states.join(", ")
     );
-    let whom = list(settled.iter().map(|mon| mon.id));
+    let whom = say!("{}", list(settled.iter().map(|mon| mon.id)));
     let told = lost.answered.iter().map(|status| Evidence::socket(&format!("mon.{}", status.name), state(status)));
     Finding::critical(ObjectRef::cluster(cluster), summary, remedy(&cluster.ns, &whom))
         .at(settled.iter().flat_map(|mon| places(mon)))
@@ -139,7 +143,7 @@ fn nobody_sees(cluster: &Cluster, settled: &[&Mon<'_>], lost: &Lost<'_>) -> Find
 
 fn out_of_reach(cluster: &Cluster, mon: &Mon<'_>, status: &MonStatus) -> Finding {
     let summary = say!("mon.{} runs and does not reach the quorum ({})", mon.id, status.state);
-    let whom = format!("mon.{} and the others", mon.id);
+    let whom = say!("mon.{} and the others", mon.id);
     Finding::warning(deployment(&cluster.ns, mon.id), summary, remedy(&cluster.ns, &whom)).at(places(mon)).evidence([
         Evidence::socket(&format!("mon.{}", mon.id), state(status)),
         Evidence::pod_row(mon.pod, &cluster.ns),

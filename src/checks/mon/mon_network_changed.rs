@@ -1,7 +1,7 @@
 use super::ends::failed_with;
 use super::{EXTERNAL, by_id, daemon, deployment, failing_over, flag, list};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::opr::{OPERATOR_CONFIG, operator};
 use crate::facts::{Facts, Gap, Settled, both};
 use crate::objects::kube::ConfigMap;
@@ -68,7 +68,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
             for (id, it) in deployments.iter().filter(|(_, it)| !it.spec.template.spec.host_network) {
                 let public = flag(&it.spec.template.spec, "--public-addr");
                 if let Some(node) = nodes.iter().find(|node| Some(node.address.as_str()) == public) {
-                    let what = format!("the address of node {}, though its pod is on the pod network", node.name);
+                    let what = say!("the address of node {}, though its pod is on the pod network", node.name);
                     let told = Evidence::field(
                         &deployment(&cluster.metadata.namespace, id),
                         "spec.template arguments",
@@ -83,7 +83,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let ended = failed_with(facts, ABSENT)?;
     for (failed, words) in ended.seen.into_iter().filter(|(failed, _)| failed.pod.spec.host_network) {
         let Some(public) = flag(&failed.pod.spec, "--public-addr") else { continue };
-        let what = format!("no address of node {} any more", failed.mon.pod.node);
+        let what = say!("no address of node {} any more", failed.mon.pod.node);
         let finding = cut_off(cluster, failed.mon.id, public, &what).at([Place::node(&failed.mon.pod.node)]);
         findings.push(finding.evidence([words]));
     }
@@ -102,18 +102,17 @@ fn enforced(facts: &Facts<'_>) -> Result<bool, Gap> {
     Ok(variables.any(|variable| variable.name == ENFORCE && variable.value == "true"))
 }
 
-fn network(host: bool) -> &'static str {
-    if host { "host network" } else { "pod network" }
-}
-
 /// Monitors that keep the network of before until they are failed over.
 fn left_behind(cluster: &CephCluster, host: bool, ids: &[&str], under_way: bool) -> Finding {
     let ns = &cluster.metadata.namespace;
     let names = list(ids.iter().copied());
     let object = ObjectRef::of::<CephCluster>(&cluster.metadata);
     let severity = if under_way { Severity::Info } else { Severity::Warning };
-    let summary =
-        say!("the CephCluster wants the {}, and {} are still on the {}", network(host), names, network(!host));
+    let summary = if host {
+        say!("the CephCluster wants the host network, and {} are still on the pod network", names)
+    } else {
+        say!("the CephCluster wants the pod network, and {} are still on the host network", names)
+    };
     let remedy = Remedy::guided(say!("let Rook fail these monitors over one by one: recent versions do so by themselves while all are in quorum; otherwise scale the Deployment of one to 0, wait until its successor is in quorum (ten minutes and a free node), and take the next; or take the setting back"))
         .command(format!("kubectl -n {ns} get deploy -l app=rook-ceph-mon -o custom-columns=NAME:.metadata.name,HOST:.spec.template.spec.hostNetwork"))
         .command(format!("kubectl -n {ns} get cephcluster {} -o jsonpath='{{.spec.network}}'", cluster.metadata.name));
@@ -128,7 +127,7 @@ fn left_behind(cluster: &CephCluster, host: bool, ids: &[&str], under_way: bool)
 }
 
 /// A monitor whose address leads nowhere.
-fn cut_off(cluster: &CephCluster, id: &str, address: &str, what: &str) -> Finding {
+fn cut_off(cluster: &CephCluster, id: &str, address: &str, what: &Text) -> Finding {
     let ns = &cluster.metadata.namespace;
     let summary = say!("mon.{} is known by {}, which is {}", id, address, what);
     let remedy = Remedy::guided(say!("give the earlier setting of the network or the node's earlier address back, so that mon.{} serves again; then change the network by failing the monitors over one at a time while the others hold the quorum; without a quorum do not touch the monmap before the old address was tried", id))

@@ -4,6 +4,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, Place, Remedy};
 use crate::checks::opr::ago;
 use crate::facts::{Each, Facts, Gap, Settled};
+use crate::lang::Words;
 use crate::objects::kube::{Deployment, Event};
 use crate::say;
 
@@ -41,7 +42,8 @@ check! {
 }
 
 /// What the end of a monitor's run says, by a part of its text or of the log that it left.
-const MEANINGS: &[(&str, &str)] = &[("Corruption", "its store is damaged"), ("Input/output error", "its disk fails")];
+const MEANINGS: &[(&str, Words)] =
+    &[("Corruption", || say!("its store is damaged")), ("Input/output error", || say!("its disk fails"))];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     if facts.cluster()?.external {
@@ -67,9 +69,9 @@ fn finding(facts: &Facts<'_>, ns: &str, failed: &Failed<'_>) -> Result<Finding, 
     let meaning = words.as_ref().and_then(meaning);
     let event = complaint(facts, ns, &mon.pod.name)?;
     let reason = match (meaning, event) {
-        (Some(meaning), _) => format!("{}, {meaning}", mon.pod.status),
-        (None, Some(event)) => format!("{}, {}", mon.pod.status, event.reason),
-        (None, None) => mon.pod.status.clone(),
+        (Some(meaning), _) => say!("{}, {}", mon.pod.status, meaning()),
+        (None, Some(event)) => say!("{}, {}", mon.pod.status, event.reason),
+        (None, None) => say!("{}", mon.pod.status),
     };
     let summary = say!("mon.{} does not run on {}: {}", mon.id, mon.pod.node, reason);
     let remedy = Remedy::guided(say!("remove the reason that its pod's status and events give; leave its data alone, and while the others hold the quorum leave a damaged store to Rook's failover"))
@@ -100,12 +102,15 @@ fn scaled_down(facts: &Facts<'_>, it: &Deployment, all: &[Deployment]) -> Option
     }
     let writer = meta.written_by(&["f:spec", "f:replicas"]);
     let when = writer.and_then(|writer| writer.time);
-    let by = writer.map_or("an unknown hand", |writer| writer.manager.as_str());
-    let by = when.map_or(by.to_owned(), |at| format!("{by}, {} ago", ago(facts, at)));
+    let by = writer.map_or(say!("an unknown hand"), |writer| say!("{}", writer.manager));
+    let by = match when {
+        Some(at) => say!("{}, {} ago", by, ago(facts, at)),
+        None => by,
+    };
     let summary = say!("mon.{} is scaled to 0 (by {})", id, by);
     let remedy = Remedy::guided(say!("if no maintenance or restore of quorum is going on, scale it up"))
         .command(format!("kubectl -n {} scale deploy {} --replicas=1", meta.namespace, meta.name));
     let object = deployment(&meta.namespace, id);
-    let evidence = Evidence::field(&object, "spec.replicas", format!("0, written by {by}")).at(when);
+    let evidence = Evidence::field(&object, "spec.replicas", format!("0, written by {}", by.english())).at(when);
     Some(Finding::warning(object, summary, remedy).since(when).at([daemon(id)]).evidence([evidence]))
 }

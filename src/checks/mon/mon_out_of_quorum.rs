@@ -69,8 +69,8 @@ fn finding(facts: &Facts<'_>, id: &str, inside: &[&str], total: usize, mons: &[M
     let node = mon.and_then(|mon| mon.node).or_else(|| assigned.get(id).map(String::as_str));
     let spare = inside.len().saturating_sub(majority(total));
     let risk = match spare {
-        0 => "the loss of one more stops the cluster".to_owned(),
-        spare => format!("{spare} more may be lost"),
+        0 => say!("the loss of one more stops the cluster"),
+        spare => say!("{} more may be lost", spare),
     };
     let summary = say!(
         "mon.{} is out of quorum; {} of {} are in ({}): {}",

@@ -73,8 +73,8 @@ fn finding(cluster: &CephCluster, mon: &Mon<'_>, pod: &Pod, evidence: Evidence) 
     let path = pod.spec.volumes.iter().filter(|volume| volume.name == "ceph-daemon-data");
     let path = path.filter_map(|volume| volume.host_path.as_ref()).map(|path| path.path.as_str()).next();
     let place = match path {
-        Some(path) => format!("{path} on node {}", mon.pod.node),
-        None => format!("its volume (on node {} now)", mon.pod.node),
+        Some(path) => say!("{} on node {}", path, mon.pod.node),
+        None => say!("its volume (on node {} now)", mon.pod.node),
     };
     let summary = say!("mon.{} finds the data of another cluster in {}", mon.id, place);
     let remedy = Remedy::guided(say!("find out which cluster is wanted before anything else: if the data is the wanted one, restore its Secret rook-ceph-mon and ConfigMap rook-ceph-mon-endpoints and delete nothing; only if nobody needs the earlier cluster, delete the CephCluster, clean dataDirHostPath on every node by the teardown guide and create it again; deleting {} of a cluster that is wanted destroys it", place))

@@ -4,11 +4,12 @@ use jiff::SignedDuration;
 
 use super::{EXTERNAL, PREFIX, daemon, deployment};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, Place, Remedy, Severity, Text};
 use crate::checks::node::maintenance::in_maintenance;
 use crate::checks::opr::older;
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Settled};
+use crate::lang::{Words, listed};
 use crate::objects::kube::{Pod, condition};
 use crate::say;
 
@@ -70,12 +71,16 @@ fn unschedulable<'p>(facts: &Facts<'_>, pod: &'p Pod) -> Option<&'p str> {
 }
 
 fn finding(ns: &str, id: &str, pod: &Pod, words: &str, nodes: &[NodeRow]) -> Finding {
-    let (mon, role) = id.split_once('-').map_or((id, ""), |(mon, _)| (mon, "the canary of "));
+    let (mon, is_canary) = id.split_once('-').map_or((id, false), |(mon, _)| (mon, true));
     let bound = pod.spec.node_selector.get("kubernetes.io/hostname").map(String::as_str);
     let blocked = blocked(words, bound, nodes);
     let why = why(words, bound, &blocked);
     let object = deployment(ns, id);
-    let summary = say!("{}mon.{} finds no node: {}", role, mon, why);
+    let summary = if is_canary {
+        say!("the canary of mon.{} finds no node: {}", mon, why)
+    } else {
+        say!("mon.{} finds no node: {}", mon, why)
+    };
     let scheduled = Evidence::field(&object, "pod status.conditions[PodScheduled]", words);
     let places = [daemon(mon)].into_iter().chain(blocked.iter().map(|node| Place::node(node.name.as_str())));
     Finding::warning(object, summary, remedy(ns, id, &blocked))
@@ -93,21 +98,24 @@ fn blocked<'n>(words: &str, bound: Option<&str>, nodes: &'n [NodeRow]) -> Vec<&'
     nodes.iter().filter(barred).filter(|node| bound.is_none_or(|bound| bound == node.name)).collect()
 }
 
-fn why(words: &str, bound: Option<&str>, blocked: &[&NodeRow]) -> String {
-    let state =
-        |node: &&NodeRow| format!("{} is {}", node.name, if node.is_ready() { "cordoned" } else { "not Ready" });
-    let mut reasons: BTreeSet<String> = blocked.iter().map(state).collect();
-    let known = [
-        ("anti-affinity", "other nodes have a monitor"),
-        ("Insufficient", "too little CPU or memory is free"),
-        ("PersistentVolumeClaim", "its volume is not bound"),
-        ("volume node affinity", "its volume is on another node"),
+fn why(words: &str, bound: Option<&str>, blocked: &[&NodeRow]) -> Text {
+    const KNOWN: &[(&str, Words)] = &[
+        ("anti-affinity", || say!("other nodes have a monitor")),
+        ("Insufficient", || say!("too little CPU or memory is free")),
+        ("PersistentVolumeClaim", || say!("its volume is not bound")),
+        ("volume node affinity", || say!("its volume is on another node")),
     ];
-    reasons.extend(known.iter().filter(|(text, _)| words.contains(text)).map(|(_, reason)| (*reason).to_owned()));
-    if let Some(bound) = bound.filter(|_| blocked.is_empty()) {
-        reasons.insert(format!("it is bound to {bound}"));
-    }
-    if reasons.is_empty() { words.to_owned() } else { reasons.into_iter().collect::<Vec<_>>().join(", ") }
+    let state = |node: &&NodeRow| match node.is_ready() {
+        true => say!("{} is cordoned", node.name),
+        false => say!("{} is not Ready", node.name),
+    };
+    let reasons = blocked.iter().map(state);
+    let reasons = reasons.chain(KNOWN.iter().filter(|(text, _)| words.contains(text)).map(|(_, reason)| reason()));
+    let bound = bound.filter(|_| blocked.is_empty());
+    let mut reasons: Vec<Text> = reasons.chain(bound.map(|bound| say!("it is bound to {}", bound))).collect();
+    reasons.sort_by_key(Text::english);
+    reasons.dedup();
+    if reasons.is_empty() { say!("{}", words) } else { say!("{}", listed(reasons)) }
 }
 
 fn remedy(ns: &str, id: &str, blocked: &[&NodeRow]) -> Remedy {

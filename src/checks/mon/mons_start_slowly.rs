@@ -78,9 +78,10 @@ fn finding(
     let ns = &cluster.metadata.namespace;
     let ids = mons.iter().map(|(_, id)| *id);
     let apart = if widest > APART {
-        format!("up to {} min apart", widest.as_mins())
+        say!("up to {} min apart", widest.as_mins())
     } else {
-        mons.last().map_or(String::new(), |(at, _)| format!("none for {}", crate::checks::opr::ago(facts, *at)))
+        let newest = mons.last().map(|(at, _)| crate::checks::opr::ago(facts, *at));
+        say!("none for {}", newest.unwrap_or_default())
     };
     let summary =
         say!("{} of {} monitors of a new cluster came up ({}), and nothing after them", mons.len(), wanted, apart);

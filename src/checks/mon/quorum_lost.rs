@@ -70,7 +70,10 @@ fn finding(facts: &Facts<'_>, lost: &Lost<'_>) -> Result<Finding, Gap> {
     let nodes: Vec<(&str, &str)> = lost.missing.iter().filter_map(|id| Some((*id, node_of(id)?))).collect();
     let needed = majority(lost.map.len());
     let states = lost.answered.iter().map(|status| format!("mon.{} {}", status.name, status.state)).collect::<Vec<_>>();
-    let missing = if lost.missing.is_empty() { "none".to_owned() } else { list(lost.missing.iter().copied()) };
+    let missing = match lost.missing.as_slice() {
+        [] => say!("none"),
+        missing => say!("{}", list(missing.iter().copied())),
+    };
     let summary = say!(
         "no quorum: {} of {} monitors answer ({}), {} are needed; missing: {}",
         lost.answered.len(),
@@ -100,17 +103,17 @@ fn remedy(ns: &str, lost: &Lost<'_>, nodes: &[(&str, &str)]) -> Remedy {
     let far: Vec<&str> = nodes.iter().map(|(_, node)| *node).filter(|node| lost.gone.contains(node)).collect();
     if far.is_empty() {
         let whom = match lost.missing.as_slice() {
-            [] => "the network between the monitors".to_owned(),
-            missing => list(missing.iter().copied()),
+            [] => say!("the network between the monitors"),
+            missing => say!("{}", list(missing.iter().copied())),
         };
         return Remedy::guided(say!("bring {} back and look again in two minutes: as soon as {} monitors reach each other the quorum forms by itself, then mgr, OSDs, PGs, MDS and consumers follow; no monitor is lost, so do not restore the quorum by hand, delete a monitor or change the monmap", whom, needed))
             .command(pods);
     }
     let names = far.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" ");
     let serving = if far.len() >= needed {
-        "the side out of reach holds the majority of the monitors: they may be in quorum and serve over there"
+        say!("the side out of reach holds the majority of the monitors: they may be in quorum and serve over there")
     } else {
-        "monitors out of reach are not proved dead"
+        say!("monitors out of reach are not proved dead")
     };
     let survivor = lost.answered.first().map_or("", |status| status.name.as_str());
     Remedy::guided(say!("first bring {} back (power, console): the monitors return with their disks and nothing is lost; {}. Only if that is impossible for good: prove {} powered off and never let it boot again with its old data directory, back up the data directory of mon.{}, and only then run `kubectl rook-ceph mons restore-quorum {}`, which destroys what the other monitors hold; never both", names, serving, names, survivor, survivor))

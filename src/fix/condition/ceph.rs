@@ -7,6 +7,7 @@ use crate::facts::{Facts, Gap, Select, View, both};
 use crate::objects::ceph::QuorumStatus;
 use crate::objects::kube::Pod;
 use crate::objects::rook::{BlockPool, Filesystem, ObjectStore};
+use crate::say;
 
 /// A cluster without any data may lose its quorum: nothing is stored, and often it never had one.
 pub(super) fn quorum(facts: &Facts<'_>, without: &[String]) -> Result<Held, Gap> {
@@ -23,8 +24,10 @@ pub(super) fn quorum(facts: &Facts<'_>, without: &[String]) -> Result<Held, Gap>
     let majority = all / 2 + 1;
     let left: Vec<&str> = names(status).filter(|name| !without.iter().any(|mon| mon == name)).collect();
     Ok(Held::when(left.len() >= majority, || {
-        let rest = if left.is_empty() { "no monitor".to_owned() } else { format!("only {}", left.join(", ")) };
-        format!("{rest} of {all} would be in quorum, and {majority} are needed")
+        if left.is_empty() {
+            return say!("no monitor of {} would be in quorum, and {} are needed", all, majority);
+        }
+        say!("only {} of {} would be in quorum, and {} are needed", left.join(", "), all, majority)
     }))
 }
 
@@ -52,13 +55,13 @@ pub(super) fn nothing_held(facts: &Facts<'_>) -> Result<Held, Gap> {
         class.is_none_or(|class| class.provisioner.contains("ceph"))
     };
     if let Some(osd) = osds.first() {
-        return Ok(Held::No(format!("Deployments of OSDs exist, {} among them", osd.name)));
+        return Ok(Held::No(say!("Deployments of OSDs exist, {} among them", osd.name)));
     }
     if let Some(volume) = volumes.iter().find(|volume| of_ceph(&volume.storage_class)) {
-        return Ok(Held::No(format!("PersistentVolume {} exists", volume.name)));
+        return Ok(Held::No(say!("PersistentVolume {} exists", volume.name)));
     }
     Ok(match pool.or(filesystem).or(store) {
-        Some(made) => Held::No(format!("{made} was made")),
+        Some(made) => Held::No(say!("{} was made", made)),
         None => Held::Yes,
     })
 }
@@ -77,18 +80,18 @@ fn made<T: View>(facts: &Facts<'_>, of: impl Fn(&T) -> (&String, &String)) -> Re
 pub(super) fn filesystem_serves(facts: &Facts<'_>, name: &str) -> Result<Held, Gap> {
     let dump = facts.fs_dump()?;
     let Some(filesystem) = dump.filesystems.iter().find(|it| it.mdsmap.fs_name == name) else {
-        return Ok(Held::No(format!("Ceph knows no filesystem {name}")));
+        return Ok(Held::No(say!("Ceph knows no filesystem {}", name)));
     };
     let map = &filesystem.mdsmap;
     let active = map.info.values().filter(|mds| mds.state == "up:active").count();
     let ranks = (map.max_mds as usize).max(1);
-    Ok(Held::when(active >= ranks, || format!("{active} of {ranks} ranks are active")))
+    Ok(Held::when(active >= ranks, || say!("{} of {} ranks are active", active, ranks)))
 }
 
 pub(super) fn mon_in(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
     let status = facts.quorum_status()?;
     Ok(Held::when(names(status).any(|name| name == mon), || {
-        format!("in quorum are {}", names(status).collect::<Vec<_>>().join(", "))
+        say!("in quorum are {}", names(status).collect::<Vec<_>>().join(", "))
     }))
 }
 
@@ -103,9 +106,9 @@ pub(super) fn mon_rejoined(facts: &Facts<'_>, mon: &str) -> Result<Held, Gap> {
     let elected = status.quorum_age.map(|age| facts.now() - SignedDuration::from_secs(age));
     Ok(match (held, started, elected) {
         (Held::Yes, Some(started), Some(elected)) => Held::when(elected + CLOCKS_DIFFER >= started, || {
-            "the quorum is older than its container: the others have not noticed that it went".to_owned()
+            say!("the quorum is older than its container: the others have not noticed that it went")
         }),
-        (Held::Yes, None, _) => Held::No("its container does not run".to_owned()),
+        (Held::Yes, None, _) => Held::No(say!("its container does not run")),
         (held, ..) => held,
     })
 }
@@ -116,9 +119,9 @@ const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 pub(super) fn ok_to_stop(facts: &Facts<'_>, osds: &[i64]) -> Result<Held, Gap> {
     let answer = facts.ok_to_stop(osds)?;
     Ok(Held::when(answer.ok_to_stop, || match answer.bad_become_inactive.len() {
-        0 if !answer.reason.is_empty() => answer.reason.clone(),
-        0 => format!("Ceph says no ({} PGs are not ok)", answer.num_not_ok_pgs),
-        bad => format!("{bad} PGs would become inactive ({}, …)", answer.bad_become_inactive[0]),
+        0 if !answer.reason.is_empty() => say!("{}", answer.reason),
+        0 => say!("Ceph says no ({} PGs are not ok)", answer.num_not_ok_pgs),
+        bad => say!("{} PGs would become inactive ({}, …)", bad, answer.bad_become_inactive[0]),
     }))
 }
 
@@ -128,14 +131,14 @@ pub(super) fn osds_up(facts: &Facts<'_>, osds: &[i64]) -> Result<Held, Gap> {
     let wanted = if osds.is_empty() { &all } else { osds };
     let up = |id: &&i64| dump.osds.iter().any(|osd| osd.osd == **id && osd.up == 1);
     let down: Vec<String> = wanted.iter().filter(|id| !up(id)).map(|id| format!("osd.{id}")).collect();
-    Ok(Held::when(down.is_empty(), || format!("{} is not up", down.join(", "))))
+    Ok(Held::when(down.is_empty(), || say!("{} is not up", down.join(", "))))
 }
 
 pub(super) fn pgs_clean(facts: &Facts<'_>) -> Result<Held, Gap> {
     let states = &facts.ceph_status()?.pgmap.pgs_by_state;
     // Where there are OSDs, there is the mgr's own pool at least.
     if states.is_empty() {
-        return Ok(Held::No("Ceph tells of no PG".to_owned()));
+        return Ok(Held::No(say!("Ceph tells of no PG")));
     }
     let clean = |state: &str| {
         let harmless = ["active", "clean", "deep", "scrubbing", "snaptrim", "snaptrim_wait"];
@@ -146,24 +149,24 @@ pub(super) fn pgs_clean(facts: &Facts<'_>) -> Result<Held, Gap> {
         .filter(|state| !clean(&state.state_name))
         .map(|state| format!("{} {}", state.count, state.state_name))
         .collect();
-    Ok(Held::when(other.is_empty(), || other.join(", ")))
+    Ok(Held::when(other.is_empty(), || say!("{}", other.join(", "))))
 }
 
 /// What the mgr answers, such as whether OSDs may stop, hangs without one.
 pub(super) fn mgr_active(facts: &Facts<'_>) -> Result<Held, Gap> {
-    Ok(Held::when(facts.ceph_status()?.mgrmap.available, || "no mgr is active".to_owned()))
+    Ok(Held::when(facts.ceph_status()?.mgrmap.available, || say!("no mgr is active")))
 }
 
 pub(super) fn standby_mgr(facts: &Facts<'_>) -> Result<Held, Gap> {
-    Ok(Held::when(facts.ceph_status()?.mgrmap.num_standbys > 0, || "there is no standby mgr".to_owned()))
+    Ok(Held::when(facts.ceph_status()?.mgrmap.num_standbys > 0, || say!("there is no standby mgr")))
 }
 
 /// The wrong application is not repaired by adding the right one.
 pub(super) fn pool_application(facts: &Facts<'_>, pool: &str, only: &str) -> Result<Held, Gap> {
     let Some(found) = facts.pools()?.iter().find(|it| it.pool_name == pool) else {
-        return Ok(Held::No(format!("there is no pool {pool}")));
+        return Ok(Held::No(say!("there is no pool {}", pool)));
     };
     let others: Vec<&str> =
         found.application_metadata.keys().map(String::as_str).filter(|application| *application != only).collect();
-    Ok(Held::when(others.is_empty(), || format!("it has {}", others.join(", "))))
+    Ok(Held::when(others.is_empty(), || say!("it has {}", others.join(", "))))
 }

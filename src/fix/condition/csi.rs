@@ -5,12 +5,13 @@ use crate::checks::csi::cluster_config_stale::entries as entries_of;
 use crate::checks::csi::ports::{host_ports, takers};
 use crate::facts::{Facts, Gap};
 use crate::objects::kube::{ConfigMap, Deployment};
+use crate::say;
 
 /// A port is taken by whoever's template wants it, wherever its pods run now: they may come to any node.
 pub(super) fn port_free(facts: &Facts<'_>, port: u16, beside: &str) -> Result<Held, Gap> {
     let (takers, blind) = takers(facts)?;
     match (takers.iter().find(|taker| taker.port == port && taker.who != beside), blind.into_iter().next()) {
-        (Some(taker), _) => Ok(Held::No(format!("{} wants it ({})", taker.who, taker.says))),
+        (Some(taker), _) => Ok(Held::No(say!("{} wants it ({})", taker.who, taker.says))),
         (None, Some(unknown)) => Err(Gap::Unknown(unknown)),
         (None, None) => Ok(Held::Yes),
     }
@@ -18,14 +19,15 @@ pub(super) fn port_free(facts: &Facts<'_>, port: u16, beside: &str) -> Result<He
 
 pub(super) fn listens_on(facts: &Facts<'_>, ns: &str, name: &str, port: u16) -> Result<Held, Gap> {
     let Some(deployment) = facts.object::<Deployment>(ns, name)? else {
-        return Ok(Held::No(format!("there is no Deployment {ns}/{name}")));
+        return Ok(Held::No(say!("there is no Deployment {}/{}", ns, name)));
     };
     let ports = host_ports(deployment);
     if !ports.contains(&port) {
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-        let ports =
-            if ports.is_empty() { "no port of the host".to_owned() } else { format!("port {}", ports.join(", ")) };
-        return Ok(Held::No(format!("it still takes {ports}")));
+        return Ok(Held::No(match ports.as_slice() {
+            [] => say!("it still takes no port of the host"),
+            ports => say!("it still takes port {}", ports.join(", ")),
+        }));
     }
     Ok(rolled_out(deployment))
 }
@@ -35,11 +37,11 @@ fn rolled_out(deployment: &Deployment) -> Held {
     let status = &deployment.status;
     let wanted = deployment.spec.replicas.unwrap_or(1);
     if status.observed_generation < deployment.metadata.generation {
-        return Held::No("its roll-out has not begun".to_owned());
+        return Held::No(say!("its roll-out has not begun"));
     }
     let counts = [status.replicas, status.updated_replicas, status.ready_replicas];
     Held::when(counts.iter().all(|count| *count == wanted), || {
-        format!("{} of {wanted} pods are new, {} are Ready", status.updated_replicas, status.ready_replicas)
+        say!("{} of {} pods are new, {} are Ready", status.updated_replicas, wanted, status.ready_replicas)
     })
 }
 
@@ -51,7 +53,7 @@ pub(super) fn entries(facts: &Facts<'_>, ns: &str, config: &str, key: &str, ids:
     };
     let lost: Vec<&str> =
         ids.iter().map(String::as_str).filter(|id| entries.iter().all(|entry| entry.id != *id)).collect();
-    Ok(Held::when(lost.is_empty(), || format!("there is none for {}", lost.join(", "))))
+    Ok(Held::when(lost.is_empty(), || say!("there is none for {}", lost.join(", "))))
 }
 
 /// One look at the ConfigMap for each of the entries.

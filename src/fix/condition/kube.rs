@@ -12,8 +12,10 @@ use crate::checks::ovn::{self, ovn_central_down};
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
 use crate::fix::restart::OPERATOR_LABEL;
+use crate::lang::clauses;
 use crate::lookup;
 use crate::objects::kube::{DaemonSet, Lease, Namespace, Pod};
+use crate::say;
 
 /// Rook's annotations on an OSD that is being replaced.
 const REPLACED: &str = "osd.rook.io/replace";
@@ -23,23 +25,23 @@ pub(super) fn no_maintenance(facts: &Facts<'_>) -> Result<Held, Gap> {
     let daemons = facts.deployments_where("app in (rook-ceph-mon,rook-ceph-osd)");
     let (object, (daemons, marked)) = both(facts.ceph_cluster(), both(daemons, facts.marked_deployments()))?;
     if object.metadata.deletion_timestamp.is_some() {
-        return Ok(Held::No(format!("the CephCluster {} is being deleted", cluster.name)));
+        return Ok(Held::No(say!("the CephCluster {} is being deleted", cluster.name)));
     }
     if !object.spec.cleanup_policy.confirmation.is_empty() {
-        return Ok(Held::No("the CephCluster has a cleanup policy that destroys its data".into()));
+        return Ok(Held::No(say!("the CephCluster has a cleanup policy that destroys its data")));
     }
     if let Some(stands_in) = daemons.iter().find(|it| it.name.ends_with("-maintenance")) {
-        return Ok(Held::No(format!("somebody works on a daemon: Deployment {} exists", stands_in.name)));
+        return Ok(Held::No(say!("somebody works on a daemon: Deployment {} exists", stands_in.name)));
     }
     // Rook keeps its hands off an OSD that it replaces by the same label as everybody else.
     let replaced = marked.iter().find(|it| it.metadata.annotations.keys().any(|key| key.starts_with(REPLACED)));
     if let Some(replaced) = replaced {
-        return Ok(Held::No(format!("Rook replaces the OSD of Deployment {}", replaced.metadata.name)));
+        return Ok(Held::No(say!("Rook replaces the OSD of Deployment {}", replaced.metadata.name)));
     }
     let stopped = daemons.iter().find(|it| it.ready.1 == 0);
     Ok(Held::when(stopped.is_none(), || {
         let name = stopped.map_or("", |it| it.name.as_str());
-        format!("Deployment {name} was scaled to 0, which somebody has a reason for")
+        say!("Deployment {} was scaled to 0, which somebody has a reason for", name)
     }))
 }
 
@@ -54,11 +56,11 @@ pub(super) fn pod_well(
     let here = rows.iter().filter(|row| node.is_none_or(|node| row.node == node));
     let (old, new): (Vec<_>, Vec<_>) = here.partition(|row| instead_of.contains(&row.name));
     if let Some(old) = old.first() {
-        return Ok(Held::No(format!("{} is still there ({})", old.name, old.status)));
+        return Ok(Held::No(say!("{} is still there ({})", old.name, old.status)));
     }
     Ok(Held::when(new.iter().any(|row| row.is_well()), || match new.first() {
-        Some(row) => format!("{} is {} {}/{}", row.name, row.status, row.ready.0, row.ready.1),
-        None => "there is no pod yet".to_owned(),
+        Some(row) => say!("{} is {} {}/{}", row.name, row.status, row.ready.0, row.ready.1),
+        None => say!("there is no pod yet"),
     }))
 }
 
@@ -71,32 +73,32 @@ pub(super) fn pods_well(
 ) -> Result<Held, Gap> {
     let rows = facts.pods_where(ns, label)?;
     if let Some(old) = rows.iter().find(|row| instead_of.contains(&row.name)) {
-        return Ok(Held::No(format!("{} is still there ({})", old.name, old.status)));
+        return Ok(Held::No(say!("{} is still there ({})", old.name, old.status)));
     }
     let well = rows.iter().filter(|row| row.is_well()).count();
-    Ok(Held::when(well >= at_least, || format!("{well} of {at_least} are well")))
+    Ok(Held::when(well >= at_least, || say!("{} of {} are well", well, at_least)))
 }
 
 /// A node that is cordoned or lost gives no pod its place back.
 pub(super) fn takes_pods(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
     let row = facts.nodes()?.iter().find(|row| row.name == node);
     Ok(match row {
-        Some(row) => Held::when(row.is_ready() && !row.is_cordoned(), || format!("it is {}", row.status)),
-        None => Held::No("there is no such node".to_owned()),
+        Some(row) => Held::when(row.is_ready() && !row.is_cordoned(), || say!("it is {}", row.status)),
+        None => Held::No(say!("there is no such node")),
     })
 }
 
 pub(super) fn node_ready(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
     let row = facts.nodes()?.iter().find(|row| row.name == node);
     Ok(Held::when(row.is_some_and(NodeRow::is_ready), || match row {
-        Some(row) => format!("it is {}", row.status),
-        None => "there is no such node".to_owned(),
+        Some(row) => say!("it is {}", row.status),
+        None => say!("there is no such node"),
     }))
 }
 
 pub(super) fn still_down(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<Held, Gap> {
     let ready = facts.object::<Pod>(ns, pod)?.is_some_and(Pod::is_ready);
-    Ok(Held::when(!ready, || "it has become Ready by itself".to_owned()))
+    Ok(Held::when(!ready, || say!("it has become Ready by itself")))
 }
 
 pub(super) fn lease_stale(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Held, Gap> {
@@ -105,7 +107,7 @@ pub(super) fn lease_stale(facts: &Facts<'_>, ns: &str, name: &str) -> Result<Hel
     let age = renewed.map(|renewed| facts.now().duration_since(renewed));
     Ok(Held::when(age.is_none_or(|age| age >= LEADERLESS), || {
         let holder = lease.map_or("", |lease| lease.spec.holder_identity.as_str());
-        format!("{holder} did so {} s ago", age.unwrap_or_default().as_secs())
+        say!("{} did so {} s ago", holder, age.unwrap_or_default().as_secs())
     }))
 }
 
@@ -118,8 +120,7 @@ pub(super) fn operator_runs(facts: &Facts<'_>) -> Result<Held, Gap> {
 pub(super) fn ovn_leads(facts: &Facts<'_>) -> Result<Held, Gap> {
     let faults = ovn_central_down::faults(ovn::central(facts, ovn::namespace(facts)?)?);
     Ok(Held::when(faults.is_empty(), || {
-        let faults: Vec<String> = faults.into_iter().map(|(what, shown)| format!("{what} ({shown})")).collect();
-        format!("ovn-central has {}", faults.join("; "))
+        say!("ovn-central has {}", clauses(faults.into_iter().map(|(what, shown)| say!("{} ({})", what, shown))))
     }))
 }
 
@@ -131,7 +132,7 @@ pub(super) fn same_revision(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<He
         return Ok(Held::Yes);
     };
     let Some(set) = facts.object::<DaemonSet>(ns, &owner.name)? else {
-        return Ok(Held::No(format!("its DaemonSet {} is gone: no pod would come back", owner.name)));
+        return Ok(Held::No(say!("its DaemonSet {} is gone: no pod would come back", owner.name)));
     };
     let label = set.pod_labels();
     let pods = facts.list::<Pod>(Some(ns), Select::label(label))?;
@@ -141,7 +142,7 @@ pub(super) fn same_revision(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<He
     if set.spec.update_strategy.kind == "OnDelete"
         && set.status.updated_number_scheduled < set.status.desired_number_scheduled
     {
-        return Ok(Held::No(format!(
+        return Ok(Held::No(say!(
             "DaemonSet {} changes its pods when they are deleted (OnDelete), and {} of {} have not been changed yet",
             owner.name,
             set.status.desired_number_scheduled - set.status.updated_number_scheduled,
@@ -150,7 +151,7 @@ pub(super) fn same_revision(facts: &Facts<'_>, ns: &str, pod: &str) -> Result<He
     }
     let own = revision(pod);
     Ok(Held::when(newest.is_none_or(|newest| newest == own), || {
-        format!(
+        say!(
             "the pod is of an older revision of DaemonSet {} than others: deleting it would also change it",
             owner.name
         )
@@ -163,7 +164,7 @@ pub(super) fn boot_settled(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
     match boots.seen.get(node) {
         Some(boot) => {
             let up = facts.now().duration_since(boot.at);
-            Ok(Held::when(up >= SETTLED, || format!("it booted {} s ago", up.as_secs())))
+            Ok(Held::when(up >= SETTLED, || say!("it booted {} s ago", up.as_secs())))
         }
         None => match boots.blind.into_iter().next() {
             Some(unknown) => Err(Gap::Unknown(unknown)),
@@ -174,7 +175,7 @@ pub(super) fn boot_settled(facts: &Facts<'_>, node: &str) -> Result<Held, Gap> {
 
 pub(super) fn namespace_gone(facts: &Facts<'_>, namespace: &str) -> Result<Held, Gap> {
     let found = facts.object::<Namespace>("", namespace)?;
-    Ok(Held::when(found.is_none(), || "it exists".to_owned()))
+    Ok(Held::when(found.is_none(), || say!("it exists")))
 }
 
 /// The proofs of NET015, had again.
@@ -184,12 +185,12 @@ pub(super) fn leaked(facts: &Facts<'_>, sights: &[String]) -> Result<Held, Gap> 
     let books = found.iter().flat_map(|found| &found.books);
     let still: Vec<String> = books.flat_map(|(book, given)| given.iter().map(|it| sight(book, it))).collect();
     let other = sights.iter().find(|sight| !still.contains(sight));
-    Ok(Held::when(other.is_none(), || format!("{} is not", other.map_or("", String::as_str))))
+    Ok(Held::when(other.is_none(), || say!("{} is not", other.map_or("", String::as_str))))
 }
 
 /// A check that cannot look has not passed.
 pub(super) fn passes(facts: &Facts<'_>, code: &str, object: Option<&str>) -> Result<Held, Gap> {
-    let Ok(check) = lookup::check(code) else { return Ok(Held::No(format!("this version has no check {code}"))) };
+    let Ok(check) = lookup::check(code) else { return Ok(Held::No(say!("this version has no check {}", code))) };
     let (findings, blind) = match (check.run)(facts) {
         Ok(Answered::NotApplicable(_)) | Err(Gap::NotInstalled(_) | Gap::NotOffered(_)) => return Ok(Held::Yes),
         Ok(Answered::Judged { findings, blind }) => (findings, blind),
@@ -198,7 +199,7 @@ pub(super) fn passes(facts: &Facts<'_>, code: &str, object: Option<&str>) -> Res
     let about = |object: &str| findings.iter().find(|it| it.objects.iter().any(|other| other.to_string() == object));
     let found = object.map_or_else(|| findings.first(), about);
     match (found, blind.into_iter().next()) {
-        (Some(finding), _) => Ok(Held::No(format!("{code}: {}", finding.summary.english()))),
+        (Some(finding), _) => Ok(Held::No(say!("{}: {}", code, finding.summary))),
         (None, Some(unknown)) => Err(Gap::Unknown(unknown)),
         (None, None) => Ok(Held::Yes),
     }

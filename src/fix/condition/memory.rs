@@ -8,6 +8,7 @@ use super::Held;
 use crate::checks::node::quantity::{bytes, text};
 use crate::facts::{Facts, Gap, Select, both};
 use crate::objects::kube::{Container, Meta, Node, Pod, Resources};
+use crate::say;
 
 /// A pod that finds no room stays Pending, and its daemon is gone: what cannot be seen refuses. The limit is what is
 /// compared, not the request, because a daemon that was killed at its limit does use it.
@@ -19,31 +20,35 @@ pub(super) fn room(facts: &Facts<'_>, ns: &str, label: &str, needed: u64) -> Res
         *nodes.entry(&row.node).or_default() += 1;
     }
     if nodes.is_empty() {
-        return Ok(Held::No("none of its pods is on a node".to_owned()));
+        return Ok(Held::No(say!("none of its pods is on a node")));
     }
     let seen = facts.each(nodes, |facts, (node, _)| {
         both(facts.object::<Node>("", node), facts.list::<Pod>(None, Select::field(format!("spec.nodeName={node}"))))
     })?;
     for ((name, daemons), (node, pods)) in seen.seen {
-        let Some(node) = node else { return Ok(Held::No(format!("node {name} is gone"))) };
+        let Some(node) = node else { return Ok(Held::No(say!("node {} is gone", name))) };
         let Some(all) = node.status.allocatable.get("memory").and_then(quantity) else {
-            return Ok(Held::No(format!("node {name} does not say how much memory it has")));
+            return Ok(Held::No(say!("node {} does not say how much memory it has", name)));
         };
         let mut asked: u64 = 0;
         for pod in pods.iter().filter(|pod| pod.metadata.namespace != ns || !own.contains(pod.metadata.name.as_str())) {
             let Some(requested) = requested(pod) else {
                 let Meta { namespace, name: pod, .. } = &pod.metadata;
-                return Ok(Held::No(format!(
-                    "what {namespace}/{pod} on {name} asked for is no quantity that is known"
+                return Ok(Held::No(say!(
+                    "what {}/{} on {} asked for is no quantity that is known",
+                    namespace,
+                    pod,
+                    name
                 )));
             };
             asked = asked.saturating_add(requested);
         }
         let wanted = needed.saturating_mul(daemons);
         if all.saturating_sub(asked) < wanted {
-            return Ok(Held::No(format!(
-                "of {} on {name} other pods asked for {}, and {} are needed",
+            return Ok(Held::No(say!(
+                "of {} on {} other pods asked for {}, and {} are needed",
                 shown(all),
+                name,
                 shown(asked),
                 shown(wanted)
             )));
@@ -85,7 +90,7 @@ pub(super) fn shown(bytes: u64) -> String {
 pub(super) fn limit(facts: &Facts<'_>, ns: &str, label: &str, container: &str, limit: &str) -> Result<Held, Gap> {
     let pods = facts.list::<Pod>(Some(ns), Select::label(label))?;
     if pods.is_empty() {
-        return Ok(Held::No("there is no pod".to_owned()));
+        return Ok(Held::No(say!("there is no pod")));
     }
     let wanted = bytes(limit);
     for pod in pods {
@@ -93,11 +98,13 @@ pub(super) fn limit(facts: &Facts<'_>, ns: &str, label: &str, container: &str, l
         let own =
             pod.containers().find(|(it, _)| it.name == container).and_then(|(it, _)| it.resources.limits.get("memory"));
         if own.and_then(|own| bytes(&text(own))) != wanted {
-            let own = own.map_or_else(|| "none".to_owned(), text);
-            return Ok(Held::No(format!("the limit of {name} is {own}")));
+            return Ok(Held::No(match own {
+                Some(own) => say!("the limit of {} is {}", name, text(own)),
+                None => say!("{} has no limit", name),
+            }));
         }
         if pod.metadata.deletion_timestamp.is_some() || !(pod.is_ready() || pod.status.phase == "Succeeded") {
-            return Ok(Held::No(format!("{name} is not Ready")));
+            return Ok(Held::No(say!("{} is not Ready", name)));
         }
     }
     Ok(Held::Yes)

@@ -4,17 +4,19 @@
 use std::collections::BTreeSet;
 
 use super::Held;
+use crate::check::Text;
 use crate::checks::node::kernel_too_old::{QUOTAS, version};
 use crate::facts::tables::NodeRow;
 use crate::facts::{Facts, Gap, Select, both};
 use crate::objects::kube::{PersistentVolume, Pod, StorageClass};
+use crate::say;
 
 pub(super) fn outlive(facts: &Facts<'_>, ns: &str, pod: &str, node: &str, driver: &str) -> Result<Held, Gap> {
     let Some(pod) = facts.object::<Pod>(ns, pod)? else { return Ok(Held::Yes) };
     if !pod.spec.host_network {
-        return Ok(Held::No(
-            "the pod is not on the host network: what the kernel mounted loses its network with the pod".into(),
-        ));
+        return Ok(Held::No(say!(
+            "the pod is not on the host network: what the kernel mounted loses its network with the pod"
+        )));
     }
     // NFS is mounted by the kernel, and by nothing else.
     if driver.ends_with("nfs.csi.ceph.com") {
@@ -29,13 +31,12 @@ pub(super) fn outlive(facts: &Facts<'_>, ns: &str, pod: &str, node: &str, driver
     };
     let lost = attached.iter().flatten().find(|name| !here.iter().any(|volume| volume.metadata.name == **name));
     if let Some(name) = lost {
-        return Ok(Held::No(format!("PersistentVolume {name} is attached there and cannot be found")));
+        return Ok(Held::No(say!("PersistentVolume {} is attached there and cannot be found", name)));
     }
     let node = nodes.iter().find(|row| row.name == node);
     let in_pod = here.iter().find_map(|volume| {
         let class = classes.iter().find(|class| class.metadata.name == volume.spec.storage_class_name);
-        let why = not_by_kernel(volume, class).or_else(|| without_kernel_client(driver, pod, node));
-        Some(format!("PersistentVolume {} {}", volume.metadata.name, why?))
+        not_by_kernel(volume, class).or_else(|| without_kernel_client(volume, driver, pod, node))
     });
     Ok(in_pod.map_or(Held::Yes, Held::No))
 }
@@ -53,31 +54,47 @@ fn attached<'s>(facts: &Facts<'s>, node: &str, driver: &str) -> Result<Option<BT
 }
 
 /// Why it is not known that the kernel mounts this volume, by what the volume and its class ask for.
-fn not_by_kernel(volume: &PersistentVolume, class: Option<&StorageClass>) -> Option<String> {
+fn not_by_kernel(volume: &PersistentVolume, class: Option<&StorageClass>) -> Option<Text> {
+    let name = &volume.metadata.name;
     let attributes = &volume.spec.csi.volume_attributes;
     if attributes.is_empty() {
-        return Some("does not tell how it is mounted".into());
+        return Some(say!("PersistentVolume {} does not tell how it is mounted", name));
     }
     let asked = |key: &str| [Some(attributes), class.map(|class| &class.parameters)].map(|from| from?.get(key));
     let mounter =
         asked("mounter").into_iter().flatten().find(|mounter| !["", "rbd", "kernel"].contains(&mounter.as_str()));
     if let Some(mounter) = mounter {
-        return Some(format!("is mounted with {mounter}"));
+        return Some(say!("PersistentVolume {} is mounted with {}", name, mounter));
     }
     let falls_back = asked("tryOtherMounters").into_iter().flatten().any(|value| value != "false");
-    falls_back.then(|| "may be mounted with rbd-nbd (tryOtherMounters)".into())
+    falls_back.then(|| say!("PersistentVolume {} may be mounted with rbd-nbd (tryOtherMounters)", name))
 }
 
 /// CephFS is mounted with ceph-fuse where the kernel does not keep its quotas, unless the plugin is told otherwise.
-fn without_kernel_client(driver: &str, plugin: &Pod, node: Option<&NodeRow>) -> Option<String> {
+fn without_kernel_client(
+    volume: &PersistentVolume,
+    driver: &str,
+    plugin: &Pod,
+    node: Option<&NodeRow>,
+) -> Option<Text> {
     let forced =
         plugin.spec.containers.iter().any(|container| container.flag("--forcecephkernelclient") == Some("true"));
     let kernel = node.and_then(|node| version(&node.kernel));
     if !driver.ends_with("cephfs.csi.ceph.com") || forced || kernel.is_some_and(|kernel| kernel >= QUOTAS) {
         return None;
     }
-    let kernel = node.map_or("not known", |node| node.kernel.as_str());
-    Some(format!("may be mounted with ceph-fuse: the kernel of the node is {kernel}, and CephFS wants 4.17 or later"))
+    let name = &volume.metadata.name;
+    Some(match node {
+        Some(node) => say!(
+            "PersistentVolume {} may be mounted with ceph-fuse: the kernel of the node is {}, and CephFS wants 4.17 or later",
+            name,
+            node.kernel
+        ),
+        None => say!(
+            "PersistentVolume {} may be mounted with ceph-fuse: the kernel of the node is not known, and CephFS wants 4.17 or later",
+            name
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -139,7 +156,7 @@ mod tests {
             (cephfs, &plugin(&["--forcecephkernelclient=false"]), Some(&old), false),
             ("rook-ceph.rbd.csi.ceph.com", &plain, Some(&old), true),
         ] {
-            let found = without_kernel_client(driver, plugin, node);
+            let found = without_kernel_client(&volume(json!({})), driver, plugin, node);
             assert_eq!(found.is_none(), proven, "{driver} {node:?}: {found:?}");
         }
     }

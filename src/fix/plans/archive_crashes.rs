@@ -50,7 +50,11 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
             )));
         }
     };
-    let mut plan = Plan::new(say!("archive the {} of {}", reports(crashes.len()), daemon), Risk::Safe)
+    let does = match crashes.len() {
+        1 => say!("archive the crash report of {}", daemon),
+        count => say!("archive the {} crash reports of {}", count, daemon),
+    };
+    let mut plan = Plan::new(does, Risk::Safe)
         .warning(say!("an archived report cannot be made new again; `ceph crash info` shows it for a year"))
         .warning(say!("read it first: its backtrace may be all that tells what happened"))
         .guard(Condition::MgrActive);
@@ -62,10 +66,6 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
         .steps(crashes.iter().map(archive))
         .next(say!("if it crashes again, search Ceph's tracker for the assertion in `ceph crash info`"));
     Ok(Proposal::Plan(plan))
-}
-
-fn reports(count: usize) -> String {
-    if count == 1 { "crash report".to_owned() } else { format!("{count} crash reports") }
 }
 
 /// A report that counts for this finding and whose id is one.

@@ -13,11 +13,12 @@ use crate::check::Text;
 use crate::checks::csi::clash::Clash;
 use crate::checks::csi::csi_addons_port_conflict::{knows_ports, port_key};
 use crate::checks::csi::ports::{Taker, clashes, free, takers};
-use crate::checks::csi::{Plugin, Version, listed, plugins, rook_version};
+use crate::checks::csi::{Plugin, Version, plugins, rook_version};
 use crate::checks::opr::{OPERATOR, OPERATOR_CONFIG};
 use crate::facts::{Facts, Gap, both, kinds};
 use crate::fix::restart::{OPERATOR_LABEL, operator_steps, reconcile_warnings};
 use crate::fix::{Act, Case, Condition, Object, Plan, Proposal, Risk, Step};
+use crate::lang::listed;
 use crate::say;
 
 /// The operator starts, comes to CSI, and the provisioners are replaced.
@@ -169,10 +170,10 @@ impl Settings<'_> {
 
     fn plan(&self, facts: &Facts<'_>, clash: &Clash<'_>, moves: &[Move]) -> Result<Plan, Gap> {
         let ns = &facts.cluster()?.operator_ns;
-        let names: Vec<String> = moves.iter().map(|it| format!("{} to port {}", it.deployment, it.port)).collect();
-        let drivers: BTreeSet<String> = moves.iter().map(|it| it.driver.clone()).collect();
-        let drivers = listed(&drivers.into_iter().collect::<Vec<_>>());
-        let mut plan = Plan::new(say!("move CSI-Addons of {}", listed(&names)), Risk::Disruptive)
+        let names = listed(moves.iter().map(|it| say!("{} to port {}", it.deployment, it.port)));
+        let drivers: BTreeSet<&str> = moves.iter().map(|it| it.driver.as_str()).collect();
+        let drivers = listed(drivers);
+        let mut plan = Plan::new(say!("move CSI-Addons of {}", names), Risk::Disruptive)
             .guard(Condition::OperatorRuns)
             .interrupts(say!("no volume of {} is created, deleted, resized or attached while its provisioner is replaced; what is mounted goes on working", drivers))
             .interrupts(say!("the operator starts again: for a minute or two nobody replaces what fails"))

@@ -23,8 +23,8 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
     if let Some(unknown) = blind.first() {
         return Ok(Proposal::Guided(say!(
             "what might use the pool could not be read: {}: {}",
-            unknown.fact,
-            unknown.why
+            unknown.fact.text(),
+            unknown.why.text()
         )));
     }
     let mut proofs = proofs.into_iter();

@@ -104,8 +104,9 @@ pub(crate) fn mend(facts: &Facts<'_>, network: &StorageNetwork<'_>) -> Result<Me
     let (held, (outside, rows)) =
         both(held, both(outside(facts, network, nad).settled(), daemon_rows(facts).settled()))?;
     let mut reasons = Vec::new();
-    let unseen =
-        |unknown: &Unknown| say!("what decides whether it is safe cannot be seen ({}: {})", unknown.fact, unknown.why);
+    let unseen = |unknown: &Unknown| {
+        say!("what decides whether it is safe cannot be seen ({}: {})", unknown.fact.text(), unknown.why.text())
+    };
     match held {
         Ok(Held::Yes) => {}
         Ok(Held::No(seen)) => reasons.push(say!(
@@ -130,10 +131,12 @@ pub(crate) fn mend(facts: &Facts<'_>, network: &StorageNetwork<'_>) -> Result<Me
         }
     };
     if !instead.is_empty() {
+        let within = subnets(nad);
+        let within = if within.is_empty() { say!("it") } else { say!("{}", list(&within)) };
         reasons.push(say!(
             "what is outside of the network ({}) may reach its daemons by that route: the commands put routes there in its place, which may be left out if every host that mounts volumes has an address in {}",
             list(&instead),
-            list(&subnets(nad))
+            within
         ));
     }
     let config = mended(&nad.spec.config, &instead);
@@ -144,9 +147,6 @@ pub(crate) fn mend(facts: &Facts<'_>, network: &StorageNetwork<'_>) -> Result<Me
 }
 
 pub(crate) fn list(ranges: &[IpNet]) -> String {
-    if ranges.is_empty() {
-        return "it".to_owned();
-    }
     ranges.iter().map(IpNet::to_string).collect::<Vec<_>>().join(", ")
 }
 

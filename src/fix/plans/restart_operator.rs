@@ -10,6 +10,7 @@ use crate::checks::opr::{OPERATOR, operator_pod};
 use crate::facts::{Facts, Gap, Settled, both};
 use crate::fix::restart::{take_away, wait_for_successor};
 use crate::fix::{Case, Condition, Plan, Proposal, Risk};
+use crate::lang::listed;
 use crate::objects::rook::Storage;
 use crate::overview::devices;
 use crate::say;
@@ -61,19 +62,21 @@ pub fn disks(facts: &Facts<'_>, storage: &Storage) -> Result<Vec<Text>, Gap> {
     match devices::blank(facts).settled()? {
         Ok((blank, blind)) => {
             if !blank.is_empty() {
-                warnings.push(say!("known to be blank: {}", blank.join(", ")));
+                warnings.push(say!("known to be blank: {}", listed(blank)));
             }
             if let Some(unknown) = blind.first() {
                 warnings.push(say!(
                     "not all witnesses of blank disks could be read: {}: {}",
-                    unknown.fact,
-                    unknown.why
+                    unknown.fact.text(),
+                    unknown.why.text()
                 ));
             }
         }
-        Err(unknown) => {
-            warnings.push(say!("which disks are blank could not be read: {}: {}", unknown.fact, unknown.why))
-        }
+        Err(unknown) => warnings.push(say!(
+            "which disks are blank could not be read: {}: {}",
+            unknown.fact.text(),
+            unknown.why.text()
+        )),
     }
     Ok(warnings)
 }

@@ -118,13 +118,22 @@ fn warnings(case: &Case<'_>, node: &str) -> Result<Vec<Text>, Gap> {
     if providers.is_ok_and(|all| !all.is_empty()) {
         warnings.push(say!("there are underlay networks (ProviderNetwork): {} loses those too while ovs-ovn starts, and with them what its host has behind them", node));
     }
-    for (what, pods) in [("virtual machines", machines), ("VPC gateways", gateways)] {
-        match pods {
-            Ok([]) => {}
-            Ok(pods) => {
-                warnings.push(say!("{} {} run on {}: they lose their network meanwhile", pods.len(), what, node))
-            }
-            Err(unknown) => warnings.push(say!("whether {} run on {} could not be seen: {}", what, node, unknown.why)),
+    match machines {
+        Ok([]) => {}
+        Ok(pods) => {
+            warnings.push(say!("{} virtual machines run on {}: they lose their network meanwhile", pods.len(), node))
+        }
+        Err(unknown) => {
+            warnings.push(say!("whether virtual machines run on {} could not be seen: {}", node, unknown.why.text()))
+        }
+    }
+    match gateways {
+        Ok([]) => {}
+        Ok(pods) => {
+            warnings.push(say!("{} VPC gateways run on {}: they lose their network meanwhile", pods.len(), node))
+        }
+        Err(unknown) => {
+            warnings.push(say!("whether VPC gateways run on {} could not be seen: {}", node, unknown.why.text()))
         }
     }
     Ok(warnings)

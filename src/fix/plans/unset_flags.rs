@@ -3,6 +3,7 @@
 //! The journal says which these are. All others somebody set for a reason that only they know. `noout` stays while an
 //! OSD is down that it covers: without it the OSD would be marked out, and its data copied elsewhere.
 
+use crate::check::Text;
 use crate::checks::osd::osd_flags_left::{of_kind, of_osd};
 use crate::facts::{Facts, Gap};
 use crate::fix::{Case, Condition, Plan, Proposal, Risk, Step};
@@ -21,7 +22,7 @@ pub fn plan(case: &Case<'_>) -> Result<Proposal, Gap> {
             "the journal of this tool does not say that it set all of these flags: only whoever set them knows whether they are still needed"
         )));
     }
-    let who = osd.map_or_else(|| "the whole cluster".to_owned(), |osd| format!("osd.{osd}"));
+    let who = osd.map_or_else(|| say!("the whole cluster"), |osd| say!("osd.{}", osd));
     let mut plan = Plan::new(say!("take {} away from {}", flags.join(", "), who), Risk::Safe).warning(say!(
         "an earlier fix of this tool set it and was broken off; if somebody counts on it since then, they lose it"
     ));
@@ -39,7 +40,7 @@ fn flags(facts: &Facts<'_>, detail: &str, osd: Option<i64>) -> Result<Vec<String
     Ok(flags.into_iter().map(str::to_owned).collect())
 }
 
-fn unset(flag: &str, osd: Option<i64>, who: &str) -> Step {
+fn unset(flag: &str, osd: Option<i64>, who: &Text) -> Step {
     let does = say!("take {} away from {}", flag, who);
     let (step, osds) = match osd {
         Some(osd) => {
