@@ -94,6 +94,8 @@ pub enum Command {
         #[arg(value_name = "CODE|NAME")]
         check: String,
     },
+    /// Print an entry for --suppressions: a finding to be lived with, why, and until when
+    Suppress(Suppress),
     /// List the checks: code, name, area, what each reads
     Checks,
     /// List the recorded clusters in this program, for --example
@@ -142,6 +144,24 @@ pub struct Rbac {
     /// Print no roles: ask the server what you lack of them, and say which checks that blinds
     #[arg(long, conflicts_with = "subject")]
     pub check: bool,
+}
+
+/// Which finding, why, and for how long. Prints the entry, and writes nothing.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Suppression")]
+pub struct Suppress {
+    /// The id of a finding (`-o json`), or a code or name with a pattern for its object; without one, of any object
+    #[arg(value_name = "CODE[/OBJECT]")]
+    pub finding: String,
+    /// Why this may be
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Until when: a date (2026-01-31, to its end in UTC), a time (2026-01-31T18:00:00Z), or never
+    #[arg(long, value_name = "TIME", value_parser = crate::suppress::until)]
+    pub until: crate::suppress::Until,
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
 }
 
 /// What to serve, and where.
@@ -332,6 +352,9 @@ pub struct Choice {
     /// Not these checks
     #[arg(long, global = true, value_name = "LIST", value_delimiter = ',')]
     pub skip: Vec<String>,
+    /// Findings that are known and to be lived with, beside those in ConfigMap rookdoctor-suppressions of the cluster
+    #[arg(long, global = true, value_name = "PATH")]
+    pub suppressions: Option<PathBuf>,
     /// The severity from which on findings make the exit status: warning (default), critical, never
     #[arg(long, global = true, value_name = "SEVERITY", hide_possible_values = true)]
     pub fail_on: Option<FailOn>,
@@ -562,6 +585,7 @@ fn diagnosis_flags(choice: &Choice) -> impl Iterator<Item = &'static str> {
         (choice.example.is_some(), "--example"),
         (!choice.only.is_empty(), "--only"),
         (!choice.skip.is_empty(), "--skip"),
+        (choice.suppressions.is_some(), "--suppressions"),
         (choice.fail_on.is_some(), "--fail-on"),
     ]
     .into_iter()

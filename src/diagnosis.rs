@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
@@ -15,6 +15,7 @@ use crate::facts::{Cluster, Fact, Facts, Gap, Reading, Row, Select, Source, Stor
 use crate::objects::kube::Deployment;
 use crate::objects::rook::CephCluster;
 use crate::overview::{Listing, Overview};
+use crate::suppress;
 
 /// The tree is at most this deep; a check that still wants something then is unknown.
 const ROUNDS: u32 = 8;
@@ -100,6 +101,8 @@ pub struct Diagnosis {
     /// The tables that were asked for and that this cluster has; without rows where one could not be read.
     pub overviews: Vec<(&'static Overview, Listing)>,
     pub rounds: u32,
+    /// What the cluster says of findings to be lived with, as it stands there; none if it says nothing.
+    pub suppressions: Result<Option<String>, Why>,
 }
 
 impl Diagnosis {
@@ -129,10 +132,33 @@ pub async fn diagnose(
     source.clusters(&clusters);
     let views: Vec<Option<&Cluster>> =
         if clusters.is_empty() { vec![None] } else { clusters.iter().map(Some).collect() };
+    // These belong to no check: who may not read them is not blind, and nothing is hidden from him.
+    let decisions: Vec<Fetch<'_>> = clusters.iter().map(|cluster| reader.fetch(suppress::fact(cluster))).collect();
+    let (decisions, ()) =
+        join(join_all(decisions), read_all_rounds(&mut reader, &views, &namespace, checks, scope)).await;
+    let mut decisions = decisions.into_iter().map(|(_, answer)| suppress::text(answer));
+    let conclude_one = |cluster: &Option<&Cluster>| {
+        let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
+        let overviews = scope.overviews.iter().filter_map(|overview| listing(&facts, overview));
+        let suppressions = decisions.next().unwrap_or(Ok(None));
+        let concluded = conclude(&facts, *cluster, checks, reader.rounds);
+        Diagnosis { overviews: overviews.collect(), suppressions, ..concluded }
+    };
+    views.iter().map(conclude_one).collect()
+}
+
+/// Reads what checks want, round by round, until nothing is wanted.
+async fn read_all_rounds(
+    reader: &mut Reader<'_>,
+    views: &[Option<&Cluster>],
+    namespace: &Option<String>,
+    checks: &[&'static Check],
+    scope: &Scope,
+) {
     loop {
         let mut wanted = BTreeSet::new();
-        for cluster in &views {
-            let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
+        for cluster in views {
+            let facts = Facts::new(&reader.store, *cluster, reader.source.now(), namespace.as_deref());
             wanted.extend(wants(&facts, checks, &scope.overviews));
         }
         wanted.retain(|fact| !reader.under_way.contains(fact));
@@ -142,12 +168,6 @@ pub async fn diagnose(
         }
         reader.read(if exhausted { BTreeSet::new() } else { wanted }).await;
     }
-    let conclude_one = |cluster: &Option<&Cluster>| {
-        let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
-        let overviews = scope.overviews.iter().filter_map(|overview| listing(&facts, overview));
-        Diagnosis { overviews: overviews.collect(), ..conclude(&facts, *cluster, checks, reader.rounds) }
-    };
-    views.iter().map(conclude_one).collect()
 }
 
 /// Asks one question about a cluster, reading what it wants, until it has its answer. What is still wanted when the
@@ -405,6 +425,7 @@ fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Che
         roots,
         overviews: Vec::new(),
         rounds,
+        suppressions: Ok(None),
     }
 }
 

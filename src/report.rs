@@ -11,6 +11,7 @@ pub mod markdown;
 mod need;
 pub mod prometheus;
 pub mod sarif;
+mod suppressed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +26,10 @@ use crate::exit::Exit;
 use crate::facts::layout::Format;
 use crate::facts::{Cost, Unknown};
 use crate::overview;
+use crate::suppress::Entry;
 use clean::clean;
+use suppressed::Decided;
+pub use suppressed::{Suppression, Suppressions, Unread, Unused};
 
 /// What `-o json` prints: one report, or a list for several clusters.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -37,6 +41,7 @@ pub enum Document {
 
 impl Document {
     pub fn new(mut reports: Vec<Report>) -> Self {
+        suppressed::settle(&mut reports);
         if reports.len() == 1 {
             return Self::One(Box::new(reports.remove(0)));
         }
@@ -96,6 +101,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     pub checks: Vec<Check>,
     pub unknowns: Vec<Unseen>,
+    pub suppressions: Suppressions,
     /// Tables of what there is; only with `-v`.
     pub overviews: Vec<Overview>,
     pub stats: Stats,
@@ -198,8 +204,11 @@ pub struct Finding {
     /// Codes of checks that might explain it and could not look.
     pub not_ruled_out: Vec<String>,
     pub remedy: Remedy,
-    /// Always null: findings cannot be suppressed yet.
-    pub suppressed: Option<()>,
+    /// Somebody decided to live with it: it is no root cause, and counts for neither verdict nor exit status. What
+    /// follows from it does.
+    pub suppressed: Option<Suppression>,
+    /// It was suppressed until then, and counts again.
+    pub expired_suppression: Option<Suppression>,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -310,7 +319,15 @@ pub struct Run {
 
 impl Report {
     pub fn new(diagnosis: &Diagnosis, run: &Run) -> Self {
-        let seen = Seen::of(diagnosis);
+        Self::suppressing(diagnosis, run, &[])
+    }
+
+    /// The same with decisions beside those that the cluster holds itself.
+    pub fn suppressing(diagnosis: &Diagnosis, run: &Run, entries: &[Entry]) -> Self {
+        let ids: Vec<String> = diagnosis.findings.iter().map(id).collect();
+        let mut decided = Decided::of(diagnosis, &ids, entries, run.observed_at);
+        let seen = Seen::of(diagnosis, &decided);
+        let roots = diagnosis.roots.iter().filter(|at| !decided.suppressed.contains_key(at));
         Self {
             api_version: ApiVersion::V1,
             kind: Kind::Diagnosis,
@@ -322,10 +339,11 @@ impl Report {
             cluster: cluster(diagnosis, run),
             recording: None,
             verdict: seen.verdict(),
-            root_causes: diagnosis.roots.iter().map(|&at| id(&diagnosis.findings[at])).collect(),
-            findings: (0..diagnosis.findings.len()).map(|at| finding(diagnosis, at)).collect(),
+            root_causes: roots.map(|&at| ids[at].clone()).collect(),
+            findings: (0..diagnosis.findings.len()).map(|at| finding(diagnosis, at, &mut decided)).collect(),
             checks: diagnosis.outcomes.iter().map(check).collect(),
             unknowns: unknowns(&diagnosis.outcomes),
+            suppressions: decided.told,
             overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing)).collect(),
             stats: stats(diagnosis, run),
         }
@@ -360,10 +378,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(diagnosis: &Diagnosis) -> Self {
+    fn of(diagnosis: &Diagnosis, decided: &Decided) -> Self {
+        // What is suppressed does not count. But not to have seen is no less so because somebody knows of it.
+        let counted = diagnosis.findings.iter().enumerate().filter(|(at, _)| !decided.suppressed.contains_key(at));
+        let counted: Vec<&Placed> = counted.map(|(_, placed)| placed).collect();
         // A finding about sight tells of a loss of sight: it makes the answer unknown, not bad.
         let any = |severity| {
-            let mut findings = diagnosis.findings.iter().filter(|placed| !placed.check.about_sight);
+            let mut findings = counted.iter().filter(|placed| !placed.check.about_sight);
             findings.any(|placed| placed.finding.severity == severity)
         };
         let blinded = diagnosis.outcomes.iter().any(|outcome| outcome.status == Status::Unknown);
@@ -427,7 +448,7 @@ fn cluster(diagnosis: &Diagnosis, run: &Run) -> Option<Cluster> {
     })
 }
 
-fn finding(diagnosis: &Diagnosis, at: usize) -> Finding {
+fn finding(diagnosis: &Diagnosis, at: usize, decided: &mut Decided) -> Finding {
     let Placed { check, finding, causes, consequences, not_ruled_out, .. } = &diagnosis.findings[at];
     let id_at = |at: usize| id(&diagnosis.findings[at]);
     Finding {
@@ -446,7 +467,8 @@ fn finding(diagnosis: &Diagnosis, at: usize) -> Finding {
         unexplained: check.symptom && diagnosis.is_root(at),
         not_ruled_out: not_ruled_out.iter().map(|code| (*code).to_owned()).collect(),
         remedy: remedy(&finding.remedy),
-        suppressed: None,
+        suppressed: decided.suppressed.remove(&at),
+        expired_suppression: decided.expired.remove(&at),
     }
 }
 

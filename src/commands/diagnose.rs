@@ -2,38 +2,34 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anstream::adapter::strip_str;
 use anyhow::Context;
-use jiff::Timestamp;
 
-use super::opening::{Target, interruptible, is_there, open, scope, target};
+use super::asking::Question;
+use super::opening::{Target, interruptible, open, target};
 use super::progress::Progress;
-use crate::check::Check;
 use crate::cli::{Cli, Format, Output};
-use crate::diagnosis::{Diagnosis, Scope, diagnose};
 use crate::exit::{Exit, Failed};
-use crate::lookup;
 use crate::overview;
 use crate::report::human::{Look, render};
 use crate::report::junit::junit;
 use crate::report::markdown::markdown;
 use crate::report::prometheus::prometheus;
 use crate::report::sarif::sarif;
-use crate::report::{Document, FailOn, Report, Run, json};
+use crate::report::{Document, Report, json};
 use crate::screen::Screen;
 
 pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
-    let checks = lookup::select(&cli.choice.only, &cli.choice.skip).map_err(Failed::usage)?;
+    let mut question = Question::of(cli)?;
+    if cli.output.verbose {
+        question.scope.overviews = overview::of(&question.checks);
+    }
     let target = target(cli)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let progress = Progress::start(screen);
-    let mut scope = scope(&cli.source);
-    if cli.output.verbose {
-        scope.overviews = overview::of(&checks);
-    }
-    let asked = ask(target, checks, scope, cli.choice.fail_on, progress.clone());
+    let asked = ask(target, question, progress.clone());
     let reports = runtime.block_on(interruptible(asked));
     // Requests that never end must not hold the answer back.
     runtime.shutdown_background();
@@ -84,33 +80,8 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-async fn ask(
-    target: Target,
-    checks: Vec<&'static Check>,
-    mut scope: Scope,
-    fail_on: Option<FailOn>,
-    progress: Progress,
-) -> Result<Vec<Report>, Failed> {
+async fn ask(target: Target, question: Question, progress: Progress) -> Result<Vec<Report>, Failed> {
     let started = Instant::now();
-    let opened = open(target, scope.timeout).await?;
-    // Connecting is part of the time that the user gave.
-    scope.timeout = scope.timeout.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
-    if let Some(namespace) = &opened.namespace {
-        scope.fallback_namespace.clone_from(namespace);
-    }
-    let source = opened.source();
-    let diagnoses = diagnose(source, &checks, &scope, &|round, facts| progress.round(round, facts)).await;
-    is_there(&scope, &diagnoses)?;
-    let run = Run {
-        generated_at: Timestamp::now(),
-        observed_at: source.now(),
-        fail_on: fail_on.unwrap_or(FailOn::Warning),
-        source: opened.kind,
-        context: opened.context.clone(),
-        kubernetes_version: source.server_version(),
-        cost: source.cost(),
-        duration: started.elapsed(),
-    };
-    let report = |diagnosis: &Diagnosis| Report::new(diagnosis, &run).recorded_as(opened.format());
-    Ok(diagnoses.iter().map(report).collect())
+    let opened = open(target, question.scope.timeout).await?;
+    Ok(question.ask(&opened, started, &progress).await?.reports)
 }

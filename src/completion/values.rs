@@ -48,6 +48,7 @@ pub(super) fn added(command: Command, source: Arc<Option<Flags>>, name: Option<S
     let command = add(command, "output", completer(move |_| formats(name.as_deref())));
     command
         .mut_subcommand("explain", |explain| add(explain, "check", completer(checks)))
+        .mut_subcommand("suppress", |suppress| add(suppress, "finding", completer(checks)))
         .mut_subcommand("fix", |fix| add(fix, "check", completer(checks)).mut_subcommands(past))
 }
 

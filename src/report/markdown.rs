@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 
-use super::{CheckStatus, Document, Evidence, Finding, Report, Verdict};
+use super::{CheckStatus, Document, Evidence, Finding, Report, Suppressions, Unread, Unused, Verdict};
 use crate::check::{Area, Severity};
+use crate::say;
 
 /// The whole document.
 pub fn markdown(document: &Document) -> String {
@@ -25,6 +26,7 @@ fn page(report: &Report) -> String {
         line!(text, "\n## Root cause {}: {} {}\n", at + 1, root.code, root.name);
         root_cause(&mut text, report, root);
     }
+    suppressed(&mut text, report);
     others(&mut text, report);
     areas(&mut text, report);
     unknowns(&mut text, report);
@@ -55,6 +57,9 @@ fn verdict(text: &mut String, report: &Report) {
 fn root_cause(text: &mut String, report: &Report, root: &Finding) {
     let since = root.since.map(|since| format!(", since {since}")).unwrap_or_default();
     line!(text, "**{}** ({}{since})", plain(&root.summary), root.severity.word());
+    if let Some(note) = root.expired_note() {
+        line!(text, "\n{}", plain(&note.to_string()));
+    }
     if root.unexplained {
         line!(text, "\nA symptom without a cause: none of the checks found what leads to it.");
     }
@@ -98,13 +103,48 @@ fn below<'r>(report: &'r Report, root: &'r Finding) -> Vec<&'r Finding> {
     found
 }
 
+/// Whether it counts and follows from nothing but what is suppressed.
+fn is_left(report: &Report, finding: &Finding) -> bool {
+    let roots = report.root_causes.iter().filter_map(|id| report.finding(id));
+    finding.counts()
+        && !roots
+            .into_iter()
+            .any(|root| root.id == finding.id || below(report, root).iter().any(|it| it.id == finding.id))
+}
+
+/// What somebody decided to live with, and what follows from it and counts all the same.
+fn suppressed(text: &mut String, report: &Report) {
+    let told = |it: &Finding| Some((it.code.clone(), it.object().to_owned(), it.suppressed.as_ref()?.told()));
+    let all: Vec<_> = report.findings.iter().filter_map(told).collect();
+    let Suppressions { unused, unread } = &report.suppressions;
+    let unread: Vec<&Unread> = unread.iter().filter(|it| it.why != "not-captured").collect();
+    if all.is_empty() && unused.is_empty() && unread.is_empty() {
+        return;
+    }
+    line!(text, "\n## {}\n", say!("Suppressed ({})", all.len()));
+    for (code, object, told) in &all {
+        line!(text, "- {code} {}: {}", plain(object), plain(&told.to_string()));
+    }
+    for it in report.findings.iter().filter(|finding| !all.is_empty() && is_left(report, finding)) {
+        line!(text, "- {}", say!("still counts: {} {}", it.code, plain(&it.summary)));
+    }
+    for Unused { code, object, suppression } in unused {
+        let told = plain(&suppression.told().to_string());
+        line!(text, "- {}", say!("matches nothing: {} {}: {}", code, plain(object), told));
+    }
+    for Unread { from, message, .. } in unread {
+        line!(text, "- {}", say!("not read, so nothing is suppressed by it: {}: {}", plain(from), plain(message)));
+    }
+}
+
 /// What is neither a root cause nor explained by one.
 fn others(text: &mut String, report: &Report) {
     let roots: Vec<&Finding> = report.root_causes.iter().filter_map(|id| report.finding(id)).collect();
     let told = |finding: &Finding| {
         roots.iter().any(|root| root.id == finding.id || below(report, root).iter().any(|it| it.id == finding.id))
     };
-    let others: Vec<&Finding> = report.findings.iter().filter(|finding| !told(finding)).collect();
+    let others: Vec<&Finding> =
+        report.findings.iter().filter(|it| it.suppressed.is_none() && !told(it) && !is_left(report, it)).collect();
     if others.is_empty() {
         return;
     }

@@ -20,7 +20,12 @@ pub fn prometheus(document: &Document) -> anyhow::Result<String> {
         exit: gauge("exit_code", "Exit status: 0 healthy, 1 warning, 2 critical, 3 unknown.", &[])?,
         observed: gauge("observed_timestamp_seconds", "When the cluster was seen, as Unix time.", &[])?,
         duration: gauge("duration_seconds", "How long the diagnosis took.", &[])?,
-        findings: gauge("findings", "Findings by severity, root causes and consequences.", &["severity"])?,
+        findings: gauge(
+            "findings",
+            "Findings by severity, root causes and consequences, without those that are suppressed.",
+            &["severity"],
+        )?,
+        suppressed: gauge("suppressed_findings", "Findings that are suppressed, by severity.", &["severity"])?,
         checks: gauge("checks", "Checks by how they ended.", &["status"])?,
         roots: gauge(
             "root_cause",
@@ -39,6 +44,7 @@ struct Metrics {
     observed: GaugeVec,
     duration: GaugeVec,
     findings: GaugeVec,
+    suppressed: GaugeVec,
     checks: GaugeVec,
     roots: GaugeVec,
 }
@@ -54,8 +60,10 @@ impl Metrics {
         set(&self.observed, &[], report.observed_at.as_second() as f64);
         set(&self.duration, &[], report.stats.duration_ms as f64 / 1000.0);
         for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
-            let count = report.findings.iter().filter(|finding| finding.severity == severity).count();
-            set(&self.findings, &[severity.word()], count as f64);
+            let all = || report.findings.iter().filter(|finding| finding.severity == severity);
+            let suppressed = all().filter(|finding| finding.suppressed.is_some()).count();
+            set(&self.findings, &[severity.word()], (all().count() - suppressed) as f64);
+            set(&self.suppressed, &[severity.word()], suppressed as f64);
         }
         for (status, word) in [
             (CheckStatus::Found, "found"),

@@ -65,6 +65,10 @@ fn result(report: &Report, finding: &Finding) -> Value {
         "partialFingerprints": {"finding/v1": finding.id},
         "properties": {"rootCause": root, "causes": causes, "at": finding.at},
     });
+    if let Some(suppression) = &finding.suppressed {
+        let justification = suppression.told().to_string();
+        result["suppressions"] = json!([{"kind": "external", "status": "accepted", "justification": justification}]);
+    }
     if let Some(rule) = rule {
         result["ruleIndex"] = rule.into();
     }
@@ -74,6 +78,7 @@ fn result(report: &Report, finding: &Finding) -> Value {
 fn message(finding: &Finding) -> String {
     let mut lines = vec![finding.summary.clone()];
     lines.extend(finding.evidence.iter().map(|evidence| format!("{}: {}", evidence.from, evidence.excerpt)));
+    lines.extend(finding.expired_note().map(|note| note.to_string()));
     lines.push(format!("Remedy: {}", finding.remedy.summary));
     lines.extend(finding.remedy.commands.iter().cloned());
     lines.join("\n")

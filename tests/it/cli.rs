@@ -122,6 +122,7 @@ fn diagnosis(findings: Vec<Placed>, roots: Vec<usize>, blind: &[(&str, Unknown)]
         roots,
         overviews: Vec::new(),
         rounds: 3,
+        suppressions: Ok(None),
     }
 }
 

@@ -27,4 +27,5 @@ mod release;
 mod scenarios;
 mod serve;
 mod support;
+mod suppress;
 mod written;
