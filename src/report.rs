@@ -51,7 +51,26 @@ impl Document {
             kind: ListKind::DiagnosisList,
             exit_code: exit.code(),
             items: reports,
+            of_contexts: false,
         })
+    }
+
+    /// The reports of several Kubernetes clusters; a list, however many there are.
+    pub fn of_contexts(reports: Vec<Report>) -> Self {
+        match Self::new(reports) {
+            Self::One(report) => Self::Several(List {
+                api_version: ApiVersion::V1,
+                kind: ListKind::DiagnosisList,
+                exit_code: report.exit_code,
+                items: vec![*report],
+                of_contexts: true,
+            }),
+            Self::Several(list) => Self::Several(List { of_contexts: true, ..list }),
+        }
+    }
+
+    pub fn is_of_contexts(&self) -> bool {
+        matches!(self, Self::Several(list) if list.of_contexts)
     }
 
     pub fn reports(&self) -> &[Report] {
@@ -75,6 +94,9 @@ pub struct List {
     /// The worst of all items: 2, 1, 3, 0 in this order.
     pub exit_code: u8,
     pub items: Vec<Report>,
+    /// They are of several Kubernetes clusters, which the context tells apart.
+    #[serde(skip)]
+    pub of_contexts: bool,
 }
 
 /// The diagnosis of one cluster.
@@ -91,6 +113,8 @@ pub struct Report {
     pub tool: Tool,
     pub exit_code: u8,
     pub fail_on: FailOn,
+    /// The context of the kubeconfig, whether it was reached or not; null for a recording.
+    pub context: Option<String>,
     /// Null if there is no CephCluster.
     pub cluster: Option<Cluster>,
     /// Null if the cluster is live, or was recorded by `kubectl rookdoctor capture`.
@@ -336,6 +360,7 @@ impl Report {
             tool: Tool { version: env!("CARGO_PKG_VERSION").to_owned() },
             exit_code: seen.exit(run.fail_on).code(),
             fail_on: run.fail_on,
+            context: run.context.as_deref().and_then(known),
             cluster: cluster(diagnosis, run),
             recording: None,
             verdict: seen.verdict(),

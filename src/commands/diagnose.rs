@@ -1,24 +1,30 @@
 //! `diagnose`: opens the source, asks every check, prints the report.
 
+mod contexts;
+mod wait;
+
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
 use anstream::adapter::strip_str;
 use anyhow::Context;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
+use self::wait::Waiting;
 use super::asking::Question;
-use super::opening::{Target, interruptible, open, target};
+use super::opening::{Target, interruptible, open, options, target};
 use super::progress::Progress;
 use crate::cli::{Cli, Format, Output};
 use crate::exit::{Exit, Failed};
 use crate::overview;
-use crate::report::human::{Look, render};
+use crate::report::human::{Look, render, summary};
 use crate::report::junit::junit;
 use crate::report::markdown::markdown;
 use crate::report::prometheus::prometheus;
 use crate::report::sarif::sarif;
-use crate::report::{Document, Report, json};
+use crate::report::{Document, json};
 use crate::screen::Screen;
 
 pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
@@ -26,15 +32,15 @@ pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     if cli.output.verbose {
         question.scope.overviews = overview::of(&question.checks);
     }
-    let target = target(cli)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let progress = Progress::start(screen);
-    let asked = ask(target, question, progress.clone());
-    let reports = runtime.block_on(interruptible(asked));
+    let asked = asking(cli, question, progress.clone(), *screen);
+    let asked = asked.inspect_err(|_| progress.clear())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let document = runtime.block_on(interruptible(asked));
     // Requests that never end must not hold the answer back.
     runtime.shutdown_background();
     progress.clear();
-    let document = Document::new(reports?);
+    let document = document?;
     deliver(cli, screen, &document)?;
     Ok(document.exit())
 }
@@ -61,7 +67,14 @@ fn deliver(cli: &Cli, screen: &Screen, document: &Document) -> anyhow::Result<()
 
 fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
     let look = Look { width: screen.width, verbose: cli.output.verbose, quiet: cli.output.quiet };
-    document.reports().iter().map(|report| render(report, look)).collect::<Vec<_>>().join("\n")
+    let mut pages: Vec<String> = document.reports().iter().map(|report| render(report, look)).collect();
+    if look.quiet {
+        return pages.concat();
+    }
+    if document.is_of_contexts() {
+        pages.push(summary(document.reports(), look.width));
+    }
+    pages.join("\n")
 }
 
 /// Writes the file beside its place and renames it: whoever reads it meets the old one or the new one, never a half.
@@ -80,8 +93,26 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-async fn ask(target: Target, question: Question, progress: Progress) -> Result<Vec<Report>, Failed> {
+/// One look, several, or one at each of several clusters.
+fn asking(
+    cli: &Cli,
+    question: Question,
+    progress: Progress,
+    screen: Screen,
+) -> Result<BoxFuture<'static, Result<Document, Failed>>, Failed> {
+    if !cli.source.connection.contexts.is_empty() {
+        let names = contexts::chosen(&cli.source.connection)?;
+        return Ok(contexts::ask(names, options(&cli.source), question, progress).boxed());
+    }
+    if cli.choice.wait {
+        let tell = (!cli.output.quiet).then_some(screen);
+        return Ok(Waiting::new(options(&cli.source), question, progress, tell).until_healthy().boxed());
+    }
+    Ok(ask(target(cli)?, question, progress).boxed())
+}
+
+async fn ask(target: Target, question: Question, progress: Progress) -> Result<Document, Failed> {
     let started = Instant::now();
     let opened = open(target, question.scope.timeout).await?;
-    Ok(question.ask(&opened, started, &progress).await?.reports)
+    Ok(Document::new(question.ask(&opened, started, &progress).await?.reports))
 }

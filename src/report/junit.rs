@@ -21,7 +21,8 @@ pub fn junit(document: &Document) -> anyhow::Result<String> {
 fn suite(report: &Report, area: Area) -> TestSuite {
     let of_area = |check: &&Check| check.code.trim_end_matches(|c: char| c.is_ascii_digit()) == area.prefix();
     let cluster = report.cluster.as_ref().map(|it| format!("{}/{} ", it.namespace, it.name)).unwrap_or_default();
-    let mut suite = TestSuite::new(format!("{cluster}{}: {}", area.prefix(), area.title()));
+    let context = report.context.as_ref().map(|context| format!("{context} · ")).unwrap_or_default();
+    let mut suite = TestSuite::new(format!("{context}{cluster}{}: {}", area.prefix(), area.title()));
     suite.add_test_cases(report.checks.iter().filter(of_area).map(|check| case(report, check)));
     suite
 }

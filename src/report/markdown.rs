@@ -9,7 +9,11 @@ use crate::say;
 
 /// The whole document.
 pub fn markdown(document: &Document) -> String {
-    document.reports().iter().map(page).collect::<Vec<_>>().join("\n---\n\n")
+    let mut pages: Vec<String> = document.reports().iter().map(page).collect();
+    if document.is_of_contexts() {
+        pages.push(summary(document.reports()));
+    }
+    pages.join("\n---\n\n")
 }
 
 /// A line of the page. Writing to a string does not fail.
@@ -33,16 +37,21 @@ fn page(report: &Report) -> String {
     text
 }
 
-fn verdict(text: &mut String, report: &Report) {
-    let word = match report.verdict {
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Healthy => "healthy",
         Verdict::Warning => "warning",
         Verdict::Critical => "critical",
         Verdict::Unknown => "unknown",
-    };
+    }
+}
+
+fn verdict(text: &mut String, report: &Report) {
+    let word = word(report.verdict);
     let cluster = report.cluster.as_ref();
     let name = cluster.map_or("no CephCluster was seen".to_owned(), |it| format!("{}/{}", it.namespace, it.name));
-    line!(text, "# {}: {word}\n", plain(&name));
+    let context = report.context.as_ref().map(|context| format!("{context} · ")).unwrap_or_default();
+    line!(text, "# {}{}: {word}\n", plain(&context), plain(&name));
     let version = |name: &str, version: Option<&String>| version.map(|version| format!("{name} {}", plain(version)));
     let parts = [
         version("Rook", cluster.and_then(|it| it.rook_version.as_ref())),
@@ -101,6 +110,23 @@ fn below<'r>(report: &'r Report, root: &'r Finding) -> Vec<&'r Finding> {
         }
     }
     found
+}
+
+/// All contexts at a glance.
+fn summary(reports: &[Report]) -> String {
+    let head = [say!("context"), say!("cluster"), say!("verdict"), say!("first root cause"), say!("unknown")];
+    let head = head.map(|cell| cell.to_string()).join(" | ");
+    let mut text = String::new();
+    line!(text, "## {}\n\n| {head} |\n|---|---|---|---|---|", say!("All contexts"));
+    for report in reports {
+        let name = report.cluster.as_ref().map(|it| plain(&format!("{}/{}", it.namespace, it.name)));
+        let root = report.root_causes.first().and_then(|id| report.finding(id));
+        let root = root.map(|root| format!("{} {}", root.code, plain(&root.summary))).unwrap_or_default();
+        let unknown = report.checks.iter().filter(|check| check.status == CheckStatus::Unknown).count();
+        let context = plain(report.context.as_deref().unwrap_or_default());
+        line!(text, "| {context} | {} | {} | {root} | {unknown} |", name.unwrap_or_default(), word(report.verdict));
+    }
+    text
 }
 
 /// Whether it counts and follows from nothing but what is suppressed.

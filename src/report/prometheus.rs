@@ -7,12 +7,17 @@ use crate::check::Severity;
 
 /// What names the cluster in every metric.
 const CLUSTER: [&str; 2] = ["ceph_namespace", "ceph_cluster"];
+/// What names the Kubernetes cluster, where there are several.
+const CONTEXT: &str = "context";
 
 /// The whole document.
 pub fn prometheus(document: &Document) -> anyhow::Result<String> {
     let registry = Registry::new();
+    let several = document.is_of_contexts();
+    let context: &[&str] = if several { &[CONTEXT] } else { &[] };
     let gauge = |name: &str, help: &str, labels: &[&str]| -> anyhow::Result<GaugeVec> {
-        let gauge = GaugeVec::new(Opts::new(format!("rookdoctor_{name}"), help), &[&CLUSTER[..], labels].concat())?;
+        let gauge =
+            GaugeVec::new(Opts::new(format!("rookdoctor_{name}"), help), &[context, &CLUSTER, labels].concat())?;
         registry.register(Box::new(gauge.clone()))?;
         Ok(gauge)
     };
@@ -33,7 +38,10 @@ pub fn prometheus(document: &Document) -> anyhow::Result<String> {
             &["code", "name", "severity", "finding"],
         )?,
     };
-    document.reports().iter().for_each(|report| metrics.set(report));
+    for report in document.reports() {
+        let context: Vec<&str> = report.context.as_deref().or(Some("")).filter(|_| several).into_iter().collect();
+        metrics.set(report, &context);
+    }
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     Ok(String::from_utf8(text)?)
@@ -51,10 +59,10 @@ struct Metrics {
 
 impl Metrics {
     /// Every severity and status has its line, also with 0: an alert on an absent metric never fires.
-    fn set(&self, report: &Report) {
+    fn set(&self, report: &Report, context: &[&str]) {
         let (ns, name) = report.cluster.as_ref().map_or(("", ""), |it| (it.namespace.as_str(), it.name.as_str()));
         let set = |gauge: &GaugeVec, labels: &[&str], value: f64| {
-            gauge.with_label_values(&[&[ns, name], labels].concat()).set(value);
+            gauge.with_label_values(&[context, &[ns, name], labels].concat()).set(value);
         };
         set(&self.exit, &[], report.exit_code.into());
         set(&self.observed, &[], report.observed_at.as_second() as f64);

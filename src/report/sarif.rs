@@ -25,13 +25,14 @@ fn run(report: &Report) -> Value {
         })
         .collect();
     let cluster = report.cluster.as_ref().map(|it| format!("{}/{}", it.namespace, it.name)).unwrap_or_default();
+    let context = report.context.as_ref().map(|context| format!("{}/", escaped(context))).unwrap_or_default();
     json!({
         "tool": {"driver": {
             "name": "kubectl-rookdoctor",
             "semanticVersion": report.tool.version,
             "rules": report.checks.iter().map(rule).collect::<Vec<_>>(),
         }},
-        "automationDetails": {"id": format!("rookdoctor/{cluster}")},
+        "automationDetails": {"id": format!("rookdoctor/{context}{cluster}")},
         "invocations": [{
             "executionSuccessful": report.unknowns.is_empty(),
             "exitCode": report.exit_code,
