@@ -16,6 +16,8 @@ use crate::screen::{Color, Screen};
 
 /// The time for a capture unless `--timeout` is given: it reads a hundred times what a diagnosis does.
 const CAPTURE_TIME: Duration = Duration::from_secs(600);
+/// The time to wait (`--wait`) unless `--timeout` is given.
+const WAIT_TIME: Duration = Duration::from_secs(600);
 /// What `--timeout 0` means: nobody waits longer.
 pub(crate) const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -95,6 +97,8 @@ pub enum Command {
         #[arg(value_name = "CODE|NAME")]
         check: String,
     },
+    /// Print an entry for --suppressions: a finding to be lived with, why, and until when
+    Suppress(Suppress),
     /// List the checks: code, name, area, what each reads
     Checks,
     /// List the recorded clusters in this program, for --example
@@ -143,6 +147,24 @@ pub struct Rbac {
     /// Print no roles: ask the server what you lack of them, and say which checks that blinds
     #[arg(long, conflicts_with = "subject")]
     pub check: bool,
+}
+
+/// Which finding, why, and for how long. Prints the entry, and writes nothing.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Suppression")]
+pub struct Suppress {
+    /// The id of a finding (`-o json`), or a code or name with a pattern for its object; without one, of any object
+    #[arg(value_name = "CODE[/OBJECT]")]
+    pub finding: String,
+    /// Why this may be
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Until when: a date (2026-01-31, to its end in UTC), a time (2026-01-31T18:00:00Z), or never
+    #[arg(long, value_name = "TIME", value_parser = crate::suppress::until)]
+    pub until: crate::suppress::Until,
+    /// Who says so
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
 }
 
 /// What to serve, and where.
@@ -270,7 +292,7 @@ pub struct Source {
     /// A recorded cluster instead of a live one: a must-gather as folder, .tar or .tar.gz
     #[arg(long, global = true, value_name = "PATH")]
     pub bundle: Option<PathBuf>,
-    /// Time for the whole run (30s, 2m; 0 for no limit; for `capture` 10m); what is not read by then is unknown
+    /// Time for the whole run (30s, 2m; 0 for no limit; with `capture` and --wait 10m); what is not read by then is unknown
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub timeout: Duration,
 
@@ -288,6 +310,9 @@ pub struct Connection {
     /// The context of the kubeconfig
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
+    /// Several contexts at once, with commas: a report of each, and a table of all. Only for `diagnose`
+    #[arg(long, global = true, value_name = "LIST", value_delimiter = ',')]
+    pub contexts: Vec<String>,
     /// The cluster of the kubeconfig
     #[arg(long, global = true, value_name = "NAME")]
     pub cluster: Option<String>,
@@ -333,6 +358,12 @@ pub struct Choice {
     /// Not these checks
     #[arg(long, global = true, value_name = "LIST", value_delimiter = ',')]
     pub skip: Vec<String>,
+    /// Look again until the exit status would be 0, or --timeout is over; one look takes a minute at most
+    #[arg(long, global = true)]
+    pub wait: bool,
+    /// Findings that are known and to be lived with, beside those in ConfigMap rookdoctor-suppressions of the cluster
+    #[arg(long, global = true, value_name = "PATH")]
+    pub suppressions: Option<PathBuf>,
     /// The severity from which on findings make the exit status: warning (default), critical, never
     #[arg(long, global = true, value_name = "SEVERITY", hide_possible_values = true)]
     pub fail_on: Option<FailOn>,
@@ -419,6 +450,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     if matches!(cli.command, Some(Command::Capture(_))) && is_default {
         cli.source.timeout = CAPTURE_TIME;
     }
+    if cli.choice.wait && is_default {
+        cli.source.timeout = WAIT_TIME;
+    }
     match contradiction(&cli, matches.subcommand_name()) {
         Some(message) => Err(command.error(ErrorKind::ArgumentConflict, message)),
         None => Ok(cli),
@@ -489,6 +523,9 @@ fn contradiction(cli: &Cli, name: Option<&str>) -> Option<String> {
     if let (Some(recorded), Some(live)) = (recorded, connection_flag(&source.connection)) {
         return Some(format!("{recorded} reads a recorded cluster, {live} connects to a live one: give one of them"));
     }
+    if let Some(message) = repeated_or_several(cli, recorded) {
+        return Some(message);
+    }
     if let (Some(recorded), Some(Command::Capture(_))) = (recorded, &cli.command) {
         return Some(format!("{recorded} reads a recorded cluster, `capture` records a live one"));
     }
@@ -526,12 +563,45 @@ fn contradiction(cli: &Cli, name: Option<&str>) -> Option<String> {
     let plans = matches!(&cli.command, Some(Command::Fix(fix)) if fix.action.is_none());
     let opens = plans || matches!(cli.command, Some(Command::Serve(_)));
     let compares = matches!(&cli.command, Some(Command::Diff(_)));
-    let belongs = |flag: &&str| diagnoses || (opens && *flag == "--example") || (compares && *flag != "--example");
+    let compared = |flag: &str| compares && !["--example", "--wait"].contains(&flag);
+    let belongs = |flag: &&str| diagnoses || (opens && *flag == "--example") || compared(flag);
     if compares && source.bundle.is_some() {
         return Some("diff takes bundles as OLD and NEW, not by --bundle".into());
     }
     let flag = diagnosis_flags(choice).find(|flag| !belongs(flag))?;
     Some(format!("{flag} belongs to `diagnose`; this command has no use for it"))
+}
+
+/// What looking again and looking at several clusters cannot mean.
+fn repeated_or_several(cli: &Cli, recorded: Option<&str>) -> Option<String> {
+    let Cli { source: Source { connection, .. }, choice, command, .. } = cli;
+    let several = !connection.contexts.is_empty();
+    let of_one = [
+        (connection.context.is_some(), "--context"),
+        (connection.cluster.is_some(), "--cluster"),
+        (connection.user.is_some(), "--user"),
+        (connection.server.is_some(), "--server"),
+        (connection.certificate_authority.is_some(), "--certificate-authority"),
+        (connection.tls_server_name.is_some(), "--tls-server-name"),
+        (connection.token.is_some(), "--token"),
+    ];
+    let of_one = of_one.into_iter().find_map(|(given, flag)| given.then_some(flag));
+    match (recorded, of_one) {
+        _ if several && !matches!(command, None | Some(Command::Diagnose)) => {
+            Some("--contexts belongs to `diagnose`; this command has no use for it".into())
+        }
+        (_, Some(flag)) if several => {
+            Some(format!("--contexts names several clusters, {flag} belongs to one: give one of them"))
+        }
+        _ if several && choice.wait => Some("--wait waits for one cluster, --contexts names several".into()),
+        (Some(recorded), _) if choice.wait => {
+            Some(format!("{recorded} reads a recorded cluster, which stays as it is: --wait is for a live one"))
+        }
+        _ if choice.wait && choice.fail_on == Some(FailOn::Never) => {
+            Some("--fail-on never is content with every state: --wait would not wait".into())
+        }
+        _ => None,
+    }
 }
 
 /// What the command of this name can print; `None` is what happens without one.
@@ -560,6 +630,7 @@ fn connection_flag(connection: &Connection) -> Option<&'static str> {
     [
         (kubeconfig.is_some(), "--kubeconfig"),
         (context.is_some(), "--context"),
+        (!connection.contexts.is_empty(), "--contexts"),
         (cluster.is_some(), "--cluster"),
         (user.is_some(), "--user"),
         (server.is_some(), "--server"),
@@ -578,8 +649,10 @@ fn connection_flag(connection: &Connection) -> Option<&'static str> {
 fn diagnosis_flags(choice: &Choice) -> impl Iterator<Item = &'static str> {
     [
         (choice.example.is_some(), "--example"),
+        (choice.wait, "--wait"),
         (!choice.only.is_empty(), "--only"),
         (!choice.skip.is_empty(), "--skip"),
+        (choice.suppressions.is_some(), "--suppressions"),
         (choice.fail_on.is_some(), "--fail-on"),
         (choice.timeline, "--timeline"),
     ]
@@ -672,6 +745,18 @@ mod tests {
             ("x rbac --check --subject user:a", "cannot be used with"),
             ("x rbac --namespace-only --also a", "cannot be used with"),
             ("x rbac --subject ann", "is none of user:NAME"),
+            ("x --wait --example e", "--example reads a recorded cluster, which stays as it is"),
+            ("x diagnose --bundle b --wait", "--bundle reads a recorded cluster, which stays as it is"),
+            ("x --wait --fail-on never", "--wait would not wait"),
+            ("x diff a b --wait", "--wait belongs to `diagnose`"),
+            ("x fix --wait", "--wait belongs to `diagnose`"),
+            ("x --contexts a,b --context c", "--context belongs to one"),
+            ("x --contexts a,b --server c", "--server belongs to one"),
+            ("x --contexts a,b --token c", "--token belongs to one"),
+            ("x --contexts a,b --bundle c", "--contexts connects to a live one"),
+            ("x --contexts a,b --example c", "--contexts connects to a live one"),
+            ("x --contexts a,b --wait", "--wait waits for one cluster"),
+            ("x capture --contexts a,b", "--contexts belongs to `diagnose`"),
             ("x serve", "say what to serve"),
             ("x serve b --example e", "BUNDLE and --example both say"),
             ("x serve --bundle b c", "BUNDLE and --bundle both say"),
@@ -691,6 +776,8 @@ mod tests {
             ("x capture --timeout 60s", 60),
             ("x --timeout 5m capture -f a.tgz", 300),
             ("x diagnose", 60),
+            ("x --wait", 600),
+            ("x diagnose --wait --timeout 5s", 5),
             ("x", 60),
         ] {
             assert_eq!(read(line).unwrap().source.timeout, Duration::from_secs(seconds), "{line}");

@@ -1,5 +1,6 @@
 //! One file a command, thin: what each prints, and how it ends.
 
+mod asking;
 mod capture;
 pub mod checks;
 mod diagnose;
@@ -12,6 +13,7 @@ mod progress;
 mod rbac;
 mod schema;
 mod serve;
+mod suppress;
 mod version;
 
 use serde::Serialize;
@@ -34,6 +36,7 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
             explain::run(check, cli.output.output, cli.output.language(screen), screen)?
         }
         Some(Command::Checks) => checks::run(cli.output.output, screen)?,
+        Some(Command::Suppress(flags)) => suppress::run(flags, cli.output.output, screen)?,
         Some(Command::Examples) => examples::run(cli.output.output, screen)?,
         Some(Command::Schema) => schema::run(cli.output.output, screen)?,
         Some(Command::Completion { shell }) => screen.write(&shell.script()?)?,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
@@ -17,6 +17,7 @@ use crate::objects::kube::Deployment;
 use crate::objects::rook::CephCluster;
 use crate::overview::{Listing, Overview};
 use crate::say;
+use crate::suppress;
 use crate::timeline::{self, Story};
 
 /// The tree is at most this deep; a check that still wants something then is unknown.
@@ -115,6 +116,8 @@ pub struct Diagnosis {
     /// What happened, in order; none unless it was asked for.
     pub story: Option<Story>,
     pub rounds: u32,
+    /// What the cluster says of findings to be lived with, as it stands there; none if it says nothing.
+    pub suppressions: Result<Option<String>, Why>,
 }
 
 impl Diagnosis {
@@ -144,10 +147,34 @@ pub async fn diagnose(
     source.clusters(&clusters);
     let views: Vec<Option<&Cluster>> =
         if clusters.is_empty() { vec![None] } else { clusters.iter().map(Some).collect() };
+    // These belong to no check: who may not read them is not blind, and nothing is hidden from him.
+    let decisions: Vec<Fetch<'_>> = clusters.iter().map(|cluster| reader.fetch(suppress::fact(cluster))).collect();
+    let (decisions, ()) =
+        join(join_all(decisions), read_all_rounds(&mut reader, &views, &namespace, checks, scope)).await;
+    let mut decisions = decisions.into_iter().map(|(_, answer)| suppress::text(answer));
+    let conclude_one = |cluster: &Option<&Cluster>| {
+        let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
+        let overviews = scope.overviews.iter().filter_map(|overview| listing(&facts, overview));
+        let suppressions = decisions.next().unwrap_or(Ok(None));
+        let diagnosis = conclude(&facts, *cluster, checks, reader.rounds);
+        let story = scope.timeline.then(|| timeline::story(&facts, &diagnosis.findings, &diagnosis.roots));
+        Diagnosis { overviews: overviews.collect(), suppressions, story, ..diagnosis }
+    };
+    views.iter().map(conclude_one).collect()
+}
+
+/// Reads what checks want, round by round, until nothing is wanted.
+async fn read_all_rounds(
+    reader: &mut Reader<'_>,
+    views: &[Option<&Cluster>],
+    namespace: &Option<String>,
+    checks: &[&'static Check],
+    scope: &Scope,
+) {
     loop {
         let mut wanted = BTreeSet::new();
-        for cluster in &views {
-            let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
+        for cluster in views {
+            let facts = Facts::new(&reader.store, *cluster, reader.source.now(), namespace.as_deref());
             wanted.extend(wants(&facts, checks, &scope.overviews));
             if scope.timeline {
                 wanted.extend(story_wants(&facts));
@@ -160,14 +187,6 @@ pub async fn diagnose(
         }
         reader.read(if exhausted { BTreeSet::new() } else { wanted }).await;
     }
-    let conclude_one = |cluster: &Option<&Cluster>| {
-        let facts = Facts::new(&reader.store, *cluster, source.now(), namespace.as_deref());
-        let overviews = scope.overviews.iter().filter_map(|overview| listing(&facts, overview));
-        let diagnosis = conclude(&facts, *cluster, checks, reader.rounds);
-        let story = scope.timeline.then(|| timeline::story(&facts, &diagnosis.findings, &diagnosis.roots));
-        Diagnosis { overviews: overviews.collect(), story, ..diagnosis }
-    };
-    views.iter().map(conclude_one).collect()
 }
 
 /// Asks one question about a cluster, reading what it wants, until it has its answer. What is still wanted when the
@@ -434,6 +453,7 @@ fn conclude(facts: &Facts<'_>, cluster: Option<&Cluster>, checks: &[&'static Che
         overviews: Vec::new(),
         story: None,
         rounds,
+        suppressions: Ok(None),
     }
 }
 

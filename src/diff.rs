@@ -68,6 +68,8 @@ pub struct Told {
     /// Nothing else explains it.
     pub is_root: bool,
     pub summary: String,
+    /// Somebody decided to live with it: it counts for no exit status.
+    pub suppressed: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,6 +98,7 @@ pub struct Stayed {
     /// What it was called before, if a pod with another name has it now.
     pub id_before: Option<String>,
     pub severity_before: Severity,
+    pub suppressed_before: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -142,11 +145,14 @@ impl Document {
 }
 
 impl Difference {
-    /// Only what got worse counts: what is over is good news, and what stays was known.
+    /// Only what got worse counts: what is over is good news, what stays was known, and what is suppressed is lived
+    /// with as long as it is.
     fn exit(&self) -> Exit {
-        let came = self.came.iter().map(|came| came.finding.severity);
-        let rose = self.stayed.iter().filter(|it| it.finding.severity > it.severity_before);
-        match came.chain(rose.map(|it| it.finding.severity)).max() {
+        let came = self.came.iter().map(|came| &came.finding);
+        let got_worse =
+            |it: &&Stayed| it.finding.severity > it.severity_before || (it.suppressed_before && !it.finding.suppressed);
+        let rose = self.stayed.iter().filter(got_worse).map(|it| &it.finding);
+        match came.chain(rose).filter(|it| !it.suppressed).map(|it| it.severity).max() {
             Some(Severity::Critical) => Exit::Critical,
             Some(Severity::Warning) => Exit::Warning,
             _ if self.sight.iter().any(|sight| sight.now == CheckStatus::Unknown) => Exit::Unknown,
@@ -188,6 +194,7 @@ fn difference(old: &Look, new: &Look) -> Difference {
                     finding: new.report.told(now),
                     id_before: (now.id != before.id).then(|| before.id.clone()),
                     severity_before: before.severity,
+                    suppressed_before: before.suppressed.is_some(),
                 });
             }
             None => went.push(before),

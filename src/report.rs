@@ -11,6 +11,7 @@ pub mod markdown;
 mod need;
 pub mod prometheus;
 pub mod sarif;
+mod suppressed;
 pub mod timeline;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,10 @@ use crate::facts::{Cost, Unknown};
 use crate::lang::{Lang, Text, phrase};
 use crate::overview;
 use crate::say;
+use crate::suppress::Entry;
 use clean::clean;
+use suppressed::Decided;
+pub use suppressed::{Suppression, Suppressions, Unread, Unused};
 pub use timeline::{Mark, MarkKind, Timeline};
 
 /// What `-o json` prints: one report, or a list for several clusters.
@@ -41,6 +45,7 @@ pub enum Document {
 
 impl Document {
     pub fn new(mut reports: Vec<Report>) -> Self {
+        suppressed::settle(&mut reports);
         if reports.len() == 1 {
             return Self::One(Box::new(reports.remove(0)));
         }
@@ -50,7 +55,26 @@ impl Document {
             kind: ListKind::DiagnosisList,
             exit_code: exit.code(),
             items: reports,
+            of_contexts: false,
         })
+    }
+
+    /// The reports of several Kubernetes clusters; a list, however many there are.
+    pub fn of_contexts(reports: Vec<Report>) -> Self {
+        match Self::new(reports) {
+            Self::One(report) => Self::Several(List {
+                api_version: ApiVersion::V1,
+                kind: ListKind::DiagnosisList,
+                exit_code: report.exit_code,
+                items: vec![*report],
+                of_contexts: true,
+            }),
+            Self::Several(list) => Self::Several(List { of_contexts: true, ..list }),
+        }
+    }
+
+    pub fn is_of_contexts(&self) -> bool {
+        matches!(self, Self::Several(list) if list.of_contexts)
     }
 
     pub fn reports(&self) -> &[Report] {
@@ -74,6 +98,9 @@ pub struct List {
     /// The worst of all items: 2, 1, 3, 0 in this order.
     pub exit_code: u8,
     pub items: Vec<Report>,
+    /// They are of several Kubernetes clusters, which the context tells apart.
+    #[serde(skip)]
+    pub of_contexts: bool,
 }
 
 /// The diagnosis of one cluster.
@@ -90,6 +117,8 @@ pub struct Report {
     pub tool: Tool,
     pub exit_code: u8,
     pub fail_on: FailOn,
+    /// The context of the kubeconfig, whether it was reached or not; null for a recording.
+    pub context: Option<String>,
     /// Null if there is no CephCluster.
     pub cluster: Option<Cluster>,
     /// Null if the cluster is live, or was recorded by `kubectl rookdoctor capture`.
@@ -100,6 +129,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     pub checks: Vec<Check>,
     pub unknowns: Vec<Unseen>,
+    pub suppressions: Suppressions,
     /// Tables of what there is; only with `-v`.
     pub overviews: Vec<Overview>,
     /// What happened, in order; null without `--timeline`.
@@ -218,8 +248,11 @@ pub struct Finding {
     /// Codes of checks that might explain it and could not look.
     pub not_ruled_out: Vec<String>,
     pub remedy: Remedy,
-    /// Always null: findings cannot be suppressed yet.
-    pub suppressed: Option<()>,
+    /// Somebody decided to live with it: it is no root cause, and counts for neither verdict nor exit status. What
+    /// follows from it does.
+    pub suppressed: Option<Suppression>,
+    /// It was suppressed until then, and counts again.
+    pub expired_suppression: Option<Suppression>,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -331,12 +364,15 @@ pub struct Run {
 impl Report {
     /// In English, as programs read it.
     pub fn new(diagnosis: &Diagnosis, run: &Run) -> Self {
-        Self::told(diagnosis, run, Lang::English)
+        Self::told(diagnosis, run, &[], Lang::English)
     }
 
-    /// The same for a person who reads this language.
-    pub fn told(diagnosis: &Diagnosis, run: &Run, lang: Lang) -> Self {
-        let seen = Seen::of(diagnosis);
+    /// The same for a person who reads this language, with decisions beside those that the cluster holds itself.
+    pub fn told(diagnosis: &Diagnosis, run: &Run, entries: &[Entry], lang: Lang) -> Self {
+        let ids: Vec<String> = diagnosis.findings.iter().map(id).collect();
+        let mut decided = Decided::of(diagnosis, &ids, entries, run.observed_at);
+        let seen = Seen::of(diagnosis, &decided);
+        let roots = diagnosis.roots.iter().filter(|at| !decided.suppressed.contains_key(at));
         Self {
             api_version: ApiVersion::V1,
             kind: Kind::Diagnosis,
@@ -345,13 +381,15 @@ impl Report {
             tool: Tool { version: env!("CARGO_PKG_VERSION").to_owned() },
             exit_code: seen.exit(run.fail_on).code(),
             fail_on: run.fail_on,
+            context: run.context.as_deref().and_then(known),
             cluster: cluster(diagnosis, run),
             recording: None,
             verdict: seen.verdict(),
-            root_causes: diagnosis.roots.iter().map(|&at| id(&diagnosis.findings[at])).collect(),
-            findings: (0..diagnosis.findings.len()).map(|at| finding(diagnosis, at, lang)).collect(),
+            root_causes: roots.map(|&at| ids[at].clone()).collect(),
+            findings: (0..diagnosis.findings.len()).map(|at| finding(diagnosis, at, &mut decided, lang)).collect(),
             checks: diagnosis.outcomes.iter().map(|outcome| check(outcome, lang)).collect(),
             unknowns: unknowns(&diagnosis.outcomes, lang),
+            suppressions: decided.told,
             overviews: diagnosis.overviews.iter().map(|(overview, listing)| table(overview, listing, lang)).collect(),
             timeline: diagnosis.story.as_ref().map(|story| timeline::timeline(story, lang)),
             stats: stats(diagnosis, run),
@@ -389,10 +427,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(diagnosis: &Diagnosis) -> Self {
+    fn of(diagnosis: &Diagnosis, decided: &Decided) -> Self {
+        // What is suppressed does not count. But not to have seen is no less so because somebody knows of it.
+        let counted = diagnosis.findings.iter().enumerate().filter(|(at, _)| !decided.suppressed.contains_key(at));
+        let counted: Vec<&Placed> = counted.map(|(_, placed)| placed).collect();
         // A finding about sight tells of a loss of sight: it makes the answer unknown, not bad.
         let any = |severity| {
-            let mut findings = diagnosis.findings.iter().filter(|placed| !placed.check.about_sight);
+            let mut findings = counted.iter().filter(|placed| !placed.check.about_sight);
             findings.any(|placed| placed.finding.severity == severity)
         };
         let blinded = diagnosis.outcomes.iter().any(|outcome| outcome.status == Status::Unknown);
@@ -456,7 +497,7 @@ fn cluster(diagnosis: &Diagnosis, run: &Run) -> Option<Cluster> {
     })
 }
 
-fn finding(diagnosis: &Diagnosis, at: usize, lang: Lang) -> Finding {
+fn finding(diagnosis: &Diagnosis, at: usize, decided: &mut Decided, lang: Lang) -> Finding {
     let Placed { check, finding, causes, consequences, not_ruled_out, .. } = &diagnosis.findings[at];
     let id_at = |at: usize| id(&diagnosis.findings[at]);
     Finding {
@@ -478,7 +519,8 @@ fn finding(diagnosis: &Diagnosis, at: usize, lang: Lang) -> Finding {
         unexplained: check.symptom && diagnosis.is_root(at),
         not_ruled_out: not_ruled_out.iter().map(|code| (*code).to_owned()).collect(),
         remedy: remedy(&finding.remedy, lang),
-        suppressed: None,
+        suppressed: decided.suppressed.remove(&at),
+        expired_suppression: decided.expired.remove(&at),
     }
 }
 

@@ -1,47 +1,48 @@
 //! `diagnose`: opens the source, asks every check, prints the report.
 
+mod contexts;
+mod wait;
+
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anstream::adapter::strip_str;
 use anyhow::Context;
-use jiff::Timestamp;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
-use super::opening::{Target, interruptible, is_there, open, scope, target};
+use self::wait::Waiting;
+use super::asking::Question;
+use super::opening::{Target, interruptible, open, options, target};
 use super::progress::Progress;
-use crate::check::Check;
 use crate::cli::{Cli, Format, Output};
-use crate::diagnosis::{Diagnosis, Scope, diagnose};
 use crate::exit::{Exit, Failed};
-use crate::lang::Lang;
-use crate::lookup;
 use crate::overview;
-use crate::report::human::{Look, render};
+use crate::report::human::{Look, render, summary};
 use crate::report::junit::junit;
 use crate::report::markdown::markdown;
 use crate::report::prometheus::prometheus;
 use crate::report::sarif::sarif;
-use crate::report::{Document, FailOn, Report, Run, json};
+use crate::report::{Document, json};
 use crate::screen::Screen;
 
 pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
-    let checks = lookup::select(&cli.choice.only, &cli.choice.skip).map_err(Failed::usage)?;
-    let target = target(cli)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let progress = Progress::start(screen);
-    let mut scope = scope(&cli.source);
+    let mut question = Question::of(cli)?;
     if cli.output.verbose {
-        scope.overviews = overview::of(&checks);
+        question.scope.overviews = overview::of(&question.checks);
     }
-    let lang = cli.output.language(screen);
-    scope.timeline = cli.choice.timeline;
-    let asked = ask(target, checks, scope, cli.choice.fail_on, lang, progress.clone());
-    let reports = runtime.block_on(interruptible(asked));
+    question.scope.timeline = cli.choice.timeline;
+    question.lang = cli.output.language(screen);
+    let progress = Progress::start(screen);
+    let asked = asking(cli, question, progress.clone(), *screen);
+    let asked = asked.inspect_err(|_| progress.clear())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let document = runtime.block_on(interruptible(asked));
     // Requests that never end must not hold the answer back.
     runtime.shutdown_background();
     progress.clear();
-    let document = Document::new(reports?);
+    let document = document?;
     deliver(cli, screen, &document)?;
     Ok(document.exit())
 }
@@ -68,7 +69,14 @@ fn deliver(cli: &Cli, screen: &Screen, document: &Document) -> anyhow::Result<()
 
 fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
     let look = Look { width: screen.width, verbose: cli.output.verbose, quiet: cli.output.quiet };
-    document.reports().iter().map(|report| render(report, look)).collect::<Vec<_>>().join("\n")
+    let mut pages: Vec<String> = document.reports().iter().map(|report| render(report, look)).collect();
+    if look.quiet {
+        return pages.concat();
+    }
+    if document.is_of_contexts() {
+        pages.push(summary(document.reports(), look.width));
+    }
+    pages.join("\n")
 }
 
 /// Writes the file beside its place and renames it: whoever reads it meets the old one or the new one, never a half.
@@ -87,34 +95,26 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-async fn ask(
-    target: Target,
-    checks: Vec<&'static Check>,
-    mut scope: Scope,
-    fail_on: Option<FailOn>,
-    lang: Lang,
+/// One look, several, or one at each of several clusters.
+fn asking(
+    cli: &Cli,
+    question: Question,
     progress: Progress,
-) -> Result<Vec<Report>, Failed> {
-    let started = Instant::now();
-    let opened = open(target, scope.timeout).await?;
-    // Connecting is part of the time that the user gave.
-    scope.timeout = scope.timeout.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
-    if let Some(namespace) = &opened.namespace {
-        scope.fallback_namespace.clone_from(namespace);
+    screen: Screen,
+) -> Result<BoxFuture<'static, Result<Document, Failed>>, Failed> {
+    if !cli.source.connection.contexts.is_empty() {
+        let names = contexts::chosen(&cli.source.connection)?;
+        return Ok(contexts::ask(names, options(&cli.source), question, progress).boxed());
     }
-    let source = opened.source();
-    let diagnoses = diagnose(source, &checks, &scope, &|round, facts| progress.round(round, facts)).await;
-    is_there(&scope, &diagnoses)?;
-    let run = Run {
-        generated_at: Timestamp::now(),
-        observed_at: source.now(),
-        fail_on: fail_on.unwrap_or(FailOn::Warning),
-        source: opened.kind,
-        context: opened.context.clone(),
-        kubernetes_version: source.server_version(),
-        cost: source.cost(),
-        duration: started.elapsed(),
-    };
-    let report = |diagnosis: &Diagnosis| Report::told(diagnosis, &run, lang).recorded_as(opened.format());
-    Ok(diagnoses.iter().map(report).collect())
+    if cli.choice.wait {
+        let tell = (!cli.output.quiet).then_some(screen);
+        return Ok(Waiting::new(options(&cli.source), question, progress, tell).until_healthy().boxed());
+    }
+    Ok(ask(target(cli)?, question, progress).boxed())
+}
+
+async fn ask(target: Target, question: Question, progress: Progress) -> Result<Document, Failed> {
+    let started = Instant::now();
+    let opened = open(target, question.scope.timeout).await?;
+    Ok(Document::new(question.ask(&opened, started, &progress).await?.reports))
 }

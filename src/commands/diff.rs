@@ -3,25 +3,23 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::Instant;
 
 use futures::future::join_all;
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::opening::{Opened, Target, open, or_interrupt, recording, scope, target};
+use super::asking::{Asked, Question};
+use super::opening::{Target, open, or_interrupt, recording, target};
 use super::progress::Progress;
-use crate::check::Check;
 use crate::cli::{Cli, Diff};
-use crate::diagnosis::{Scope, ask, diagnose};
+use crate::diagnosis::ask;
 use crate::diff::human::render;
 use crate::diff::look::{Look, SeenReport};
 use crate::diff::state::state;
 use crate::diff::{Document, compare};
 use crate::exit::{Exit, Failed};
 use crate::fix::apply::unseen;
-use crate::lookup;
-use crate::report::{FailOn, Report, Run};
+use crate::report::FailOn;
 use crate::screen::Screen;
 
 /// A report is a few hundred kilobytes; more is something else.
@@ -32,10 +30,10 @@ const STDIN: &str = "-";
 const API_GROUP: &str = "rookdoctor.dev/";
 
 pub(super) fn run(cli: &Cli, flags: &Diff, screen: &Screen) -> Result<Exit, Failed> {
-    let checks = lookup::select(&cli.choice.only, &cli.choice.skip).map_err(Failed::usage)?;
+    let question = Question::of(cli)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let progress = Progress::start(screen);
-    let looks = runtime.block_on(or_interrupt(both_sides(cli, flags, &checks, &progress)));
+    let looks = runtime.block_on(or_interrupt(both_sides(cli, flags, &question, &progress)));
     runtime.shutdown_background();
     progress.clear();
     let (old, new) = looks?;
@@ -48,21 +46,16 @@ pub(super) fn run(cli: &Cli, flags: &Diff, screen: &Screen) -> Result<Exit, Fail
 async fn both_sides(
     cli: &Cli,
     flags: &Diff,
-    checks: &[&'static Check],
+    question: &Question,
     progress: &Progress,
 ) -> Result<(Vec<Look>, Vec<Look>), Failed> {
-    let old = side(cli, Some(&flags.old), checks, progress).await?;
-    let new = side(cli, flags.new.as_deref(), checks, progress).await?;
+    let old = side(cli, Some(&flags.old), question, progress).await?;
+    let new = side(cli, flags.new.as_deref(), question, progress).await?;
     Ok((old, new))
 }
 
 /// Every cluster of one side; without a path, of the cluster that the flags name.
-async fn side(
-    cli: &Cli,
-    path: Option<&Path>,
-    checks: &[&'static Check],
-    progress: &Progress,
-) -> Result<Vec<Look>, Failed> {
+async fn side(cli: &Cli, path: Option<&Path>, question: &Question, progress: &Progress) -> Result<Vec<Look>, Failed> {
     let target = match path {
         None => target(cli)?,
         Some(path) => match report(path)? {
@@ -75,7 +68,7 @@ async fn side(
             None => recording(Some(path), None)?.map_or_else(|| target(cli), |it| Ok(Target::Recorded(it)))?,
         },
     };
-    looks(cli, target, path, checks, progress).await
+    looks(target, path, question, progress).await
 }
 
 /// The reports in a file; none if it is something else, such as a bundle.
@@ -117,50 +110,28 @@ fn parse(text: &str) -> Result<Value, String> {
 
 /// Diagnoses each cluster of a source, and asks for what a report does not hold.
 async fn looks(
-    cli: &Cli,
     target: Target,
     path: Option<&Path>,
-    checks: &[&'static Check],
+    question: &Question,
     progress: &Progress,
 ) -> Result<Vec<Look>, Failed> {
-    let timeout = cli.source.timeout;
-    let opened = open(target, timeout).await?;
-    let mut scope: Scope = scope(&cli.source);
-    if let Some(namespace) = &opened.namespace {
-        scope.fallback_namespace.clone_from(namespace);
-    }
-    let source = opened.source();
-    let diagnoses = diagnose(source, checks, &scope, &|round, facts| progress.round(round, facts)).await;
-    super::opening::is_there(&scope, &diagnoses)?;
+    let started = Instant::now();
+    let opened = open(target, question.scope.timeout).await?;
+    let Asked { diagnoses, reports } = question.ask(&opened, started, progress).await?;
     let from = match path {
         Some(path) => path.display().to_string(),
         None => opened.context.clone().unwrap_or_else(|| "the live cluster".to_owned()),
     };
-    let run = run_of(&opened);
+    let (source, timeout) = (opened.source(), question.scope.timeout);
     let states = join_all(diagnoses.iter().map(async |diagnosis| {
         let cluster = diagnosis.cluster.as_ref().ok_or("no CephCluster was seen")?;
         ask(source, cluster, timeout, state).await.map_err(|gap| unseen(&gap).to_string())
     }));
     let states = states.await;
-    let seen = diagnoses.iter().zip(states).map(|(diagnosis, state)| {
+    let seen = reports.iter().zip(states).map(|(report, state)| {
         // Both sides are read as a report is, so that they tell the same in the same words.
-        let report = serde_json::to_value(Report::new(diagnosis, &run))?;
-        let report = SeenReport::read(&report).map_err(anyhow::Error::msg)?;
+        let report = SeenReport::read(&serde_json::to_value(report)?).map_err(anyhow::Error::msg)?;
         Ok(Look { from: from.clone(), report, state })
     });
     seen.collect::<anyhow::Result<_>>().map_err(Failed::from)
-}
-
-fn run_of(opened: &Opened) -> Run {
-    let source = opened.source();
-    Run {
-        generated_at: Timestamp::now(),
-        observed_at: source.now(),
-        fail_on: FailOn::Warning,
-        source: opened.kind,
-        context: opened.context.clone(),
-        kubernetes_version: source.server_version(),
-        cost: source.cost(),
-        duration: Duration::ZERO,
-    }
 }

@@ -53,6 +53,22 @@ impl Opened {
         }
     }
 
+    /// The same connection with nothing remembered; none if there is no connection.
+    pub fn anew(&self) -> Option<Self> {
+        let Reached::Live(live) = &self.cluster else { return None };
+        let (context, namespace) = (self.context.clone(), self.namespace.clone());
+        Some(Self { cluster: Reached::Live(Box::new(live.anew())), kind: self.kind, context, namespace })
+    }
+
+    /// Whether looking again later may show something else.
+    pub fn may_change(&self) -> bool {
+        match &self.cluster {
+            Reached::Live(_) => true,
+            Reached::Recorded(_) => false,
+            Reached::Not(unconnected) => unconnected.may_pass,
+        }
+    }
+
     /// Who wrote the recording, if it is one of another tool.
     pub fn format(&self) -> Option<Format> {
         match &self.cluster {
@@ -130,11 +146,11 @@ pub(super) async fn open(target: Target, at_most: Duration) -> Result<Opened, Fa
         }
         Target::Live(options) => options,
     };
-    let unconnected = |why| Opened {
+    let unconnected = |why, may_pass| Opened {
         kind: SourceKind::Live,
         context: options.context.clone(),
         namespace: None,
-        cluster: Reached::Not(Unconnected(why)),
+        cluster: Reached::Not(Unconnected { why, may_pass }),
     };
     Ok(match tokio::time::timeout(at_most, connect(&options)).await {
         Ok(Ok(live)) => Opened {
@@ -143,8 +159,11 @@ pub(super) async fn open(target: Target, at_most: Duration) -> Result<Opened, Fa
             namespace: Some(live.default_namespace().to_owned()),
             cluster: Reached::Live(Box::new(live)),
         },
-        Ok(Err(error)) => unconnected(Why::Unreachable(format!("{}: {error}; {}", error.stage(), error.next_step()))),
-        Err(_) => unconnected(Why::Timeout),
+        Ok(Err(error)) => {
+            let why = Why::Unreachable(format!("{}: {error}; {}", error.stage(), error.next_step()));
+            unconnected(why, error.may_pass())
+        }
+        Err(_) => unconnected(Why::Timeout, true),
     })
 }
 
@@ -198,11 +217,15 @@ pub(super) async fn interruptible<T: Send + 'static>(
 }
 
 /// A cluster to which there is no connection: every question has the same answer, and the report tells it.
-struct Unconnected(Why);
+struct Unconnected {
+    why: Why,
+    /// Trying again later may help.
+    may_pass: bool,
+}
 
 impl Source for Unconnected {
     fn fetch<'a>(&'a self, _fact: &'a Fact) -> BoxFuture<'a, Result<Reading, Why>> {
-        async { Err(self.0.clone()) }.boxed()
+        async { Err(self.why.clone()) }.boxed()
     }
 
     fn now(&self) -> Timestamp {

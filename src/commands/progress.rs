@@ -43,6 +43,11 @@ impl Progress {
         self.0.set_message(what.to_owned());
     }
 
+    /// Tells a line that stays, above the one that moves.
+    pub(super) fn complain(&self, screen: &Screen, line: &str) {
+        self.0.suspend(|| screen.complain(line));
+    }
+
     /// Takes the line away.
     pub(super) fn clear(&self) {
         self.0.finish_and_clear();

@@ -38,6 +38,7 @@ pub(super) fn added(command: Command, source: Arc<Option<Flags>>, name: Option<S
     let add = |command: Command, id: &str, values: ArgValueCompleter| command.mut_arg(id, |arg| arg.add(values));
     let command = add(command, "context", kubeconfig(|known| known.contexts));
     let command = add(command, "cluster", kubeconfig(|known| known.clusters));
+    let command = add(command, "contexts", kubeconfig(|known| known.contexts));
     let command = add(command, "user", kubeconfig(|known| known.users));
     let command = add(command, "namespace", live(kinds::NAMESPACE));
     let command = add(command, "operator_namespace", live(kinds::NAMESPACE));
@@ -48,6 +49,7 @@ pub(super) fn added(command: Command, source: Arc<Option<Flags>>, name: Option<S
     let command = add(command, "output", completer(move |_| formats(name.as_deref())));
     command
         .mut_subcommand("explain", |explain| add(explain, "check", completer(checks)))
+        .mut_subcommand("suppress", |suppress| add(suppress, "finding", completer(checks)))
         .mut_subcommand("fix", |fix| add(fix, "check", completer(checks)).mut_subcommands(past))
 }
 

@@ -92,7 +92,8 @@ fn finding(page: &mut Page, told: &Told, note: &str) {
     };
     let root = if told.is_root { "root cause: " } else { "" };
     let first = [(ink, mark), (Ink::Plain, " "), (ink, told.code.as_str()), (Ink::Plain, " ")];
-    page.hang(&first, Ink::Plain, &format!("{root}{}", told.summary));
+    let suppressed = if told.suppressed { " (suppressed)".to_owned() } else { String::new() };
+    page.hang(&first, Ink::Plain, &format!("{root}{}{suppressed}", told.summary));
     if !note.is_empty() {
         page.hang(&[(Ink::Unknown, "  ? ")], Ink::Plain, note);
     }
@@ -105,10 +106,14 @@ fn stayed(page: &mut Page, stayed: &[Stayed], verbose: bool) {
     }
     page.heading("STAYED");
     let (told, rest): (Vec<&Stayed>, Vec<&Stayed>) =
-        stayed.iter().partition(|it| verbose || it.finding.severity != it.severity_before || it.finding.is_root);
+        stayed.iter().partition(|it| verbose || changed(it) || it.finding.is_root);
     for it in told {
-        let note = format!("was {}", it.severity_before.word());
-        finding(page, &it.finding, if it.finding.severity == it.severity_before { "" } else { &note });
+        let note = match () {
+            () if it.finding.severity != it.severity_before => format!("was {}", it.severity_before.word()),
+            () if it.suppressed_before && !it.finding.suppressed => "was suppressed".to_owned(),
+            () => String::new(),
+        };
+        finding(page, &it.finding, &note);
     }
     let mut codes: Vec<&str> = rest.iter().map(|it| it.finding.code.as_str()).collect();
     codes.sort_unstable();
@@ -116,6 +121,10 @@ fn stayed(page: &mut Page, stayed: &[Stayed], verbose: bool) {
     if !codes.is_empty() {
         page.hang(&[(Ink::Plain, "  ")], Ink::Dim, &format!("and {} (-v tells)", codes.join(", ")));
     }
+}
+
+fn changed(it: &Stayed) -> bool {
+    it.finding.severity != it.severity_before || it.finding.suppressed != it.suppressed_before
 }
 
 fn sight(page: &mut Page, it: &Difference) {

@@ -64,6 +64,9 @@ pub struct SeenFinding {
     pub summary: String,
     #[serde(default)]
     pub at: Vec<String>,
+    /// Somebody decided to live with it. Whatever stands there: null in older reports.
+    #[serde(default)]
+    pub suppressed: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,6 +135,7 @@ impl SeenReport {
             severity: finding.severity,
             is_root: self.root_causes.contains(&finding.id),
             summary: finding.summary.clone(),
+            suppressed: finding.suppressed.is_some(),
         }
     }
 

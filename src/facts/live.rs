@@ -103,6 +103,11 @@ impl Live {
         }
     }
 
+    /// The same connection, and nothing else of before: not even what is served is remembered.
+    pub fn anew(&self) -> Self {
+        Self { discovery: OnceCell::new(), clusters: RwLock::default(), ..self.fresh() }
+    }
+
     /// The name of the kubeconfig's context; `in-cluster` without a kubeconfig.
     pub fn context(&self) -> &str {
         &self.context

@@ -7,6 +7,7 @@ use quick_junit::{NonSuccessKind, Report as Suites, TestCase, TestCaseStatus, Te
 
 use super::{Check, CheckStatus, Document, FailOn, Finding, Report};
 use crate::check::{Area, Severity};
+use crate::lookup;
 
 /// The whole document.
 pub fn junit(document: &Document) -> anyhow::Result<String> {
@@ -20,7 +21,8 @@ pub fn junit(document: &Document) -> anyhow::Result<String> {
 fn suite(report: &Report, area: Area) -> TestSuite {
     let of_area = |check: &&Check| check.code.trim_end_matches(|c: char| c.is_ascii_digit()) == area.prefix();
     let cluster = report.cluster.as_ref().map(|it| format!("{}/{} ", it.namespace, it.name)).unwrap_or_default();
-    let mut suite = TestSuite::new(format!("{cluster}{}: {}", area.prefix(), area.title()));
+    let context = report.context.as_ref().map(|context| format!("{context} · ")).unwrap_or_default();
+    let mut suite = TestSuite::new(format!("{context}{cluster}{}: {}", area.prefix(), area.title()));
     suite.add_test_cases(report.checks.iter().filter(of_area).map(|check| case(report, check)));
     suite
 }
@@ -28,6 +30,7 @@ fn suite(report: &Report, area: Area) -> TestSuite {
 fn case(report: &Report, check: &Check) -> TestCase {
     let found: Vec<&Finding> = report.findings.iter().filter(|finding| finding.code == check.code).collect();
     let failing: Vec<&Finding> = found.iter().copied().filter(|finding| fails(finding, report.fail_on)).collect();
+    let suppressed: Vec<&Finding> = found.iter().copied().filter(|finding| finding.suppressed.is_some()).collect();
     let reason = check.reason.as_deref().unwrap_or_default();
     let status = match check.status {
         _ if !failing.is_empty() => {
@@ -35,6 +38,17 @@ fn case(report: &Report, check: &Check) -> TestCase {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_message(summaries.join("; ")).set_type(kind(report, &failing));
             status.set_description(failing.iter().map(|finding| told(finding)).collect::<Vec<_>>().join("\n"));
+            status
+        }
+        // Not to have seen is no less so because somebody knows of it.
+        CheckStatus::Found if is_blind(check, &suppressed) && report.fail_on != FailOn::Never => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message(decisions(&suppressed)).set_type("unknown");
+            status
+        }
+        CheckStatus::Found if suppressed.len() == found.len() => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(decisions(&suppressed));
             status
         }
         // `--fail-on never` asks for a build that does not fail.
@@ -58,7 +72,25 @@ fn case(report: &Report, check: &Check) -> TestCase {
     case
 }
 
+/// Why each of these is suppressed.
+fn decisions(suppressed: &[&Finding]) -> String {
+    let told = suppressed.iter().filter_map(|finding| {
+        let suppression = finding.suppressed.as_ref()?;
+        Some(format!("suppressed: {} {}: {}", finding.code, finding.object(), suppression.told().english()))
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// Whether the check tells of a loss of sight that is suppressed.
+fn is_blind(check: &Check, suppressed: &[&Finding]) -> bool {
+    let about_sight = lookup::check(&check.code).is_ok_and(|check| check.about_sight);
+    about_sight && suppressed.iter().any(|finding| finding.severity > Severity::Info)
+}
+
 fn fails(finding: &Finding, fail_on: FailOn) -> bool {
+    if finding.suppressed.is_some() {
+        return false;
+    }
     match fail_on {
         FailOn::Warning => finding.severity >= Severity::Warning,
         FailOn::Critical => finding.severity >= Severity::Critical,
@@ -74,6 +106,8 @@ fn kind(report: &Report, failing: &[&Finding]) -> &'static str {
 /// The finding with its evidence, its causes and its remedy, as plain lines.
 fn told(finding: &Finding) -> String {
     let mut lines = vec![format!("{} {}: {}", finding.code, finding.severity.word(), finding.summary)];
+    lines.extend(finding.expired_note().map(|note| format!("  {}", note.english())));
+    lines.extend(finding.suppressed.as_ref().map(|it| format!("  suppressed: {}", it.told().english())));
     for evidence in &finding.evidence {
         let field = evidence.field.as_ref().map(|field| format!(" {field}")).unwrap_or_default();
         lines.push(format!("  {}{field}: {}", evidence.from, evidence.excerpt));

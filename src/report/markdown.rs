@@ -4,14 +4,18 @@
 use std::fmt::Write;
 
 use super::timeline::{Line, chosen, folded, label};
-use super::{CheckStatus, Document, Evidence, Finding, Report};
+use super::{CheckStatus, Document, Evidence, Finding, Report, Suppressions, Unread, Unused};
 use crate::check::{Area, Severity};
 use crate::lang::{Lang, Text, phrase};
 use crate::{plural, say};
 
 /// The whole document.
 pub fn markdown(document: &Document) -> String {
-    document.reports().iter().map(page).collect::<Vec<_>>().join("\n---\n\n")
+    let mut pages: Vec<String> = document.reports().iter().map(page).collect();
+    if document.is_of_contexts() {
+        pages.push(summary(document.reports()));
+    }
+    pages.join("\n---\n\n")
 }
 
 /// A line of the page. Writing to a string does not fail.
@@ -28,6 +32,7 @@ fn page(report: &Report) -> String {
         line!(text, "\n## {}\n", say!("Root cause {}: {} {}", at + 1, root.code, root.name).told(report.lang));
         root_cause(&mut text, report, root);
     }
+    suppressed(&mut text, report);
     timeline(&mut text, report);
     others(&mut text, report);
     areas(&mut text, report);
@@ -42,7 +47,8 @@ fn verdict(text: &mut String, report: &Report) {
         || say!("no CephCluster was seen").told(lang),
         |it| plain(&format!("{}/{}", it.namespace, it.name)),
     );
-    line!(text, "# {}\n", say!("{}: {}", name, report.verdict.text()).told(lang));
+    let context = report.context.as_ref().map(|context| plain(&format!("{context} · "))).unwrap_or_default();
+    line!(text, "# {context}{}\n", say!("{}: {}", name, report.verdict.text()).told(lang));
     let version = |name: &str, version: Option<&String>| version.map(|version| format!("{name} {}", plain(version)));
     let parts = [
         version("Rook", cluster.and_then(|it| it.rook_version.as_ref())),
@@ -59,6 +65,9 @@ fn root_cause(text: &mut String, report: &Report, root: &Finding) {
     let severity = root.severity.text();
     let state = root.since.map_or(severity.clone(), |since| say!("{}, since {}", severity, since));
     line!(text, "{}", say!("**{}** ({})", plain(&root.summary), state).told(lang));
+    if let Some(note) = root.expired_note() {
+        line!(text, "\n{}", plain(&note.told(lang)));
+    }
     if root.unexplained {
         let alone = say!("A symptom without a cause: none of the checks found what leads to it.");
         line!(text, "\n{}", alone.told(lang));
@@ -140,13 +149,76 @@ fn timeline(text: &mut String, report: &Report) {
     timeline.blind.iter().for_each(|blind| line!(text, "\n{}", say!("not seen: {}", plain(blind)).told(lang)));
 }
 
+/// All contexts at a glance.
+fn summary(reports: &[Report]) -> String {
+    let head = [say!("context"), say!("cluster"), say!("verdict"), say!("first root cause"), say!("unknown")];
+    let lang = reports.first().map(|report| report.lang).unwrap_or_default();
+    let mut text = String::new();
+    line!(text, "## {}\n", say!("All contexts").told(lang));
+    header(&mut text, head, lang);
+    for report in reports {
+        let name = report.cluster.as_ref().map(|it| plain(&format!("{}/{}", it.namespace, it.name)));
+        let root = report.root_causes.first().and_then(|id| report.finding(id));
+        let root = root.map(|root| format!("{} {}", root.code, plain(&root.summary))).unwrap_or_default();
+        let unknown = report.checks.iter().filter(|check| check.status == CheckStatus::Unknown).count();
+        let context = plain(report.context.as_deref().unwrap_or_default());
+        line!(
+            text,
+            "| {context} | {} | {} | {root} | {unknown} |",
+            name.unwrap_or_default(),
+            report.verdict.text().told(lang)
+        );
+    }
+    text
+}
+
+/// Whether it counts and follows from nothing but what is suppressed.
+fn is_left(report: &Report, finding: &Finding) -> bool {
+    let roots = report.root_causes.iter().filter_map(|id| report.finding(id));
+    finding.counts()
+        && !roots
+            .into_iter()
+            .any(|root| root.id == finding.id || below(report, root).iter().any(|it| it.id == finding.id))
+}
+
+/// What somebody decided to live with, and what follows from it and counts all the same.
+fn suppressed(text: &mut String, report: &Report) {
+    let lang = report.lang;
+    let told = |it: &Finding| Some((it.code.clone(), it.object().to_owned(), it.suppressed.as_ref()?.told()));
+    let all: Vec<_> = report.findings.iter().filter_map(told).collect();
+    let Suppressions { unused, unread } = &report.suppressions;
+    let unread: Vec<&Unread> = unread.iter().filter(|it| it.why != "not-captured").collect();
+    if all.is_empty() && unused.is_empty() && unread.is_empty() {
+        return;
+    }
+    line!(text, "\n## {}\n", say!("Suppressed ({})", all.len()).told(lang));
+    for (code, object, told) in &all {
+        line!(text, "- {code} {}: {}", plain(object), plain(&told.told(lang)));
+    }
+    for it in report.findings.iter().filter(|finding| !all.is_empty() && is_left(report, finding)) {
+        line!(text, "- {}", say!("still counts: {} {}", it.code, plain(&it.summary)).told(lang));
+    }
+    for Unused { code, object, suppression } in unused {
+        let told = plain(&suppression.told().told(lang));
+        line!(text, "- {}", say!("matches nothing: {} {}: {}", code, plain(object), told).told(lang));
+    }
+    for Unread { from, message, .. } in unread {
+        line!(
+            text,
+            "- {}",
+            say!("not read, so nothing is suppressed by it: {}: {}", plain(from), plain(message)).told(lang)
+        );
+    }
+}
+
 /// What is neither a root cause nor explained by one.
 fn others(text: &mut String, report: &Report) {
     let roots: Vec<&Finding> = report.root_causes.iter().filter_map(|id| report.finding(id)).collect();
     let told = |finding: &Finding| {
         roots.iter().any(|root| root.id == finding.id || below(report, root).iter().any(|it| it.id == finding.id))
     };
-    let others: Vec<&Finding> = report.findings.iter().filter(|finding| !told(finding)).collect();
+    let others: Vec<&Finding> =
+        report.findings.iter().filter(|it| it.suppressed.is_none() && !told(it) && !is_left(report, it)).collect();
     if others.is_empty() {
         return;
     }

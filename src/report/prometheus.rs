@@ -7,12 +7,17 @@ use crate::check::Severity;
 
 /// What names the cluster in every metric.
 const CLUSTER: [&str; 2] = ["ceph_namespace", "ceph_cluster"];
+/// What names the Kubernetes cluster, where there are several.
+const CONTEXT: &str = "context";
 
 /// The whole document.
 pub fn prometheus(document: &Document) -> anyhow::Result<String> {
     let registry = Registry::new();
+    let several = document.is_of_contexts();
+    let context: &[&str] = if several { &[CONTEXT] } else { &[] };
     let gauge = |name: &str, help: &str, labels: &[&str]| -> anyhow::Result<GaugeVec> {
-        let gauge = GaugeVec::new(Opts::new(format!("rookdoctor_{name}"), help), &[&CLUSTER[..], labels].concat())?;
+        let gauge =
+            GaugeVec::new(Opts::new(format!("rookdoctor_{name}"), help), &[context, &CLUSTER, labels].concat())?;
         registry.register(Box::new(gauge.clone()))?;
         Ok(gauge)
     };
@@ -20,7 +25,12 @@ pub fn prometheus(document: &Document) -> anyhow::Result<String> {
         exit: gauge("exit_code", "Exit status: 0 healthy, 1 warning, 2 critical, 3 unknown.", &[])?,
         observed: gauge("observed_timestamp_seconds", "When the cluster was seen, as Unix time.", &[])?,
         duration: gauge("duration_seconds", "How long the diagnosis took.", &[])?,
-        findings: gauge("findings", "Findings by severity, root causes and consequences.", &["severity"])?,
+        findings: gauge(
+            "findings",
+            "Findings by severity, root causes and consequences, without those that are suppressed.",
+            &["severity"],
+        )?,
+        suppressed: gauge("suppressed_findings", "Findings that are suppressed, by severity.", &["severity"])?,
         checks: gauge("checks", "Checks by how they ended.", &["status"])?,
         roots: gauge(
             "root_cause",
@@ -28,7 +38,10 @@ pub fn prometheus(document: &Document) -> anyhow::Result<String> {
             &["code", "name", "severity", "finding"],
         )?,
     };
-    document.reports().iter().for_each(|report| metrics.set(report));
+    for report in document.reports() {
+        let context: Vec<&str> = report.context.as_deref().or(Some("")).filter(|_| several).into_iter().collect();
+        metrics.set(report, &context);
+    }
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     Ok(String::from_utf8(text)?)
@@ -39,23 +52,26 @@ struct Metrics {
     observed: GaugeVec,
     duration: GaugeVec,
     findings: GaugeVec,
+    suppressed: GaugeVec,
     checks: GaugeVec,
     roots: GaugeVec,
 }
 
 impl Metrics {
     /// Every severity and status has its line, also with 0: an alert on an absent metric never fires.
-    fn set(&self, report: &Report) {
+    fn set(&self, report: &Report, context: &[&str]) {
         let (ns, name) = report.cluster.as_ref().map_or(("", ""), |it| (it.namespace.as_str(), it.name.as_str()));
         let set = |gauge: &GaugeVec, labels: &[&str], value: f64| {
-            gauge.with_label_values(&[&[ns, name], labels].concat()).set(value);
+            gauge.with_label_values(&[context, &[ns, name], labels].concat()).set(value);
         };
         set(&self.exit, &[], report.exit_code.into());
         set(&self.observed, &[], report.observed_at.as_second() as f64);
         set(&self.duration, &[], report.stats.duration_ms as f64 / 1000.0);
         for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
-            let count = report.findings.iter().filter(|finding| finding.severity == severity).count();
-            set(&self.findings, &[severity.word()], count as f64);
+            let all = || report.findings.iter().filter(|finding| finding.severity == severity);
+            let suppressed = all().filter(|finding| finding.suppressed.is_some()).count();
+            set(&self.findings, &[severity.word()], (all().count() - suppressed) as f64);
+            set(&self.suppressed, &[severity.word()], suppressed as f64);
         }
         for (status, word) in [
             (CheckStatus::Found, "found"),

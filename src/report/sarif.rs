@@ -25,13 +25,14 @@ fn run(report: &Report) -> Value {
         })
         .collect();
     let cluster = report.cluster.as_ref().map(|it| format!("{}/{}", it.namespace, it.name)).unwrap_or_default();
+    let context = report.context.as_ref().map(|context| format!("{}/", escaped(context))).unwrap_or_default();
     json!({
         "tool": {"driver": {
             "name": "kubectl-rookdoctor",
             "semanticVersion": report.tool.version,
             "rules": report.checks.iter().map(rule).collect::<Vec<_>>(),
         }},
-        "automationDetails": {"id": format!("rookdoctor/{cluster}")},
+        "automationDetails": {"id": format!("rookdoctor/{context}{cluster}")},
         "invocations": [{
             "executionSuccessful": report.unknowns.is_empty(),
             "exitCode": report.exit_code,
@@ -65,6 +66,10 @@ fn result(report: &Report, finding: &Finding) -> Value {
         "partialFingerprints": {"finding/v1": finding.id},
         "properties": {"rootCause": root, "causes": causes, "at": finding.at},
     });
+    if let Some(suppression) = &finding.suppressed {
+        let justification = suppression.told().english();
+        result["suppressions"] = json!([{"kind": "external", "status": "accepted", "justification": justification}]);
+    }
     if let Some(rule) = rule {
         result["ruleIndex"] = rule.into();
     }
@@ -74,6 +79,7 @@ fn result(report: &Report, finding: &Finding) -> Value {
 fn message(finding: &Finding) -> String {
     let mut lines = vec![finding.summary.clone()];
     lines.extend(finding.evidence.iter().map(|evidence| format!("{}: {}", evidence.from, evidence.excerpt)));
+    lines.extend(finding.expired_note().map(|note| note.english()));
     lines.push(format!("Remedy: {}", finding.remedy.summary));
     lines.extend(finding.remedy.commands.iter().cloned());
     lines.join("\n")

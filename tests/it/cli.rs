@@ -130,6 +130,7 @@ fn diagnosis(findings: Vec<Placed>, roots: Vec<usize>, blind: &[(&str, Unknown)]
         overviews: Vec::new(),
         story: None,
         rounds: 3,
+        suppressions: Ok(None),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::double::{Double, Faults};
 use crate::support::base;
 
 /// Lays a recorded cluster down as a folder.
-fn unpack(tree: &Tree, folder: &Path) {
+pub fn unpack(tree: &Tree, folder: &Path) {
     for (path, file) in tree.below("") {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -19,7 +19,7 @@ fn unpack(tree: &Tree, folder: &Path) {
     }
 }
 
-fn diff(old: &Path, new: &Path) -> (Value, i32) {
+pub fn diff(old: &Path, new: &Path) -> (Value, i32) {
     let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
     let output = run(&["diff", old, new, "-o", "json"]);
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));

@@ -96,6 +96,11 @@ impl ConnectError {
         }
     }
 
+    /// Whether the same may succeed later with nothing changed here: a server restarts, a network comes back.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::NoKubeconfig(_) | Self::Kubeconfig(_) | Self::Credentials(_))
+    }
+
     /// What to do next.
     pub fn next_step(&self) -> &'static str {
         match self {

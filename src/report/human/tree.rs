@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::page::{Ink, Page};
 use super::{Look, severity};
+use crate::lang::Lang;
 use crate::report::{Finding, Report};
 use crate::{plural, say};
 
@@ -88,7 +89,7 @@ impl<'r> Tree<'_, 'r> {
         let first = [(Ink::Dim, fork.as_str()), (ink, mark), (Ink::Plain, " "), (ink, &effect.code), (Ink::Plain, " ")];
         let indent = " ".repeat(mark.chars().count() + effect.code.len() + 2);
         let rest = format!("{trunk}{}{indent}", if last { "   " } else { "│  " });
-        self.page.hang_below(&first, &[(Ink::Dim, &rest)], Ink::Plain, &summary);
+        self.page.hang_below(&first, &[(Ink::Dim, &rest)], Ink::Plain, &format!("{summary}{}", note(effect, lang)));
         if self.verbose {
             let below = [(Ink::Dim, rest.as_str())];
             self.page.hang_below(&below, &below, Ink::Dim, &say!("remedy: {}", effect.remedy.summary).told(lang));
@@ -96,6 +97,15 @@ impl<'r> Tree<'_, 'r> {
                 self.page.hang_unwrapped(&below, Ink::Command, command);
             }
         }
+    }
+}
+
+/// Whether it is, or was, suppressed.
+fn note(effect: &Finding, lang: Lang) -> String {
+    match (&effect.suppressed, effect.expired_note()) {
+        (Some(_), _) => say!(" (suppressed)").told(lang),
+        (None, Some(note)) => say!(" ({})", note).told(lang),
+        (None, None) => String::new(),
     }
 }
 
@@ -107,7 +117,7 @@ fn nearest<'r>(report: &'r Report, cause: &Finding) -> Vec<&'r Finding> {
 }
 
 /// Ids of everything that this finding explains, directly or not.
-fn below<'r>(report: &'r Report, cause: &'r Finding) -> BTreeSet<&'r str> {
+pub(super) fn below<'r>(report: &'r Report, cause: &'r Finding) -> BTreeSet<&'r str> {
     let mut seen = BTreeSet::new();
     let mut open: Vec<&str> = cause.consequences.iter().map(String::as_str).collect();
     while let Some(id) = open.pop() {
