@@ -101,7 +101,7 @@ pub struct Report {
     pub stats: Stats,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub enum ApiVersion {
     #[serde(rename = "rookdoctor.dev/v1")]
     V1,

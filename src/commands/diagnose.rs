@@ -8,7 +8,7 @@ use anstream::adapter::strip_str;
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::opening::{Target, interruptible, is_there, open, scope, target};
+use super::opening::{Opened, Target, interruptible, is_there, open, scope, target};
 use super::progress::Progress;
 use crate::check::Check;
 use crate::cli::{Cli, Format, Output};
@@ -63,13 +63,13 @@ fn deliver(cli: &Cli, screen: &Screen, document: &Document) -> anyhow::Result<()
     }
 }
 
-fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
+pub(super) fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
     let look = Look { width: screen.width, verbose: cli.output.verbose, quiet: cli.output.quiet };
     document.reports().iter().map(|report| render(report, look)).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes the file beside its place and renames it: whoever reads it meets the old one or the new one, never a half.
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || -> std::io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
@@ -87,19 +87,32 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
 async fn ask(
     target: Target,
     checks: Vec<&'static Check>,
-    mut scope: Scope,
+    scope: Scope,
     fail_on: Option<FailOn>,
     progress: Progress,
 ) -> Result<Vec<Report>, Failed> {
     let started = Instant::now();
     let opened = open(target, scope.timeout).await?;
+    let looks = look(&opened, &checks, scope, fail_on, &progress, started).await?;
+    Ok(looks.into_iter().map(|(_, report)| report).collect())
+}
+
+/// Diagnoses every cluster of a source that is open since `started`.
+pub(super) async fn look(
+    opened: &Opened,
+    checks: &[&'static Check],
+    mut scope: Scope,
+    fail_on: Option<FailOn>,
+    progress: &Progress,
+    started: Instant,
+) -> Result<Vec<(Diagnosis, Report)>, Failed> {
     // Connecting is part of the time that the user gave.
     scope.timeout = scope.timeout.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
     if let Some(namespace) = &opened.namespace {
         scope.fallback_namespace.clone_from(namespace);
     }
     let source = opened.source();
-    let diagnoses = diagnose(source, &checks, &scope, &|round, facts| progress.round(round, facts)).await;
+    let diagnoses = diagnose(source, checks, &scope, &|round, facts| progress.round(round, facts)).await;
     is_there(&scope, &diagnoses)?;
     let run = Run {
         generated_at: Timestamp::now(),
@@ -111,6 +124,9 @@ async fn ask(
         cost: source.cost(),
         duration: started.elapsed(),
     };
-    let report = |diagnosis: &Diagnosis| Report::new(diagnosis, &run).recorded_as(opened.format());
-    Ok(diagnoses.iter().map(report).collect())
+    let with_report = |diagnosis: Diagnosis| {
+        let report = Report::new(&diagnosis, &run).recorded_as(opened.format());
+        (diagnosis, report)
+    };
+    Ok(diagnoses.into_iter().map(with_report).collect())
 }
