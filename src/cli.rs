@@ -10,6 +10,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::completion::Shell;
 use crate::lang::Lang;
+use crate::publish::Place;
+use crate::publish::push::Gateway;
 use crate::rbac::manifests::Subject;
 use crate::report::FailOn;
 use crate::screen::{Color, Screen};
@@ -26,7 +28,8 @@ Finds the root cause when a Rook-Ceph cluster breaks, with evidence and the fix.
 
 Looks at the cluster of the current context, or at a recorded one (--bundle,
 --example). Without a command it diagnoses, which only reads. `fix` alone changes
-something, after it has shown what, and been told to.";
+something, after it has shown what, and been told to; `publish` writes a report
+of its own.";
 
 pub(crate) const EXIT_STATUS: &str = "\
 Exit status:
@@ -48,6 +51,19 @@ kubectl-rookdoctor <TAB>, in this shell:
   zsh         source <(kubectl rookdoctor completion zsh)
   fish        kubectl rookdoctor completion fish | source
   PowerShell  kubectl rookdoctor completion powershell | Out-String | iex";
+
+const PUBLISH_HELP: &str = "\
+What it writes, and nothing else:
+  the ConfigMap   report.json (bounded: a ConfigMap holds 1 MiB; what had to be left
+                  out is in the annotation rookdoctor.dev/left-out), summary.md, and
+                  told.json, the memory of what was told. One of this name without the
+                  label rookdoctor.dev/report=true is somebody else's and stays as it is.
+  Events          at the CephCluster: a Warning for each root cause that was not told
+                  before, a Normal one when it is gone. 20 of each at most in one run;
+                  none for what is new if the memory cannot be read.
+
+Exit status: 0 whenever all was published, however sick the cluster is (with --fail-on
+as for `diagnose`); 3 if something could not be published.";
 
 const LAYOUT: &str = "\
 {about-with-newline}
@@ -89,6 +105,11 @@ pub enum Command {
     Diff(Diff),
     /// Serve a recorded cluster to kubectl and k9s, for reading only
     Serve(Serve),
+    /// Diagnose, then leave the report in a ConfigMap, Events at the CephCluster, and metrics
+    #[command(after_help = PUBLISH_HELP)]
+    Publish(Publish),
+    /// Print what a cluster needs to run `publish` on a schedule, for kubectl apply or kustomize
+    Manifests(Manifests),
     /// Print the least roles that this tool needs, or say what you lack of them (--check)
     Rbac(Rbac),
     /// Show the page of a check: why it matters, how to confirm it, how to fix it
@@ -165,6 +186,63 @@ pub struct Suppress {
     /// Who says so
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
+}
+
+/// Where the result goes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Publication")]
+pub struct Publish {
+    /// The ConfigMap for the report; without a namespace in that of the pod, or of the context
+    #[arg(long, value_name = "[NAMESPACE/]NAME", default_value = crate::publish::NAME)]
+    pub configmap: Place,
+    /// Also write the metrics to this file, for the textfile collector of Prometheus' node exporter
+    #[arg(long, value_name = "PATH")]
+    pub metrics_file: Option<PathBuf>,
+    /// Also push the metrics to this Pushgateway: http(s)://HOST[:PORT], or with a path /metrics/job/… of your own
+    #[arg(long, value_name = "URL")]
+    pub push: Option<Gateway>,
+}
+
+/// What runs, where, and what it may do. The namespace of the CephCluster is that of -n (rook-ceph unless given).
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Manifests")]
+pub struct Manifests {
+    /// The namespace that it runs in; that of the CephCluster unless given
+    #[arg(long, value_name = "NAMESPACE")]
+    pub into: Option<String>,
+    /// Also print this Namespace
+    #[arg(long)]
+    pub create_namespace: bool,
+    /// When it runs, as cron has it
+    #[arg(long, value_name = "CRON", default_value = "*/15 * * * *", value_parser = schedule)]
+    pub schedule: String,
+    /// The image, as made of .ci/Containerfile
+    #[arg(long, value_name = "IMAGE", default_value = concat!("rookdoctor:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+    /// Also let it ask Ceph: pods/exec, which reaches the keyrings in those pods
+    #[arg(long)]
+    pub exec: bool,
+    /// Another namespace where Multus, whereabouts, Kube-OVN or CSI run (openshift-multus); may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    pub also: Vec<String>,
+    /// Push the metrics to this Pushgateway
+    #[arg(long, value_name = "URL")]
+    pub push: Option<Gateway>,
+    /// Write the metrics to this folder of --node, which its node exporter reads (a hostPath)
+    #[arg(long, value_name = "PATH", requires = "node")]
+    pub textfile_folder: Option<String>,
+    /// The node that it runs on then
+    #[arg(long, value_name = "NAME", requires = "textfile_folder")]
+    pub node: Option<String>,
+    /// The port on which the API server itself listens
+    #[arg(long, value_name = "N", default_value_t = 6443)]
+    pub api_port: u16,
+    /// The PriorityClass of the pod
+    #[arg(long, value_name = "NAME")]
+    pub priority_class: Option<String>,
+    /// Write a file for each object and a kustomization.yaml into this new folder instead
+    #[arg(long, value_name = "DIR")]
+    pub kustomize: Option<PathBuf>,
 }
 
 /// What to serve, and where.
@@ -529,6 +607,12 @@ fn contradiction(cli: &Cli, name: Option<&str>) -> Option<String> {
     if let (Some(recorded), Some(Command::Capture(_))) = (recorded, &cli.command) {
         return Some(format!("{recorded} reads a recorded cluster, `capture` records a live one"));
     }
+    if let (Some(recorded), Some(Command::Manifests(_))) = (recorded, &cli.command) {
+        return Some(format!("{recorded} reads a recorded cluster, `manifests` is about a live one"));
+    }
+    if let (Some(recorded), Some(Command::Publish(_))) = (recorded, &cli.command) {
+        return Some(format!("{recorded} reads a recorded cluster, `publish` writes to a live one"));
+    }
     if let (Some(recorded), Some(Command::Rbac(_))) = (recorded, &cli.command) {
         return Some(format!("{recorded} reads a recorded cluster, `rbac` is about a live one"));
     }
@@ -563,8 +647,10 @@ fn contradiction(cli: &Cli, name: Option<&str>) -> Option<String> {
     let plans = matches!(&cli.command, Some(Command::Fix(fix)) if fix.action.is_none());
     let opens = plans || matches!(cli.command, Some(Command::Serve(_)));
     let compares = matches!(&cli.command, Some(Command::Diff(_)));
+    let publishes = matches!(cli.command, Some(Command::Publish(_)));
     let compared = |flag: &str| compares && !["--example", "--wait"].contains(&flag);
-    let belongs = |flag: &&str| diagnoses || (opens && *flag == "--example") || compared(flag);
+    let published = |flag: &str| publishes && !["--wait", "--timeline"].contains(&flag);
+    let belongs = |flag: &&str| diagnoses || published(flag) || (opens && *flag == "--example") || compared(flag);
     if compares && source.bundle.is_some() {
         return Some("diff takes bundles as OLD and NEW, not by --bundle".into());
     }
@@ -660,6 +746,15 @@ fn diagnosis_flags(choice: &Choice) -> impl Iterator<Item = &'static str> {
     .filter_map(|(given, flag)| given.then_some(flag))
 }
 
+/// Five fields, or a name such as `@hourly`. Whether the numbers make sense the API server says.
+fn schedule(text: &str) -> Result<String, String> {
+    let is_cron = |field: &str| field.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*/,-?".contains(&byte));
+    let fields: Vec<&str> = text.split(' ').collect();
+    let is_name = text.strip_prefix('@').is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_lowercase()));
+    let is_right = is_name || (fields.len() == 5 && fields.iter().all(|field| !field.is_empty() && is_cron(field)));
+    if is_right { Ok(text.to_owned()) } else { Err("it is no schedule such as \"*/15 * * * *\" or @hourly".into()) }
+}
+
 /// `90s`, `1m30s`, `500ms`, or plain seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a time such as 30s, 2m or 1m30s");
@@ -740,6 +835,15 @@ mod tests {
             ("x capture --bundle b", "--bundle reads a recorded cluster, `capture` records a live one"),
             ("x capture -f - -o json", "give one of them"),
             ("x capture --only NET", "--only belongs to `diagnose`"),
+            ("x manifests --example e", "`manifests` is about a live one"),
+            ("x manifests --schedule often", "is no schedule"),
+            ("x manifests --node n", "--textfile-folder"),
+            ("x manifests --only NET", "--only belongs to `diagnose`"),
+            ("x publish --bundle b", "`publish` writes to a live one"),
+            ("x publish --example e", "`publish` writes to a live one"),
+            ("x publish --configmap a/b/c", "is not [NAMESPACE/]NAME"),
+            ("x publish --push gw:9091", "is not http"),
+            ("x publish -o prometheus", "-o prometheus belongs to `diagnose`"),
             ("x rbac --bundle b", "--bundle reads a recorded cluster, `rbac` is about a live one"),
             ("x rbac --namespace-only -A", "--namespace-only and --all-namespaces contradict"),
             ("x rbac --check --subject user:a", "cannot be used with"),

@@ -8,8 +8,10 @@ mod diff;
 mod examples;
 mod explain;
 mod fix;
+mod manifests;
 pub(crate) mod opening;
 mod progress;
+mod publish;
 mod rbac;
 mod schema;
 mod serve;
@@ -30,6 +32,8 @@ pub fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
         Some(Command::Fix(flags)) => return fix::run(cli, flags, screen),
         Some(Command::Capture(flags)) => return capture::run(cli, flags, screen),
         Some(Command::Serve(flags)) => return serve::run(cli, flags, screen),
+        Some(Command::Manifests(flags)) => return manifests::run(cli, flags, screen),
+        Some(Command::Publish(flags)) => return publish::run(cli, flags, screen),
         Some(Command::Rbac(flags)) => return rbac::run(cli, flags, screen),
         Some(Command::Diff(flags)) => return diff::run(cli, flags, screen),
         Some(Command::Explain { check }) => {

@@ -140,7 +140,7 @@ pub struct Report {
     pub(crate) lang: Lang,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub enum ApiVersion {
     #[serde(rename = "rookdoctor.dev/v1")]
     V1,

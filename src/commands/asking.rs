@@ -23,7 +23,7 @@ use crate::suppress::{self, Entry};
 pub(super) struct Question {
     pub checks: Vec<&'static Check>,
     pub scope: Scope,
-    fail_on: FailOn,
+    pub fail_on: FailOn,
     /// Decisions beside those that a cluster holds itself.
     suppressions: Vec<Entry>,
     /// What the report is told in.

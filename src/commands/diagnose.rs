@@ -67,7 +67,7 @@ fn deliver(cli: &Cli, screen: &Screen, document: &Document) -> anyhow::Result<()
     }
 }
 
-fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
+pub(super) fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
     let look = Look { width: screen.width, verbose: cli.output.verbose, quiet: cli.output.quiet };
     let mut pages: Vec<String> = document.reports().iter().map(|report| render(report, look)).collect();
     if look.quiet {
@@ -80,7 +80,7 @@ fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
 }
 
 /// Writes the file beside its place and renames it: whoever reads it meets the old one or the new one, never a half.
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || -> std::io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();

@@ -123,7 +123,7 @@ fn about(wanted: &Wanted) -> Vec<String> {
 }
 
 /// The checks that the second of these roles open and the first do not.
-fn without(these: &[Role], those: &[Role], places: &Places, reach: Reach) -> String {
+pub(super) fn without(these: &[Role], those: &[Role], places: &Places, reach: Reach) -> String {
     let with = blind::with_only(those, places, reach);
     let lost = blind::with_only(these, places, reach).into_iter().filter(|code| !with.contains(code));
     list_of(&lost.collect::<Vec<_>>())
@@ -133,7 +133,7 @@ fn list_of(codes: &[&str]) -> String {
     codes.join(", ")
 }
 
-fn comment(paragraphs: &[String]) -> String {
+pub(super) fn comment(paragraphs: &[String]) -> String {
     let options = textwrap::Options::new(WIDTH).initial_indent("# ").subsequent_indent("#   ");
     let lines = paragraphs.iter().flat_map(|text| textwrap::wrap(text, &options));
     lines.map(|line| format!("{line}\n")).collect()

@@ -7,6 +7,7 @@ mod api;
 mod connect;
 mod discovery;
 mod exec;
+mod in_cluster;
 mod ladder;
 mod lists;
 mod proxy;
@@ -30,6 +31,7 @@ use self::exec::Container;
 use self::ladder::Climb;
 use super::{Answer, Cluster, Cost, Fact, Reading, Source, Why};
 
+pub(crate) use api::chain;
 pub use connect::{ConnectError, Known, Options, connect, known};
 pub use discovery::Resource;
 pub(crate) use record::{Line, Lines};
@@ -40,6 +42,7 @@ pub struct Live {
     api: Arc<Api>,
     context: String,
     default_namespace: String,
+    own_namespace: String,
     version: Option<String>,
     limits: Limits,
     discovery: OnceCell<Result<Discovered, Why>>,
@@ -74,11 +77,13 @@ impl Limits {
 }
 
 impl Live {
-    fn new(api: Api, context: String, default_namespace: String, version: Option<String>, limits: Limits) -> Self {
+    fn new(api: Api, context: String, namespaces: (String, String), version: Option<String>, limits: Limits) -> Self {
+        let (default_namespace, own_namespace) = namespaces;
         Self {
             api: Arc::new(api),
             context,
             default_namespace,
+            own_namespace,
             version,
             limits,
             discovery: OnceCell::new(),
@@ -94,6 +99,7 @@ impl Live {
             api: Arc::clone(&self.api),
             context: self.context.clone(),
             default_namespace: self.default_namespace.clone(),
+            own_namespace: self.own_namespace.clone(),
             version: self.version.clone(),
             limits: self.limits,
             discovery: self.discovery.clone(),
@@ -116,6 +122,11 @@ impl Live {
     /// The namespace of the context, or the one that was chosen on the command line.
     pub fn default_namespace(&self) -> &str {
         &self.default_namespace
+    }
+
+    /// The namespace of the context whatever was chosen; in a pod its own.
+    pub fn own_namespace(&self) -> &str {
+        &self.own_namespace
     }
 
     /// The ways to run Ceph commands that were tried and failed, and why: `("toolbox", "no running pod")`.

@@ -54,12 +54,12 @@ const ALSO: [&str; 3] = ["csi-addons-system", "rook-trial", "rook-second"];
 
 /// One thing that is allowed, or asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
-    verb: String,
+pub struct Right {
+    pub verb: String,
     /// `pods/log`, `cephclusters.ceph.rook.io`
-    resource: String,
+    pub resource: String,
     /// Empty for all namespaces, and for none.
-    ns: String,
+    pub ns: String,
 }
 
 impl Right {
@@ -68,14 +68,14 @@ impl Right {
         Self { verb: verb.to_owned(), resource: format!("{resource}{dot}{group}"), ns: ns.to_owned() }
     }
 
-    fn allows(&self, asked: &Self) -> bool {
+    pub fn allows(&self, asked: &Self) -> bool {
         self.verb == asked.verb && self.resource == asked.resource && (self.ns.is_empty() || self.ns == asked.ns)
     }
 }
 
 /// What a request needs; nothing for what Kubernetes lets everybody do who is logged in (system:discovery and
 /// system:basic-user).
-fn needs(request: &str) -> Option<Right> {
+pub fn needs(request: &str) -> Option<Right> {
     let (method, uri) = request.split_once(' ').unwrap();
     let segments: Vec<&str> = uri.split('?').next().unwrap().trim_matches('/').split('/').collect();
     let (group, rest) = match &segments[..] {
@@ -110,7 +110,7 @@ fn needs(request: &str) -> Option<Right> {
 }
 
 /// What printed roles allow.
-fn rights(roles: &[Value]) -> BTreeSet<Right> {
+pub fn rights(roles: &[Value]) -> BTreeSet<Right> {
     let texts = |list: &Value| -> Vec<String> {
         list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
     };

@@ -143,7 +143,7 @@ pub(super) fn sources<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Ite
 }
 
 /// The whole story of an error in one line; many errors repeat their source in their own text.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     if let Some(login) = login_failure(error) {
         return format!("the credentials plugin failed: {login}");
     }

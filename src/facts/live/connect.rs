@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::super::NO_VERSION;
 use super::api::{Api, Failure, Get, chain, login_failure, one_line, sources};
-use super::proxy;
 use super::{Limits, Live};
+use super::{in_cluster, proxy};
 
 /// Longer than any request of ours may take: a second line of defence below the limits of each request.
 const SILENCE_AT_MOST: Duration = Duration::from_secs(90);
@@ -122,24 +122,30 @@ impl ConnectError {
 
 /// Connects, and asks the server for its version: a cluster that does not answer is found out here.
 pub async fn connect(options: &Options) -> Result<Live, ConnectError> {
+    connect_from(options, Path::new(in_cluster::FOLDER)).await
+}
+
+/// The same, where a pod's ServiceAccount is in this folder.
+async fn connect_from(options: &Options, folder: &Path) -> Result<Live, ConnectError> {
     let limits = Limits::new(options);
-    let (context, config) = configure(options, &limits).await?;
+    let (context, config) = configure(options, folder, &limits).await?;
     let server = config.cluster_url.to_string();
-    let default_namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let own_namespace = config.default_namespace.clone();
+    let default_namespace = options.namespace.clone().unwrap_or_else(|| own_namespace.clone());
     let api = Api::new(client(config, &server, limits.run).await?);
     let version = server_version(&api, &server, limits.small).await?;
-    Ok(Live::new(api, context, default_namespace, version, limits))
+    Ok(Live::new(api, context, (default_namespace, own_namespace), version, limits))
 }
 
 /// The name of the context and what it stands for.
-async fn configure(options: &Options, limits: &Limits) -> Result<(String, Config), ConnectError> {
+async fn configure(options: &Options, folder: &Path, limits: &Limits) -> Result<(String, Config), ConnectError> {
     let paths = kubeconfigs(options);
     let (context, mut config) = match merged(&paths)? {
         Some(kubeconfig) => resolve(kubeconfig, options).await?,
         None if options.kubeconfig.is_some() => return Err(not_found(&paths, "no such file")),
         None => {
-            let config = Config::incluster().map_err(|error| not_found(&paths, &chain(&error)))?;
-            ("in-cluster".to_owned(), with_proxy(config, None)?)
+            let of_pod = in_cluster::kubeconfig(folder, |name| std::env::var(name).ok());
+            resolve(of_pod.map_err(|why| not_found(&paths, &why))?, options).await?
         }
     };
     // Our own layer retries: the library's waits as long as the server likes and tells nobody.

@@ -1,4 +1,5 @@
-//! Changes: the one way by which anything reaches the cluster. Only [`crate::fix::apply`] calls it.
+//! Changes: the one way by which anything reaches the cluster. Only [`crate::fix::apply`] calls it, and
+//! [`crate::publish`] for objects of its own.
 //!
 //! Each change names what it expects, so that a second try, or a race with another writer, does no harm: a deletion
 //! the UID, a patch the version.

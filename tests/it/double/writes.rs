@@ -39,6 +39,11 @@ impl Double {
         self.server.denied.lock().unwrap().push((verb.to_owned(), resource.to_owned()));
     }
 
+    /// Allows again whatever was forbidden.
+    pub fn allow(&self) {
+        self.server.denied.lock().unwrap().clear();
+    }
+
     /// Every write that was performed, in order: `METHOD path` or `CEPH words`.
     pub fn writes(&self) -> Vec<String> {
         self.server.writes.lock().unwrap().clone()
@@ -60,6 +65,11 @@ impl Double {
     /// An object as it is now; `ns` is empty for one without a namespace.
     pub fn object(&self, ns: &str, plural: &str, name: &str) -> Option<Value> {
         Changed::new(&self.server.state(), self.server.server.resources()).object(ns, plural, name)
+    }
+
+    /// All objects of a kind in a namespace as they are now.
+    pub fn objects(&self, ns: &str, plural: &str) -> Vec<Value> {
+        Changed::new(&self.server.state(), self.server.server.resources()).all(ns, plural)
     }
 
     /// Moves the server's clock.
