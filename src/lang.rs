@@ -34,8 +34,8 @@ impl Lang {
     /// What the user's environment asks for: the locale for messages in the order of POSIX, else what the system
     /// says (Windows and macOS). A terminal that is not UTF-8 could not show Chinese.
     pub fn of_environment(unicode: bool) -> Self {
-        let named = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(|name| env::var(name).ok());
-        let named = named.filter(|value| !value.is_empty()).next();
+        let said = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(|name| env::var(name).ok());
+        let named = said.into_iter().find(|value| !value.is_empty());
         let locale = named.or_else(sys_locale::get_locale).unwrap_or_default();
         if unicode { Self::of_locale(&locale) } else { Self::English }
     }

@@ -50,7 +50,7 @@ fn read(file: &str) -> Vec<(String, String)> {
     let Ok(catalogue) = parse_from_reader(file.as_bytes()) else { return Vec::new() };
     let done = catalogue.messages().filter(|message| message.is_translated() && !message.is_fuzzy());
     let pair = |message: &dyn MessageView| Some((message.msgid().to_owned(), message.msgstr().ok()?.to_owned()));
-    done.filter_map(|message| pair(message)).collect()
+    done.filter_map(pair).collect()
 }
 
 #[cfg(test)]

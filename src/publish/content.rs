@@ -43,8 +43,11 @@ pub(super) fn memory_only(open: &[Root]) -> anyhow::Result<Content> {
     Ok(Content { data: vec![(memory::KEY, memory::text(open)?)], left_out: Vec::new(), memory_only: true })
 }
 
-/// What goes first when there is too much, in this order, and its name.
-const STEPS: &[(&str, fn(&mut Report))] = &[
+/// The name of what goes, and how it is taken out.
+type Step = (&'static str, fn(&mut Report));
+
+/// What goes first when there is too much, in this order.
+const STEPS: &[Step] = &[
     ("checks that passed or do not apply", |report| {
         report.checks.retain(|check| matches!(check.status, CheckStatus::Found | CheckStatus::Unknown));
     }),
@@ -164,7 +167,7 @@ mod tests {
             Placed {
                 id: format!("{}/Pod/rook-ceph/osd-{at}", check.code),
                 check,
-                finding: finding.evidence(vec![Evidence::field(&object, "spec", &"z".repeat(300)); evidence]),
+                finding: finding.evidence(vec![Evidence::field(&object, "spec", "z".repeat(300)); evidence]),
                 causes: if is_root { Vec::new() } else { vec![(at - roots, crate::say!("node a"))] },
                 consequences: if is_root { vec![at + roots] } else { Vec::new() },
                 not_ruled_out: Vec::new(),
