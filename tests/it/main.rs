@@ -25,6 +25,8 @@ mod plants;
 mod properties;
 mod publish;
 mod rbac;
+#[cfg(unix)]
+mod readme;
 mod redaction;
 mod registry;
 mod release;
