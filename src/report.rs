@@ -4,6 +4,7 @@
 //! and nowhere else.
 
 pub(crate) mod clean;
+pub mod html;
 pub mod human;
 pub mod json;
 pub mod junit;
@@ -96,7 +97,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     pub checks: Vec<Check>,
     pub unknowns: Vec<Unseen>,
-    /// Tables of what there is; only with `-v`.
+    /// Tables of what there is; only with `-v`, and in `-o html`.
     pub overviews: Vec<Overview>,
     pub stats: Stats,
 }

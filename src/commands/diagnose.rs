@@ -16,6 +16,7 @@ use crate::diagnosis::{Diagnosis, Scope, diagnose};
 use crate::exit::{Exit, Failed};
 use crate::lookup;
 use crate::overview;
+use crate::report::html::html;
 use crate::report::human::{Look, render};
 use crate::report::junit::junit;
 use crate::report::markdown::markdown;
@@ -30,7 +31,8 @@ pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let progress = Progress::start(screen);
     let mut scope = scope(&cli.source);
-    if cli.output.verbose {
+    // A page has room for all of it.
+    if cli.output.verbose || cli.output.output == Format::Html {
         scope.overviews = overview::of(&checks);
     }
     let asked = ask(target, checks, scope, cli.choice.fail_on, progress.clone());
@@ -51,6 +53,7 @@ fn deliver(cli: &Cli, screen: &Screen, document: &Document) -> anyhow::Result<()
         Format::Json => json::json(document)?,
         Format::Yaml => json::yaml(document)?,
         Format::Markdown => markdown(document),
+        Format::Html => html(document),
         Format::Junit => junit(document)?,
         Format::Prometheus => prometheus(document)?,
         Format::Sarif => json::json(&sarif(document))?,
