@@ -453,7 +453,8 @@ pub struct Choice {
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
-    /// What to print: human, json, yaml; for `diagnose` also markdown (as for `checks`), junit, prometheus, sarif
+    /// What to print: human, json, yaml; for `diagnose` also markdown (as for `checks`), html, junit, prometheus,
+    /// sarif
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t, hide_possible_values = true)]
     pub output: Format,
     /// Write it to this file instead: complete or not at all, replacing what is there
@@ -482,6 +483,8 @@ pub enum Format {
     Yaml,
     /// For tickets and chat
     Markdown,
+    /// For tickets and a browser: one page with everything in it
+    Html,
     /// For CI systems: a suite for each area
     Junit,
     /// For the textfile collector of Prometheus' node exporter
@@ -494,7 +497,9 @@ impl Output {
     /// What the output is told in: programs get English.
     pub fn language(&self, screen: &Screen) -> Lang {
         match self.output {
-            Format::Human | Format::Markdown => self.lang.unwrap_or_else(|| Lang::of_environment(screen.unicode())),
+            Format::Human | Format::Markdown | Format::Html => {
+                self.lang.unwrap_or_else(|| Lang::of_environment(screen.unicode()))
+            }
             _ => Lang::English,
         }
     }
@@ -507,6 +512,7 @@ impl Format {
             Self::Json => "json",
             Self::Yaml => "yaml",
             Self::Markdown => "markdown",
+            Self::Html => "html",
             Self::Junit => "junit",
             Self::Prometheus => "prometheus",
             Self::Sarif => "sarif",

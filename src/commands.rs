@@ -63,7 +63,7 @@ fn print<T: Serialize>(
         Format::Json => screen.write(&json::json(value)?)?,
         Format::Yaml => screen.write(&json::yaml(value)?)?,
         // The command line lets these through only for commands that print documents of their own.
-        Format::Markdown | Format::Junit | Format::Prometheus | Format::Sarif => {
+        Format::Markdown | Format::Html | Format::Junit | Format::Prometheus | Format::Sarif => {
             anyhow::bail!("this is not printed in that format")
         }
     }

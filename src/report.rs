@@ -4,6 +4,7 @@
 //! and nowhere else.
 
 pub(crate) mod clean;
+pub mod html;
 pub mod human;
 pub mod json;
 pub mod junit;
@@ -130,9 +131,9 @@ pub struct Report {
     pub checks: Vec<Check>,
     pub unknowns: Vec<Unseen>,
     pub suppressions: Suppressions,
-    /// Tables of what there is; only with `-v`.
+    /// Tables of what there is; only with `-v`, and in `-o html`.
     pub overviews: Vec<Overview>,
-    /// What happened, in order; null without `--timeline`.
+    /// What happened, in order; null without `--timeline`, but for `-o html`.
     pub timeline: Option<Timeline>,
     pub stats: Stats,
     /// What people are told in; programs get English.

@@ -19,6 +19,7 @@ use super::progress::Progress;
 use crate::cli::{Cli, Format, Output};
 use crate::exit::{Exit, Failed};
 use crate::overview;
+use crate::report::html::html;
 use crate::report::human::{Look, render, summary};
 use crate::report::junit::junit;
 use crate::report::markdown::markdown;
@@ -29,10 +30,12 @@ use crate::screen::Screen;
 
 pub(super) fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failed> {
     let mut question = Question::of(cli)?;
-    if cli.output.verbose {
+    // A page has room for all of it.
+    let whole = cli.output.output == Format::Html;
+    if cli.output.verbose || whole {
         question.scope.overviews = overview::of(&question.checks);
     }
-    question.scope.timeline = cli.choice.timeline;
+    question.scope.timeline = cli.choice.timeline || whole;
     question.lang = cli.output.language(screen);
     let progress = Progress::start(screen);
     let asked = asking(cli, question, progress.clone(), *screen);
@@ -55,6 +58,7 @@ fn deliver(cli: &Cli, screen: &Screen, document: &Document) -> anyhow::Result<()
         Format::Json => json::json(document)?,
         Format::Yaml => json::yaml(document)?,
         Format::Markdown => markdown(document),
+        Format::Html => html(document),
         Format::Junit => junit(document)?,
         Format::Prometheus => prometheus(document)?,
         Format::Sarif => json::json(&sarif(document))?,

@@ -82,7 +82,7 @@ fn the_last_word_is_completed() {
         (&["diagnose", "--example=story7"], &["--example=story7-mon-down-one", ":4"]),
         (&["--fail-on", ""], &["warning", "critical", "never", ":4"]),
         (&["--color", "al"], &["always", ":4"]),
-        (&["-o", ""], &["human", "json", "yaml", "markdown", "junit", "prometheus", "sarif", ":4"]),
+        (&["-o", ""], &["human", "json", "yaml", "markdown", "html", "junit", "prometheus", "sarif", ":4"]),
         (&["checks", "-o", ""], &["human", "json", "yaml", "markdown", ":4"]),
         (&["-o", "", "explain"], &["explain", ":4"]),
         (&["explain", "NET007", "-o", ""], &["human", "json", "yaml", ":4"]),

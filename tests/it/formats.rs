@@ -31,7 +31,7 @@ fn strings(list: &Value) -> Vec<&str> {
 fn the_exit_status_is_the_same_in_every_format() {
     for example in EXAMPLES {
         let (_, expected) = json(example, &[]);
-        for format in ["human", "yaml", "markdown", "junit", "prometheus", "sarif"] {
+        for format in ["human", "yaml", "markdown", "html", "junit", "prometheus", "sarif"] {
             let (text, exit) = print(example, &["-o", format]);
             assert_eq!(exit, expected, "{} as {format}", example);
             assert!(!text.is_empty() && !text.contains('\u{1b}'));

@@ -48,7 +48,7 @@ fn counts(report: &Report, id: &str, shown: &BTreeSet<&str>) -> bool {
 }
 
 /// `2 suppressed`
-pub(super) fn counted(report: &Report) -> Option<Text> {
+pub(in crate::report) fn counted(report: &Report) -> Option<Text> {
     let count = report.findings.iter().filter(|finding| finding.suppressed.is_some()).count();
     (count > 0).then(|| say!("{} suppressed", count))
 }
