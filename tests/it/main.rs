@@ -5,6 +5,7 @@
 
 mod anonymous;
 mod api;
+mod browser;
 mod capture;
 mod cli;
 mod completion;

@@ -35,7 +35,7 @@
       (!item.dataset.severity || severities.has(item.dataset.severity)) &&
       (!area.value || item.dataset.area === undefined || item.dataset.area === area.value) &&
       (!wanted || wordsOf(item).includes(wanted));
-    for (const item of all(".finding, .check, .entry")) item.classList.toggle("off", !matches(item));
+    for (const item of all(".finding, .check")) item.classList.toggle("off", !matches(item));
     for (const branch of all(".area")) {
       branch.classList.toggle("off", all(".check", branch).every((row) => row.classList.contains("off")));
     }
@@ -44,7 +44,7 @@
       node.classList.toggle("dim", node.dataset.findings.split(" ").every((id) => off.has(id)));
     }
     for (const note of all(".nothing")) {
-      note.hidden = all(".finding, .entry", note.parentElement).some((item) => !item.classList.contains("off"));
+      note.hidden = all(".finding", note.parentElement).some((item) => !item.classList.contains("off"));
     }
     const count = findings.length - off.size;
     const phrase = off.size === 0 ? shown.dataset.all : shown.dataset.some;
