@@ -13,7 +13,9 @@ use rookdoctor::lang::catalogue::{all, translation};
 use rookdoctor::lang::page::blocks;
 use rookdoctor::lang::{Arg, Lang, Text};
 use rookdoctor::overview;
+use textwrap::core::display_width;
 
+use crate::cli::program;
 use crate::scenarios::DIAGNOSES;
 
 /// Every Rust file of the program, without its tests.
@@ -172,4 +174,94 @@ fn is_quoted(arg: &str, finding: &Finding) -> bool {
     let arg = arg.trim_end_matches('…');
     finding.evidence.iter().any(|evidence| evidence.excerpt.contains(arg) || evidence.field.contains(arg))
         || finding.remedy.commands.iter().any(|command| command.contains(arg))
+}
+
+const EXAMPLES: [&str; 4] =
+    ["healthy-multus-kubeovn", "story4c-quorum-lost", "story5-kubeovn-after-reboot", "story7-mon-down-one"];
+
+fn printed(arguments: &[&str], width: usize) -> String {
+    let output = program().env("COLUMNS", width.to_string()).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Where in a line, in columns of a terminal, something ends that stands apart.
+fn ends(line: &str) -> Vec<usize> {
+    let words = Regex::new(r"\S+").unwrap();
+    words.find_iter(line).map(|word| display_width(&line[..word.end()])).collect()
+}
+
+#[test]
+fn columns_of_wide_letters_are_in_line() {
+    for example in EXAMPLES {
+        let page = printed(&["--example", example, "--lang", "zh", "-v"], 100);
+        let lines: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("排查树")).skip(1).collect();
+        let heads = ends(lines[0]);
+        assert_eq!(heads.len(), 5, "{}", lines[0]);
+        for line in lines[1..].iter().take_while(|line| !line.is_empty()) {
+            // Mark, prefix and title go before.
+            let cells = ends(line).into_iter().filter(|end| *end > heads[0] - display_width("严重"));
+            let cells: Vec<usize> = cells.collect();
+            assert!(!cells.is_empty() && cells.iter().all(|end| heads.contains(end)), "{example}: {heads:?}\n{line}");
+        }
+    }
+}
+
+#[test]
+fn lines_of_wide_letters_keep_to_the_width() {
+    for example in EXAMPLES {
+        for width in [60, 80, 100] {
+            let page = printed(&["--example", example, "--lang", "zh", "--timeline"], width);
+            for line in page.lines().filter(|line| display_width(line) > width) {
+                // Commands are there to be pasted, and quotations may hold words that are longer than a line.
+                let longest = line.split_whitespace().map(display_width).max().unwrap_or_default();
+                assert!(line.starts_with("      kubectl") || longest > width / 2, "{example} at {width}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_locale_is_followed_unless_a_language_is_named() {
+    let of = |locale: &str, arguments: &[&str]| {
+        let output = program().env("LANG", locale).args(["--example", EXAMPLES[3], "-q"]).args(arguments).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    assert!(of("zh_CN.UTF-8", &[]).contains("警告"));
+    assert!(of("zh_CN.UTF-8", &["--lang", "en"]).contains("warning"));
+    // A terminal that cannot show it.
+    assert!(of("zh_CN", &[]).contains("warning"));
+    assert!(of("C.UTF-8", &["--lang", "zh"]).contains("警告"));
+}
+
+/// Formats for programs are the same to the letter, and in the others evidence and commands are.
+#[test]
+fn only_words_for_people_change() {
+    for example in EXAMPLES {
+        for format in ["json", "junit", "prometheus", "sarif"] {
+            let of = |lang| {
+                let text = printed(&["--example", example, "-o", format, "--lang", lang], 100);
+                // When it was made, and how long that took.
+                let made =
+                    Regex::new(r#"(?m)"(?:generatedAt|durationMs)".*$|timestamp="[^"]*"|^.*_seconds.*$|time="[^"]*""#);
+                made.unwrap().replace_all(&text, "").into_owned()
+            };
+            assert_eq!(of("en"), of("zh"), "{example} as {format}");
+        }
+        let markdown = |lang| printed(&["--example", example, "-o", "markdown", "--lang", lang], 100);
+        let fenced = |text: &str| text.split("```").skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let (english, chinese) = (markdown("en"), markdown("zh"));
+        assert_eq!(fenced(&english), fenced(&chinese), "{example}");
+        assert!(chinese.contains('：') && chinese != english);
+    }
+}
+
+#[test]
+fn every_page_is_told_in_chinese() {
+    for check in checks::ALL {
+        let page = blocks(check.docs, Lang::Chinese);
+        let english = blocks(check.docs, Lang::English);
+        assert_eq!(page.len(), english.len());
+        assert_ne!(page, english, "{}", check.code);
+    }
+    assert!(printed(&["explain", "NET007", "--lang", "zh"], 80).contains("为何重要"));
 }
