@@ -31,11 +31,13 @@ pub(crate) mod whereabouts;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::check::{Evidence, ObjectRef, Place, Remedy, quote};
+use crate::check::{Evidence, ObjectRef, Place, Remedy, Text, quote};
 use crate::facts::tables::PodRow;
 use crate::facts::{Each, Facts, Gap, Log, Settled, both};
+use crate::lang::Words;
 use crate::objects::kube::{ContainerStatus, DaemonSet, Pod, Terminated};
 use crate::objects::multus::{NetworkAttachment, Selection, selections};
+use crate::say;
 
 /// A network that the CephCluster puts its daemons on.
 pub(crate) struct StorageNetwork<'s> {
@@ -151,11 +153,11 @@ pub(crate) fn crashing(pod: &Pod) -> Option<&ContainerStatus> {
 }
 
 /// How a pod that is down fails, and the container that shows it.
-pub(crate) fn trouble(pod: &Pod) -> (&'static str, Option<&ContainerStatus>) {
+pub(crate) fn trouble(pod: &Pod) -> (Text, Option<&ContainerStatus>) {
     if let Some(status) = crashing(pod) {
-        return ("crashes", Some(status));
+        return (say!("crashes"), Some(status));
     }
-    let how = if pod.has_sandbox() { "is not Ready" } else { "has no network" };
+    let how = if pod.has_sandbox() { say!("is not Ready") } else { say!("has no network") };
     (how, pod.status.container_statuses.iter().find(|status| !status.ready))
 }
 
@@ -184,7 +186,11 @@ pub(crate) fn node_by_node(remedy: Remedy, ns: &str, daemon_set: &str, change: S
 }
 
 /// What to say of a change of a DaemonSet that is made with [`node_by_node`].
-pub(crate) const NODE_BY_NODE: &str = "its pods are then replaced node by node, and no further than to the first node whose new pod is not Ready: look there, or take the change back with kubectl rollout undo";
+pub(crate) const NODE_BY_NODE: Words = || {
+    say!(
+        "its pods are then replaced node by node, and no further than to the first node whose new pod is not Ready: look there, or take the change back with kubectl rollout undo"
+    )
+};
 
 /// The last line of a container's logs, of this run or the one before, that holds one of these texts. None
 /// if none does, or if the log cannot be read: it is for a fault that is known from elsewhere.

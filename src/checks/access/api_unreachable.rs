@@ -1,6 +1,6 @@
 use super::api_server;
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Remedy};
+use crate::check::{Answered, Evidence, Finding, Remedy, Text};
 use crate::facts::{Facts, Gap, Settled, Unknown, Why, both, kinds};
 use crate::say;
 
@@ -46,39 +46,41 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn finding(first: &Unknown, all: &[Unknown]) -> Finding {
     let (stage, fix) = stage(&first.why.to_string());
     let summary = say!("API server cannot be read: {}", stage);
-    let remedy =
-        Remedy::guided(say!("{}", fix)).command("kubectl config current-context").command("kubectl get --raw /readyz");
+    let remedy = Remedy::guided(fix).command("kubectl config current-context").command("kubectl get --raw /readyz");
     Finding::critical(api_server(), summary, remedy).evidence(all.iter().map(Evidence::unknown))
 }
 
 /// The stage at which it ended, by the words of the client.
-fn stage(text: &str) -> (&'static str, &'static str) {
+fn stage(text: &str) -> (Text, Text) {
     let any = |words: &[&str]| words.iter().any(|word| text.to_lowercase().contains(word));
     // What ended before a connection is told by the client's own name of the stage.
     if text.contains("unreachable: kubeconfig:") {
         (
-            "there is no usable kubeconfig",
-            "name one with --kubeconfig or KUBECONFIG, and look at what kubectl makes of it",
+            say!("there is no usable kubeconfig"),
+            say!("name one with --kubeconfig or KUBECONFIG, and look at what kubectl makes of it"),
         )
     } else if text.contains("unreachable: credentials plugin:") {
-        ("the credentials plugin fails", "log in again with the plugin's own tool")
+        (say!("the credentials plugin fails"), say!("log in again with the plugin's own tool"))
     } else if text.contains("unreachable: API:") {
-        ("what answers there is no Kubernetes API server", "correct the server's address in the kubeconfig")
+        (say!("what answers there is no Kubernetes API server"), say!("correct the server's address in the kubeconfig"))
     } else if any(&["dns", "no such host", "failed to lookup", "name resolution"]) {
-        ("its name does not resolve", "correct the server's address in the kubeconfig, or DNS")
+        (say!("its name does not resolve"), say!("correct the server's address in the kubeconfig, or DNS"))
     } else if any(&["certificate", "x509", "tls", "handshake"]) {
-        ("TLS fails", "check the certificate authority in the kubeconfig and the clocks")
+        (say!("TLS fails"), say!("check the certificate authority in the kubeconfig and the clocks"))
     } else if any(&["401", "unauthorized", "credential", "exec plugin"]) {
-        ("it does not accept the credentials", "log in again, or renew the client certificate or token")
+        (say!("it does not accept the credentials"), say!("log in again, or renew the client certificate or token"))
     } else if any(&["unreachable: 5", "unreachable: 429"]) {
         (
-            "it answers with an error",
-            "look at the health of the API server and of its etcd, and at what stands before it",
+            say!("it answers with an error"),
+            say!("look at the health of the API server and of its etcd, and at what stands before it"),
         )
     } else if any(&["refused", "no route", "network is unreachable", "reset"]) {
-        ("it cannot be connected to", "check that the API server runs, and VPN, firewall and proxy")
+        (say!("it cannot be connected to"), say!("check that the API server runs, and VPN, firewall and proxy"))
     } else {
-        ("no answer in time", "check the load of the API server and the network, or allow more time with --timeout")
+        (
+            say!("no answer in time"),
+            say!("check the load of the API server and the network, or allow more time with --timeout"),
+        )
     }
 }
 
@@ -97,7 +99,7 @@ mod tests {
             ("unreachable: 503: apiserver not ready", "it answers with an error"),
             ("no answer in time", "no answer in time"),
         ] {
-            assert_eq!(stage(text).0, expected, "{text}");
+            assert_eq!(stage(text).0.english(), expected, "{text}");
         }
     }
 }

@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity, Text};
 use crate::checks::mon::existed;
 use crate::facts::{Cluster, Facts, Gap, Settled, Unknown, Why};
 use crate::say;
@@ -66,43 +66,52 @@ fn severity(facts: &Facts<'_>) -> Result<Severity, Gap> {
     Ok(if starts { Severity::Info } else { Severity::Warning })
 }
 
-fn finding(cluster: &Cluster, severity: Severity, unknown: &Unknown, why: &'static str, fix: &'static str) -> Finding {
+fn finding(cluster: &Cluster, severity: Severity, unknown: &Unknown, why: Text, fix: Text) -> Finding {
     let summary = say!("Ceph cannot be asked: {}", why);
-    let remedy = Remedy::advice(say!("{}", fix))
+    let remedy = Remedy::advice(fix)
         .command(format!("kubectl -n {} get pods -l 'app in (rook-ceph-tools,rook-ceph-mon)' -o wide", cluster.ns))
         .command(format!("kubectl -n {} exec deploy/rook-ceph-tools -- ceph status --connect-timeout 5", cluster.ns));
     Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy).evidence([Evidence::unknown(unknown)])
 }
 
 /// Why, and what to do; none if no command was tried.
-fn decode(why: &Why) -> Option<(&'static str, &'static str)> {
-    const QUORUM: (&str, &str) = (
-        "the command timed out, as it does without a quorum of monitors",
-        "bring the monitors back to a quorum; the commands answer again by themselves",
-    );
+fn decode(why: &Why) -> Option<(Text, Text)> {
+    let quorum = || {
+        (
+            say!("the command timed out, as it does without a quorum of monitors"),
+            say!("bring the monitors back to a quorum; the commands answer again by themselves"),
+        )
+    };
     Some(match why {
         Why::NotCaptured | Why::OverBudget | Why::NotOffered(_) | Why::Deadline => return None,
-        Why::Timeout => QUORUM,
-        Why::Failed { stderr, .. } if stderr.contains("timed out") => QUORUM,
+        Why::Timeout => quorum(),
+        Why::Failed { stderr, .. } if stderr.contains("timed out") => quorum(),
         Why::Failed { stderr, .. }
             if stderr.contains("EACCES")
                 || stderr.contains("Permission denied")
                 || stderr.contains("handle_auth_bad_method") =>
         {
             (
-                "the monitors refuse the key that it was asked with",
-                "compare the keyring in the pod with `ceph auth get client.admin`",
+                say!("the monitors refuse the key that it was asked with"),
+                say!("compare the keyring in the pod with `ceph auth get client.admin`"),
             )
         }
         Why::Failed { stderr, .. } if stderr.contains("conf_read_file") || stderr.contains("ObjectNotFound") => {
-            ("the pod has no Ceph configuration or keyring", "ask from another pod: deploy the toolbox")
+            (say!("the pod has no Ceph configuration or keyring"), say!("ask from another pod: deploy the toolbox"))
         }
-        Why::Failed { .. } => ("the command failed", "read its words; deploy the toolbox if no pod can run `ceph`"),
-        Why::Forbidden(_) => {
-            ("running commands in pods is not permitted", "allow `create pods/exec` in the cluster's namespace")
+        Why::Failed { .. } => {
+            (say!("the command failed"), say!("read its words; deploy the toolbox if no pod can run `ceph`"))
         }
-        Why::Unreachable(_) => ("no pod could run the command", "bring a toolbox, operator or monitor pod up"),
-        Why::Malformed(_) => ("the answer is not what Ceph says", "ask by hand and look at what comes before the JSON"),
+        Why::Forbidden(_) => (
+            say!("running commands in pods is not permitted"),
+            say!("allow `create pods/exec` in the cluster's namespace"),
+        ),
+        Why::Unreachable(_) => {
+            (say!("no pod could run the command"), say!("bring a toolbox, operator or monitor pod up"))
+        }
+        Why::Malformed(_) => {
+            (say!("the answer is not what Ceph says"), say!("ask by hand and look at what comes before the JSON"))
+        }
     })
 }
 

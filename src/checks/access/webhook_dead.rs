@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{configurations, failed_webhook, webhook_object};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Remedy};
+use crate::check::{Answered, Evidence, Finding, Remedy, Text};
 use crate::checks::opr::{OPERATOR, operator_log};
 use crate::facts::{Facts, Gap, Settled, both};
 use crate::objects::kube::{Event, Namespace, Service};
@@ -101,15 +101,15 @@ fn add<'s>(
 
 /// Why a webhook does not answer, and what would help.
 struct Backend {
-    why: String,
-    fix: &'static str,
+    why: Text,
+    fix: Text,
     commands: Vec<String>,
     /// The tool can take it away.
     auto: bool,
 }
 
 impl Backend {
-    fn new(why: String, fix: &'static str, command: &str) -> Self {
+    fn new(why: Text, fix: Text, command: &str) -> Self {
         Self { why, fix, commands: vec![command.to_owned()], auto: false }
     }
 }
@@ -130,16 +130,20 @@ fn backend(facts: &Facts<'_>, webhook: &str, failure: &Failure<'_>) -> Result<Op
     }
     let Some((name, ns)) = service(message) else {
         let command = "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations";
-        let why = "its URL does not answer".to_owned();
-        return Ok(Some(Backend::new(why, "bring the address that is named back", command)));
+        let why = say!("its URL does not answer");
+        return Ok(Some(Backend::new(why, say!("bring the address that is named back"), command)));
     };
     let command = format!("kubectl -n {ns} get svc,endpointslices,pods");
     let Some(service) = facts.object::<Service>(ns, name)? else {
         return absent(facts, webhook, name, ns).map(Some);
     };
     if message.contains("x509") && fresh {
-        let why = format!("the certificate of its Service {ns}/{name} is not accepted");
-        return Ok(Some(Backend::new(why, "renew its certificate and the caBundle of its configuration", &command)));
+        let why = say!("the certificate of its Service {}/{} is not accepted", ns, name);
+        return Ok(Some(Backend::new(
+            why,
+            say!("renew its certificate and the caBundle of its configuration"),
+            &command,
+        )));
     }
     let selector: Vec<String> = service.spec.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let pods = facts.pods_where(ns, &selector.join(","))?;
@@ -150,12 +154,12 @@ fn backend(facts: &Facts<'_>, webhook: &str, failure: &Failure<'_>) -> Result<Op
         return Ok(None);
     }
     let why = match ready {
-        true => format!("its Service {ns}/{name} does not answer, though a pod of it is Ready"),
-        false => format!("no pod of its Service {ns}/{name} is Ready"),
+        true => say!("its Service {}/{} does not answer, though a pod of it is Ready", ns, name),
+        false => say!("no pod of its Service {}/{} is Ready", ns, name),
     };
     let fix = match ready {
-        true => "look at what lies between the API server and its pods: NetworkPolicy, firewall, the pod's port",
-        false => "bring its pods back; if they are gone for good, save the webhook's configuration and delete it",
+        true => say!("look at what lies between the API server and its pods: NetworkPolicy, firewall, the pod's port"),
+        false => say!("bring its pods back; if they are gone for good, save the webhook's configuration and delete it"),
     };
     Ok(Some(Backend::new(why, fix, &command)))
 }
@@ -166,10 +170,10 @@ fn absent(facts: &Facts<'_>, webhook: &str, name: &str, ns: &str) -> Result<Back
     let gone = home.is_ok_and(|home| home.is_none());
     let found = found.unwrap_or_default();
     let why = match gone {
-        true => format!("its Service {ns}/{name} does not exist, nor does the namespace {ns}"),
-        false => format!("its Service {ns}/{name} does not exist"),
+        true => say!("its Service {}/{} does not exist, nor does the namespace {}", ns, name, ns),
+        false => say!("its Service {}/{} does not exist", ns, name),
     };
-    let fix = "install its backend again; if it is gone for good, save the webhook's configuration and delete it";
+    let fix = say!("install its backend again; if it is gone for good, save the webhook's configuration and delete it");
     let mut backend = Backend::new(why, fix, &format!("kubectl get namespace {ns}; kubectl -n {ns} get svc"));
     for configuration in &found {
         let (word, name) = (configuration.word(), configuration.name);
@@ -183,7 +187,7 @@ fn absent(facts: &Facts<'_>, webhook: &str, name: &str, ns: &str) -> Result<Back
 fn finding(name: &str, failure: Failure<'_>, backend: Backend) -> Finding {
     let summary = say!("admission webhook {} refuses writes: {}", name, backend.why);
     let named = backend.commands.len() > 1;
-    let remedy = backend.commands.into_iter().fold(Remedy::guided(say!("{}", backend.fix)), Remedy::command);
+    let remedy = backend.commands.into_iter().fold(Remedy::guided(backend.fix), Remedy::command);
     let remedy = if named {
         remedy
     } else {

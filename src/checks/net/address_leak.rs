@@ -14,7 +14,7 @@ use crate::objects::ceph::Addresses;
 use crate::objects::kube::Pod;
 use crate::objects::multus::interfaces;
 use crate::objects::whereabouts::Reservation;
-use crate::say;
+use crate::{plural, say};
 
 check! {
     /// # What it looks at
@@ -184,7 +184,7 @@ fn finding_of(ours: &str, book: &Book<'_>, leaks: &[Given<'_>], reservations: &[
         "the {} network {} still keeps {} for pods that no longer exist, {} first",
         book.network.role,
         book.network.selection.full_name(),
-        if leaks.len() == 1 { "1 address".to_owned() } else { format!("{} addresses", leaks.len()) },
+        plural!(leaks.len(), "1 address", "{} addresses"),
         leaks.first().map_or("", |leak| leak.pod)
     );
     let (ns, pool) = (&book.pool.metadata.namespace, &book.pool.metadata.name);

@@ -141,15 +141,16 @@ fn mismatch(
 fn not_taken(cluster: &CephCluster, role: &str, ranges: &[IpNet], outside: &[(&Osd, &str)]) -> Finding {
     let named: Vec<String> =
         outside.iter().take(5).map(|(osd, address)| format!("osd.{} {address}", osd.osd)).collect();
-    let more = if outside.len() > 5 { format!(" and {} more", outside.len() - 5) } else { String::new() };
-    let summary = say!(
-        "{} with an address outside of addressRanges.{} ({}): {}{}",
-        if outside.len() == 1 { "1 OSD runs".to_owned() } else { format!("{} OSDs run", outside.len()) },
-        role,
-        list(ranges),
-        named.join(", "),
-        more
-    );
+    let named = match outside.len() - named.len() {
+        0 => say!("{}", named.join(", ")),
+        more => say!("{} and {} more", named.join(", "), more),
+    };
+    let summary = match outside.len() {
+        1 => say!("1 OSD runs with an address outside of addressRanges.{} ({}): {}", role, list(ranges), named),
+        count => {
+            say!("{} OSDs run with an address outside of addressRanges.{} ({}): {}", count, role, list(ranges), named)
+        }
+    };
     let remedy = Remedy::guided(say!(
         "see that the range is the one of the network that the nodes or the NAD have; if it is, restart these OSDs one failure domain at a time, each after ceph osd ok-to-stop"
     ))
@@ -175,11 +176,20 @@ fn canary(cluster: &CephCluster, networks: &[StorageNetwork<'_>], error: Evidenc
     }
     let of_role = |network: &&StorageNetwork<'_>| error.excerpt.contains(&format!("ceph \"{}\" network", network.role));
     let network = networks.iter().find(of_role);
-    let role = network.map_or("storage", |network| network.role);
     let ns = &cluster.metadata.namespace;
     let reason = error.excerpt.trim_end_matches('.').rsplit(": ").next().unwrap_or_default().to_owned();
-    let summary =
-        say!("the operator cannot find the range of the {} network, and no reconcile gets past that: {}", role, reason);
+    let role = network.map_or("storage", |network| network.role);
+    let summary = match network {
+        Some(_) => say!(
+            "the operator cannot find the range of the {} network, and no reconcile gets past that: {}",
+            role,
+            reason
+        ),
+        None => say!(
+            "the operator cannot find the range of the storage network, and no reconcile gets past that: {}",
+            reason
+        ),
+    };
     let remedy = Remedy::guided(say!(
         "see why the pod of the canary job does not end; the operator makes it again at the next try. If the network is well, addressRanges.{} saves the job",
         role

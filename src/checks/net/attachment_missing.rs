@@ -85,11 +85,17 @@ fn finding(cluster: &Cluster, pod: &Pod, lacking: &[Selection], shared: &[Select
     );
     // A new pod gets a new address in each of its networks.
     let may_double = wanted_networks(pod).unwrap_or_default().iter().any(|network| shared.contains(network));
-    let remedy = Remedy::guided(say!(
-        "{}see that Multus is Ready on {}, then delete the pod; one at a time: a monitor only while the others hold the quorum, an OSD only when ceph osd ok-to-stop agrees",
-        if may_double { "mend NET012 first, as the new pod may take an address that another has; then " } else { "" },
-        node
-    ));
+    let remedy = match may_double {
+        true => say!(
+            "mend NET012 first, as the new pod may take an address that another has; then see that Multus is Ready on {}, then delete the pod; one at a time: a monitor only while the others hold the quorum, an OSD only when ceph osd ok-to-stop agrees",
+            node
+        ),
+        false => say!(
+            "see that Multus is Ready on {}, then delete the pod; one at a time: a monitor only while the others hold the quorum, an OSD only when ceph osd ok-to-stop agrees",
+            node
+        ),
+    };
+    let remedy = Remedy::guided(remedy);
     let remedy = if may_double { remedy.command("kubectl rookdoctor explain NET012") } else { remedy.auto() };
     let ask = daemon_place(pod).and_then(|place| match place {
         Place::Daemon(name) => {

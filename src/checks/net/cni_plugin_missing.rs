@@ -41,9 +41,11 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 fn finding(cluster: &Cluster, failure: &Failure<'_>, attachments: &[NetworkAttachment]) -> Finding {
-    let node = failure.node_name();
-    let plugin = quoted_after(&failure.error, NO_PLUGIN).unwrap_or("of the network");
-    let summary = say!("{} has no CNI plugin {}: {} cannot start there", node, plugin, failure.victims(cluster));
+    let (node, name) = (failure.node_name(), &failure.node);
+    let named = quoted_after(&failure.error, NO_PLUGIN);
+    let plugin = named.unwrap_or("of the network");
+    let plugin_said = named.map_or_else(|| say!("of the network"), |plugin| say!("{}", plugin));
+    let summary = say!("{} has no CNI plugin {}: {} cannot start there", node, plugin_said, failure.victims(cluster));
     let mut remedy = if is_reference(plugin) {
         Remedy::guided(say!(
             "install the reference CNI plugins on {} into the directory of the message, of the release that the other nodes have",
@@ -52,14 +54,14 @@ fn finding(cluster: &Cluster, failure: &Failure<'_>, attachments: &[NetworkAttac
     } else {
         Remedy::guided(say!(
             "see that the DaemonSet that brings {} has a pod on {} that runs, and delete that pod to have it copy the binary again",
-            plugin,
+            plugin_said,
             node
         ))
     };
     if !failure.node.is_empty() {
         remedy = remedy
-            .command(format!("kubectl debug node/{node} -it --image=busybox -- ls /host/opt/cni/bin"))
-            .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));
+            .command(format!("kubectl debug node/{name} -it --image=busybox -- ls /host/opt/cni/bin"))
+            .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={name}"));
     }
     failure
         .finding(cluster, failure.object(), summary, remedy)

@@ -79,7 +79,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 fn waits(pods: &[&PodRow], node: &str, evidence: Vec<Evidence>) -> Finding {
-    let path = evidence.iter().find_map(|it| waited_for(&it.excerpt)).unwrap_or("its readiness indicator").to_owned();
+    let path = evidence.iter().find_map(|it| waited_for(&it.excerpt));
+    let path = path.map_or_else(|| say!("its readiness indicator"), |path| say!("{}", path));
     let folder = evidence.iter().find_map(|it| unconfigured(&it.excerpt)).map(str::to_owned);
     // What thin Multus wrote before may still serve, so pods may start all the same.
     let (severity, summary, fix) = match folder {

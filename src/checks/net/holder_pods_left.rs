@@ -2,6 +2,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity};
 use crate::checks::opr::{OPERATOR_CONFIG, minor, operator};
 use crate::facts::{Facts, Gap};
+use crate::lang::listed;
 use crate::objects::kube::{ConfigMap, DaemonSet, Deployment};
 use crate::say;
 
@@ -70,12 +71,12 @@ fn finding(holders: &[&DaemonSet], operator: &Deployment, tag: &str, severity: S
     let summary = say!(
         "{} holder pods are left of {}, which Rook {} does not use any more: mounts of before the migration hang on them",
         pods,
-        names.join(" and "),
+        listed(&names),
         tag
     );
     let remedy = Remedy::guided(say!(
         "do not simply delete them, it stops the I/O of mounts that still use them: see that every node pings the OSDs' public addresses, then drain node by node, delete the holder pods of the drained node and uncordon it; when all nodes are done delete the DaemonSets {}",
-        names.join(" and ")
+        listed(&names)
     ));
     let remedy = holders.iter().fold(remedy, |remedy, it| {
         remedy.command(format!("kubectl -n {ns} get pods -l {} -o wide", crate::checks::ceph::quoted(&it.pod_labels())))

@@ -9,6 +9,7 @@ use crate::checks::ceph::osds_of;
 use crate::checks::osd::{OsdPods, by_osd};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::lang::listed;
 use crate::objects::ceph::Health;
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NETWORK_STATUS, NetworkAttachment, Plugin, interfaces};
@@ -103,13 +104,12 @@ fn apart(network: &StorageNetwork<'_>, sizes: &Sizes<'_>) -> Finding {
     let wrong = || {
         sizes.iter().filter(|(mtu, _)| **mtu != right).flat_map(|(mtu, pods)| pods.iter().map(move |pod| (mtu, *pod)))
     };
-    let list: Vec<String> =
-        wrong().map(|(mtu, pod)| format!("{} on {} has {mtu}", pod.stable_name(), pod.spec.node_name)).collect();
+    let list = wrong().map(|(mtu, pod)| say!("{} on {} has {}", pod.stable_name(), pod.spec.node_name, mtu));
     let summary = say!(
         "the MTU differs along the {} network {}: {}, the others {}",
         network.role,
         network.selection.full_name(),
-        list.join(", "),
+        listed(list),
         right
     );
     let mut remedy = Remedy::guided(say!(

@@ -59,7 +59,7 @@ fn finding(pod: &Pod, status: &ContainerStatus, words: Option<Evidence>) -> Find
     let text = if message.is_empty() { words.as_ref().map_or("", |words| words.excerpt.as_str()) } else { message };
     let node = &pod.spec.node_name;
     let line: String = text.lines().next().unwrap_or_default().chars().take(160).collect();
-    let reason = if text.is_empty() { "it left no message" } else { line.as_str() };
+    let reason = if text.is_empty() { say!("it left no message") } else { say!("{}", line) };
     let summary = say!("the Multus pod on {} crashes in its init container {}: {}", node, status.name, reason);
     Finding::critical(ObjectRef::pod(pod), summary, remedy(pod, status, text))
         .at([Place::node(node)])
@@ -84,7 +84,7 @@ fn remedy(pod: &Pod, status: &ContainerStatus, text: &str) -> Remedy {
         return edit(Remedy::guided(say!(
             "raise the memory limit of init container {}; {}",
             status.name,
-            NODE_BY_NODE
+            NODE_BY_NODE()
         )));
     }
     if has(&["Text file busy"]) {
@@ -100,7 +100,7 @@ fn remedy(pod: &Pod, status: &ContainerStatus, text: &str) -> Remedy {
     if has(&["executable file not found"]) {
         return edit(Remedy::guided(say!(
             "the image has no such program, so manifest and image are of different versions: give the init container the command that the manifest of the image's release has; {}",
-            NODE_BY_NODE
+            NODE_BY_NODE()
         )));
     }
     if has(&["ead-only file system", "temp file", "No such file or directory", "no such file or directory"]) {
@@ -108,7 +108,7 @@ fn remedy(pod: &Pod, status: &ContainerStatus, text: &str) -> Remedy {
             Remedy::guided(say!(
                 "the directory for plugins is absent or read-only on the host {}: see there which one the container runtime uses (bin_dir of containerd, plugin_dirs of CRI-O), and set the hostPath of the DaemonSet to that; {}",
                 node,
-                NODE_BY_NODE
+                NODE_BY_NODE()
             ))
             .command(format!("{debug} --image=busybox -- grep -rE 'bin_dir|plugin_dirs' /host/etc/containerd /host/etc/crio")),
         );
@@ -116,7 +116,7 @@ fn remedy(pod: &Pod, status: &ContainerStatus, text: &str) -> Remedy {
     if has(&["--type"]) {
         return edit(Remedy::guided(say!(
             "the init container's arguments lack a valid --type: set thin or thick, as the Multus is; {}",
-            NODE_BY_NODE
+            NODE_BY_NODE()
         )));
     }
     if has(&["o space left on device", "ermission denied", "peration not permitted"]) {

@@ -168,18 +168,20 @@ pub(crate) fn remedy(
 }
 
 /// What else a remedy says before the restarts.
-pub(crate) fn before_restarts(network: &StorageNetwork<'_>, mend: &Mend, rows: &[&PodRow]) -> String {
-    let mut text = String::new();
-    if !mend.instead.is_empty() {
-        let ranges = list_of(&mend.instead);
-        text.push_str(&format!(
-            " and put routes to {ranges} in their place, unless every host that mounts volumes has an address in the network"
-        ));
+pub(crate) fn before_restarts(network: &StorageNetwork<'_>, mend: &Mend, rows: &[&PodRow]) -> Text {
+    let ranges = list_of(&mend.instead);
+    match (mend.instead.is_empty(), nad_host_local_shared::is_shared(network, rows)) {
+        (true, false) => say!("{}", ""),
+        (true, true) => say!("; mend NET012 on it before any restart"),
+        (false, false) => say!(
+            " and put routes to {} in their place, unless every host that mounts volumes has an address in the network",
+            ranges
+        ),
+        (false, true) => say!(
+            " and put routes to {} in their place, unless every host that mounts volumes has an address in the network; mend NET012 on it before any restart",
+            ranges
+        ),
     }
-    if nad_host_local_shared::is_shared(network, rows) {
-        text.push_str("; mend NET012 on it before any restart");
-    }
-    text
 }
 
 fn quoted(route: &Route) -> String {

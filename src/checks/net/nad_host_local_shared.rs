@@ -6,6 +6,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Settled, both};
+use crate::lang::clauses;
 use crate::objects::ceph::Osd;
 use crate::objects::kube::Pod;
 use crate::objects::multus::{NETWORK_STATUS, interfaces};
@@ -135,14 +136,14 @@ fn finding(network: &StorageNetwork<'_>, nodes: &BTreeSet<&str>, doubles: &[Doub
         ));
         return Finding::warning(object, summary, remedy.command(change)).at([network.place()]).evidence([ipam]);
     };
-    let who = |pod: &&Pod| format!("{} on {}", pod.metadata.name, pod.spec.node_name);
+    let who = |pod: &&Pod| say!("{} on {}", pod.metadata.name, pod.spec.node_name);
     let summary = say!(
         "the address {} of the {} network {} belongs to {} pods ({}), as host-local counts on every node for itself",
         address,
         network.role,
         full,
         pods.len(),
-        pods.iter().map(who).collect::<Vec<_>>().join("; ")
+        clauses(pods.iter().map(who))
     );
     let of = |pod: &Pod| osds.iter().find(|osd| daemon_place(pod) == Some(Place::daemon("osd", osd.osd)));
     let down = pods.iter().find(|pod| of(pod).is_some_and(|osd| osd.up == 0)).or(pods.last());

@@ -1,6 +1,6 @@
 use super::{StorageNetwork, storage_networks};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Remedy};
+use crate::check::{Answered, Evidence, Finding, Remedy, Text};
 use crate::facts::{Facts, Gap};
 use crate::objects::multus::{NetworkAttachment, Plugin};
 use crate::say;
@@ -38,7 +38,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 /// What is wrong, and the text that shows it.
-fn fault(attachment: &NetworkAttachment) -> Option<(String, String)> {
+fn fault(attachment: &NetworkAttachment) -> Option<(Text, String)> {
     let config = attachment.spec.config.trim();
     if config.is_empty() {
         // Multus then takes the file of that name on the node, which is not to be seen from here.
@@ -46,38 +46,38 @@ fn fault(attachment: &NetworkAttachment) -> Option<(String, String)> {
     }
     let quoted: String = config.chars().take(120).collect();
     match attachment.plugins() {
-        Err(error) => Some((format!("it is not a CNI configuration ({error})"), quoted)),
+        Err(error) => Some((say!("it is not a CNI configuration ({})", error), quoted)),
         Ok(plugins) => match plugins.first() {
-            None => Some(("its list of plugins is empty".to_owned(), quoted)),
+            None => Some((say!("its list of plugins is empty"), quoted)),
             Some(first) => plugin_fault(first).map(|what| (what, quoted)),
         },
     }
 }
 
 /// The first plugin makes the interface and owns the addresses.
-fn plugin_fault(plugin: &Plugin) -> Option<String> {
+fn plugin_fault(plugin: &Plugin) -> Option<Text> {
     let Plugin { kind, mode, ipam, .. } = plugin;
     let modes: &[&str] = match kind.as_str() {
-        "" => return Some("its first plugin has no type".to_owned()),
+        "" => return Some(say!("its first plugin has no type")),
         "macvlan" => &["bridge", "private", "vepa", "passthru"],
         "ipvlan" => &["l2", "l3", "l3s"],
         _ => &[],
     };
     if !mode.is_empty() && !modes.is_empty() && !modes.contains(&mode.as_str()) {
-        return Some(format!("{kind} knows no mode {mode:?}, only {}", modes.join(", ")));
+        return Some(say!("{} knows no mode {}, only {}", kind, format!("{mode:?}"), modes.join(", ")));
     }
     let needs_ipam =
         ["macvlan", "ipvlan", "bridge", "host-device", "sriov", "ib-sriov", "vlan"].contains(&kind.as_str());
     match ipam.kind.as_str() {
-        "" if needs_ipam => Some(format!("{kind} has no ipam, so daemons get an interface without an address")),
+        "" if needs_ipam => Some(say!("{} has no ipam, so daemons get an interface without an address", kind)),
         "host-local" | "whereabouts" if ipam.subnets().is_empty() => {
-            Some(format!("the ipam {} has no subnet that can be read", ipam.kind))
+            Some(say!("the ipam {} has no subnet that can be read", ipam.kind))
         }
         _ => None,
     }
 }
 
-fn finding(network: &StorageNetwork<'_>, (what, quoted): (String, String)) -> Finding {
+fn finding(network: &StorageNetwork<'_>, (what, quoted): (Text, String)) -> Finding {
     let object = network.object();
     let (ns, name) = (&network.selection.ns, &network.selection.name);
     let remedy = Remedy::guided(say!("correct spec.config; pods that hang try again by themselves"))
@@ -116,7 +116,7 @@ mod tests {
         ] {
             let mut nad = NetworkAttachment::default();
             nad.spec.config = config.to_owned();
-            let found = fault(&nad).map(|(what, _)| what);
+            let found = fault(&nad).map(|(what, _)| what.english());
             match (found, expected) {
                 (None, None) => {}
                 (Some(found), Some(expected)) => assert!(found.contains(expected), "{config}: {found}"),

@@ -42,21 +42,23 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn finding(cluster: &Cluster, failure: &Failure<'_>, attachments: &[NetworkAttachment]) -> Finding {
     let network = failure.network(attachments);
     let (node, full) = (failure.node_name(), network.map(NetworkAttachment::full_name));
-    let master = quoted_after(&failure.error, NO_MASTER).unwrap_or("of that name");
+    let named = quoted_after(&failure.error, NO_MASTER);
+    let master = named.unwrap_or("of that name");
+    let master_said = named.map_or_else(|| say!("of that name"), |master| say!("{}", master));
     let summary = say!(
         "{} has no interface {}, which {} gives as its master: {} cannot start there",
         node,
-        master,
-        full.as_ref().map_or_else(|| "the network".to_owned(), |full| format!("the NAD {full}")),
+        master_said,
+        full.as_ref().map_or_else(|| say!("the network"), |full| say!("the NAD {}", full)),
         failure.victims(cluster)
     );
     let mut remedy = Remedy::guided(say!(
         "give {} a link of the name {}, as the other nodes have it; if none has, correct master in the NAD",
         node,
-        master
+        master_said
     ));
     if !failure.node.is_empty() {
-        remedy = remedy.command(format!("kubectl debug node/{node} -it --image=busybox -- ip link"));
+        remedy = remedy.command(format!("kubectl debug node/{} -it --image=busybox -- ip link", failure.node));
     }
     if let Some(NetworkAttachment { metadata, .. }) = network {
         let (ns, name) = (&metadata.namespace, &metadata.name);

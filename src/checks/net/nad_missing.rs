@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 
 use super::sandbox::{Blame, Failures, failures, missing_nad};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::lang::phrase;
 use crate::objects::kube::Event;
 use crate::objects::multus::{NetworkAttachment, Selection, selections};
 use crate::objects::rook::CephCluster;
@@ -52,10 +53,10 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     };
     findings.extend(asked.into_iter().filter(|((ns, name), _)| absent(ns, name)).map(|((ns, name), event)| {
         let selection = Selection { ns: ns.to_owned(), name: name.to_owned() };
-        let who = format!("pod {}/{}", event.involved_object.namespace, event.involved_object.name);
+        let who = say!("pod {}/{}", event.involved_object.namespace, event.involved_object.name);
         let ours = event.involved_object.namespace == cluster.metadata.namespace;
         let severity = if ours { Severity::Critical } else { Severity::Warning };
-        missing(severity, &selection, &who, attachments).evidence([Evidence::event(event)])
+        missing(severity, &selection, who, attachments).evidence([Evidence::event(event)])
     }));
     Ok(Answered::judged(findings).blind(blind))
 }
@@ -65,17 +66,17 @@ fn selector(cluster: &CephCluster, role: &str, text: &str, attachments: &[Networ
     let field = Evidence::field(&object, format!("spec.network.selectors.{role}"), text);
     let selection = match selections(text, &cluster.metadata.namespace) {
         Ok(all) => all.into_iter().next(),
-        Err(error) => return Some(unreadable(cluster, role, &error).evidence([field])),
+        Err(error) => return Some(unreadable(cluster, role, phrase(&error)).evidence([field])),
     };
     let Some(selection) = selection else {
-        return Some(unreadable(cluster, role, "it is empty").evidence([field]));
+        return Some(unreadable(cluster, role, say!("it is empty")).evidence([field]));
     };
     let exists = attachments.iter().any(|nad| nad.full_name() == selection.full_name());
-    let who = format!("the cluster's {role} network");
-    (!exists).then(|| missing(Severity::Critical, &selection, &who, attachments).evidence([field]))
+    let who = say!("the cluster's {} network", role);
+    (!exists).then(|| missing(Severity::Critical, &selection, who, attachments).evidence([field]))
 }
 
-fn unreadable(cluster: &CephCluster, role: &str, error: &str) -> Finding {
+fn unreadable(cluster: &CephCluster, role: &str, error: Text) -> Finding {
     let (ns, name) = (&cluster.metadata.namespace, &cluster.metadata.name);
     let remedy = Remedy::guided(say!("write the selector as <namespace>/<name> of one NAD"))
         .command(format!("kubectl -n {ns} edit cephcluster {name}"));
@@ -83,7 +84,7 @@ fn unreadable(cluster: &CephCluster, role: &str, error: &str) -> Finding {
     Finding::critical(ObjectRef::of::<CephCluster>(&cluster.metadata), summary, remedy).detail(role)
 }
 
-fn missing(severity: Severity, selection: &Selection, who: &str, attachments: &[NetworkAttachment]) -> Finding {
+fn missing(severity: Severity, selection: &Selection, who: Text, attachments: &[NetworkAttachment]) -> Finding {
     let full = selection.full_name();
     let near = nearest(selection, attachments);
     let remedy = match &near {

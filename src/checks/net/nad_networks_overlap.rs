@@ -63,7 +63,7 @@ fn are_one(a: &NetworkAttachment, b: &NetworkAttachment) -> bool {
 }
 
 fn finding(public: &StorageNetwork<'_>, cluster: &StorageNetwork<'_>, (a, b): (&Span, &Span)) -> Finding {
-    let written = |span: &Span| format!("{} to {} in {}", span.first, span.last, span.subnet);
+    let written = |span: &Span| say!("{} to {} in {}", span.first, span.last, span.subnet);
     let summary = say!(
         "the public network {} ({}) and the cluster network {} ({}) give the same addresses, and neither knows what the other gave",
         public.selection.full_name(),
@@ -78,7 +78,7 @@ fn finding(public: &StorageNetwork<'_>, cluster: &StorageNetwork<'_>, (a, b): (&
     .command(format!("kubectl -n {ns} get net-attach-def {name} -o yaml > {name}.backup.yaml"))
     .command(format!("kubectl -n {ns} edit net-attach-def {name}"));
     let evidence = [(public, a), (cluster, b)]
-        .map(|(network, span)| Evidence::field(&network.object(), "spec.config ipam", written(span)));
+        .map(|(network, span)| Evidence::field(&network.object(), "spec.config ipam", written(span).english()));
     Finding::warning(cluster.object(), summary, remedy)
         .also([public.object()])
         .at([public.place(), cluster.place()])

@@ -8,6 +8,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Severity, Text};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
+use crate::lang::listed;
 use crate::say;
 
 check! {
@@ -78,13 +79,16 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 
 /// The subnet is a route inside every Ceph pod.
 fn routed(network: &StorageNetwork<'_>, met: &[&Own], severity: Severity) -> Finding {
-    let more = if met.len() == 1 { String::new() } else { format!(" and {} more", met.len() - 1) };
+    let what = met.iter().take(1).map(|own| &own.what);
+    let what = match met.len() {
+        0 | 1 => say!("{}", listed(what)),
+        count => say!("{} and {} more", listed(what), count - 1),
+    };
     let summary = say!(
-        "the {} network {} overlaps the cluster's own network: {}{} lies in the subnet that Ceph pods reach over the storage interface",
+        "the {} network {} overlaps the cluster's own network: {} lies in the subnet that Ceph pods reach over the storage interface",
         network.role,
         network.selection.full_name(),
-        met.first().map_or("", |own| own.what.as_str()),
-        more
+        what
     );
     finding(network, severity, summary, Remedy::guided(say!(
         "give the NAD a subnet that neither pods, Services nor nodes use, then restart the daemons one failure domain at a time, monitors first"
@@ -93,12 +97,12 @@ fn routed(network: &StorageNetwork<'_>, met: &[&Own], severity: Severity) -> Fin
 
 /// Nodes may share the subnet, but not what is handed out of it.
 fn given_away(network: &StorageNetwork<'_>, taken: &[(&str, &str)]) -> Finding {
-    let all: Vec<String> = taken.iter().map(|(node, address)| format!("{address} of {node}")).collect();
+    let all = taken.iter().map(|(node, address)| say!("{} of {}", address, node));
     let summary = say!(
         "the {} network {} may give a daemon an address that a node has: {}",
         network.role,
         network.selection.full_name(),
-        all.join(", ")
+        listed(all)
     );
     let remedy = Remedy::guided(say!(
         "exclude the nodes' addresses from the range of the NAD (exclude, or its start and end); daemons that already have one of them get another by a restart"

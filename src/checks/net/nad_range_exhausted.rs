@@ -75,7 +75,7 @@ fn failing(cluster: &Cluster, all: Vec<Failure<'_>>, network: Option<&NetworkAtt
     })?;
     let place = network.map(|nad| Place::Network(nad.full_name()));
     let finding = if failure.error.contains(WHEREABOUTS_FULL) {
-        let full = network.map_or_else(|| "a network".to_owned(), NetworkAttachment::full_name);
+        let full = network.map_or_else(|| say!("a network"), |nad| say!("{}", nad.full_name()));
         let summary = say!("the range of {} has no free address: {} cannot start", full, failure.victims(cluster));
         let object = network.map_or_else(|| failure.object(), |nad| ObjectRef::of::<NetworkAttachment>(&nad.metadata));
         let remedy = widen(network.map(|nad| (nad.metadata.namespace.as_str(), nad.metadata.name.as_str())));
@@ -88,8 +88,8 @@ fn failing(cluster: &Cluster, all: Vec<Failure<'_>>, network: Option<&NetworkAtt
 
 /// host-local counts on each node for itself.
 fn on_a_node(cluster: &Cluster, failure: &Failure<'_>, network: Option<&NetworkAttachment>) -> Finding {
-    let node = failure.node_name();
-    let named = network.map_or_else(|| "the network of host-local".to_owned(), NetworkAttachment::full_name);
+    let (node, name) = (failure.node_name(), &failure.node);
+    let named = network.map_or_else(|| say!("the network of host-local"), |nad| say!("{}", nad.full_name()));
     let summary =
         say!("{} has no free address left on {}: {} cannot start there", named, node, failure.victims(cluster));
     let mut remedy = Remedy::guided(say!(
@@ -98,8 +98,8 @@ fn on_a_node(cluster: &Cluster, failure: &Failure<'_>, network: Option<&NetworkA
     ));
     if !failure.node.is_empty() {
         remedy = remedy
-            .command(format!("kubectl debug node/{node} -it --image=busybox -- ls /host/var/lib/cni/networks"))
-            .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));
+            .command(format!("kubectl debug node/{name} -it --image=busybox -- ls /host/var/lib/cni/networks"))
+            .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={name}"));
     }
     let kept = network.map_or_else(|| "host-local".to_owned(), NetworkAttachment::full_name);
     failure.finding(cluster, failure.object(), summary, remedy).detail(kept)

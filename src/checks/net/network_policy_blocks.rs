@@ -4,12 +4,13 @@ use std::ops::RangeInclusive;
 use super::policies::{Direction, Leg, blockers};
 use super::traffic::{AMONG_DAEMONS, DAEMON_PORTS, MON_PORTS, Party, Pods, TO_MONS, parties, suffers};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::csi::{Plugin, driver_object, plugins};
 use crate::checks::mon::EXTERNAL;
 use crate::checks::opr::operator_object;
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
+use crate::lang::listed;
 use crate::objects::kube::NetworkPolicy;
 use crate::say;
 
@@ -111,21 +112,21 @@ fn finding(facts: &Facts<'_>, severity: Severity, group: &[&Blocked<'_>]) -> Res
         group.iter().flat_map(|it| it.policies.iter().map(|policy| (policy.metadata.name.as_str(), *policy))).collect();
     let objects: Vec<ObjectRef> =
         guilty.values().map(|policy| ObjectRef::of::<NetworkPolicy>(&policy.metadata)).collect();
-    let legs: Vec<String> = group
+    let legs: Vec<Text> = group
         .iter()
         .map(|it| match it.legs {
-            (from, to) if from == to => format!("{} from each other", from.words()),
-            (from, to) => format!("{} from {}", from.words(), to.words()),
+            (from, to) if from == to => say!("{} from each other", from.told()),
+            (from, to) => say!("{} from {}", from.told(), to.told()),
         })
         .collect();
     let names = guilty.keys().copied().collect::<Vec<_>>().join(", ");
     let summary = if severity == Severity::Critical {
-        say!("the NetworkPolicy {} keeps {}", names, legs.join(", "))
+        say!("the NetworkPolicy {} keeps {}", names, listed(legs))
     } else {
         say!(
             "the NetworkPolicy {} is written to keep {}, and it works all the same: the CNI ignores policies, or the connections are older than it",
             names,
-            legs.join(", ")
+            listed(legs)
         )
     };
     let mut remedy = Remedy::guided(say!(
@@ -176,8 +177,8 @@ fn evidence(blocked: &Blocked<'_>, policy: &NetworkPolicy) -> Evidence {
     let (selected, peer) = if blocked.side == Direction::Ingress { (to, from) } else { (from, to) };
     let rules = match blocked.side.rules(policy).len() {
         0 => "it has no rule".to_owned(),
-        rules => format!("none of its rules ({rules}) admits {}", peer.words()),
+        rules => format!("none of its rules ({rules}) admits {}", peer.told().english()),
     };
-    let excerpt = format!("selects {chosen}, {} among them; {rules}", selected.words());
+    let excerpt = format!("selects {chosen}, {} among them; {rules}", selected.told().english());
     Evidence::field(&ObjectRef::of::<NetworkPolicy>(&policy.metadata), format!("spec.{}", blocked.side.word()), excerpt)
 }

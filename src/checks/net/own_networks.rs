@@ -5,16 +5,17 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::check::{Evidence, ObjectRef};
+use crate::check::{Evidence, ObjectRef, Text};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Select, Settled, Unknown, both, kinds};
 use crate::objects::kube::{ConfigMap, Node, Pod, Service};
 use crate::objects::kube_ovn::Subnet;
+use crate::say;
 
 /// A range or an address that the cluster's own network uses, and where that is written.
 pub(crate) struct Own {
     pub net: IpNet,
-    pub what: String,
+    pub what: Text,
     pub evidence: Evidence,
 }
 
@@ -47,7 +48,7 @@ fn services(facts: &Facts<'_>) -> Result<Known, Gap> {
         let object = ObjectRef::of::<Service>(&service.metadata);
         service.spec.cluster_ips.iter().filter_map(move |ip| {
             let evidence = Evidence::field(&object, "spec.clusterIPs", ip);
-            Some(Own { net: single(ip)?, what: format!("the address {ip} of {object}"), evidence })
+            Some(Own { net: single(ip)?, what: say!("the address {} of {}", ip, object), evidence })
         })
     });
     Ok((own.collect(), None))
@@ -78,7 +79,7 @@ fn kubeadm_range(config: &ConfigMap) -> Vec<Own> {
 
 fn ranges(object: &ObjectRef, field: &str, text: &str) -> Vec<Own> {
     let all = text.split(',').filter_map(|text| text.trim().trim_matches('"').parse::<IpNet>().ok());
-    all.map(|net| Own { net, what: format!("the Service range {net}"), evidence: Evidence::field(object, field, net) })
+    all.map(|net| Own { net, what: say!("the Service range {}", net), evidence: Evidence::field(object, field, net) })
         .collect()
 }
 
@@ -97,7 +98,7 @@ fn subnets(facts: &Facts<'_>) -> Result<Known, Gap> {
         let nets = subnet.spec.cidr_block.split(',').filter_map(|text| text.trim().parse::<IpNet>().ok());
         nets.map(move |net| {
             let evidence = Evidence::field(&object, "spec.cidrBlock", net);
-            Own { net, what: format!("the pod range {net} of {object}"), evidence }
+            Own { net, what: say!("the pod range {} of {}", net, object), evidence }
         })
     });
     Ok((own.collect(), None))
@@ -122,7 +123,7 @@ fn pod_ranges(facts: &Facts<'_>, rows: &[&PodRow]) -> Result<Known, Gap> {
         nets.filter(lives)
             .map(move |net| {
                 let evidence = Evidence::field(&object, "spec.podCIDRs", net);
-                Own { net, what: format!("the pod range {net} of {object}"), evidence }
+                Own { net, what: say!("the pod range {} of {}", net, object), evidence }
             })
             .collect::<Vec<_>>()
     });
@@ -131,11 +132,7 @@ fn pod_ranges(facts: &Facts<'_>, rows: &[&PodRow]) -> Result<Known, Gap> {
 
 fn pod_address(row: &PodRow) -> Option<Own> {
     let evidence = Evidence::pod_row(row, &row.ns);
-    Some(Own {
-        net: single(&row.ip)?,
-        what: format!("the address {} of Pod {}/{}", row.ip, row.ns, row.name),
-        evidence,
-    })
+    Some(Own { net: single(&row.ip)?, what: say!("the address {} of Pod {}/{}", row.ip, row.ns, row.name), evidence })
 }
 
 fn single(ip: &str) -> Option<IpNet> {

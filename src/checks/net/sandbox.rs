@@ -9,6 +9,7 @@ use crate::check::{Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::{Cluster, Facts, Gap, OPEN_AT_MOST, Unknown, kinds};
 use crate::objects::kube::{Event, Pod, condition};
 use crate::objects::multus::{NetworkAttachment, wanted_networks};
+use crate::say;
 
 /// The kubelet's own events stop when the sandbox is made, and its spam filter holds them back for minutes.
 const FRESH: SignedDuration = SignedDuration::from_mins(15);
@@ -68,13 +69,16 @@ impl Failure<'_> {
     }
 
     /// `3 pods (1 of Rook)`
-    pub fn victims(&self, cluster: &Cluster) -> String {
+    pub fn victims(&self, cluster: &Cluster) -> Text {
         let (pods, rooks) = (self.events.len(), self.of_rook(cluster));
-        if pods == 1 { format!("1 pod ({rooks} of Rook)") } else { format!("{pods} pods ({rooks} of Rook)") }
+        match pods {
+            1 => say!("1 pod ({} of Rook)", rooks),
+            pods => say!("{} pods ({} of Rook)", pods, rooks),
+        }
     }
 
-    pub fn node_name(&self) -> &str {
-        if self.node.is_empty() { "a node" } else { &self.node }
+    pub fn node_name(&self) -> Text {
+        if self.node.is_empty() { say!("a node") } else { say!("{}", self.node) }
     }
 
     /// The node, or a pod where no event names one.

@@ -1,10 +1,11 @@
 use super::multus_pods;
 use super::sandbox::{Blame, Failure, failures, missing_nad, without_address};
 use crate::check;
-use crate::check::{Answered, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Finding, ObjectRef, Place, Remedy, Text};
 use crate::checks::ovn;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::lang::Words;
 use crate::say;
 
 check! {
@@ -78,26 +79,30 @@ fn finding(cluster: &Cluster, failure: &Failure<'_>) -> Option<Finding> {
 }
 
 /// The signs of an error, its short name (stable from run to run), and where to look.
-const SIGNS: &[(&str, &str, &str)] = &[
-    ("multus.sock", "multus-socket", "the Multus daemon of the node does not answer"),
-    ("kube-ovn-daemon.sock", "kube-ovn-socket", "kube-ovn-cni of the node does not answer"),
-    ("cannot find a network-attachment-definition", "nad-missing", "the NetworkAttachmentDefinition does not exist"),
-    ("failed to find plugin \"multus", "multus-plugin", "the Multus pod of the node did not install its plugin"),
-    ("device or resource busy", "link-busy", "the interface is a bridge's, or has children of another kind already"),
-    ("NoAvailableAddress", "range-exhausted", "the Kube-OVN Subnet has no free address"),
-    ("no address allocated", "no-address", "kube-ovn-controller gave no address: its log says why"),
-    (
-        "connection is unauthorized: Unauthorized",
-        "calico-unauthorized",
-        "the token of Calico's plugin expired: delete the calico-node pod of the node",
-    ),
-    ("Unauthorized", "unauthorized", "the token of Multus expired: delete the Multus pod of the node"),
-    ("readinessindicatorfile", "default-network-not-ready", "the default network of the node is not up yet"),
-    ("i/o timeout", "api-unreachable", "the node does not reach the API server's Service address"),
-    ("no route to host", "api-unreachable", "the node does not reach the API server's Service address"),
+const SIGNS: &[(&str, &str, Words)] = &[
+    ("multus.sock", "multus-socket", || say!("the Multus daemon of the node does not answer")),
+    ("kube-ovn-daemon.sock", "kube-ovn-socket", || say!("kube-ovn-cni of the node does not answer")),
+    ("cannot find a network-attachment-definition", "nad-missing", || {
+        say!("the NetworkAttachmentDefinition does not exist")
+    }),
+    ("failed to find plugin \"multus", "multus-plugin", || {
+        say!("the Multus pod of the node did not install its plugin")
+    }),
+    ("device or resource busy", "link-busy", || {
+        say!("the interface is a bridge's, or has children of another kind already")
+    }),
+    ("NoAvailableAddress", "range-exhausted", || say!("the Kube-OVN Subnet has no free address")),
+    ("no address allocated", "no-address", || say!("kube-ovn-controller gave no address: its log says why")),
+    ("connection is unauthorized: Unauthorized", "calico-unauthorized", || {
+        say!("the token of Calico's plugin expired: delete the calico-node pod of the node")
+    }),
+    ("Unauthorized", "unauthorized", || say!("the token of Multus expired: delete the Multus pod of the node")),
+    ("readinessindicatorfile", "default-network-not-ready", || say!("the default network of the node is not up yet")),
+    ("i/o timeout", "api-unreachable", || say!("the node does not reach the API server's Service address")),
+    ("no route to host", "api-unreachable", || say!("the node does not reach the API server's Service address")),
 ];
 
-fn sign(error: &str) -> Option<&'static (&'static str, &'static str, &'static str)> {
+fn sign(error: &str) -> Option<&'static (&'static str, &'static str, Words)> {
     SIGNS.iter().find(|(sign, ..)| error.contains(sign))
 }
 
@@ -105,6 +110,6 @@ fn kind(error: &str) -> &'static str {
     sign(error).map_or("other", |(_, kind, _)| kind)
 }
 
-fn advice(error: &str) -> &'static str {
-    sign(error).map_or("its words are in the event", |(.., advice)| advice)
+fn advice(error: &str) -> Text {
+    sign(error).map_or_else(|| say!("its words are in the event"), |(.., advice)| advice())
 }

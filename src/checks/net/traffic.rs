@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
 
+use crate::check::Text;
 use crate::checks::csi::errors::Cause;
 use crate::checks::csi::plugins;
 use crate::checks::mon::mons;
@@ -13,6 +14,7 @@ use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Settled, Unknown, Why, both};
 use crate::objects::ceph::Status;
 use crate::objects::kube::Pod;
+use crate::say;
 
 pub(crate) const MON_PORTS: &[RangeInclusive<u16>] = &[3300..=3300, 6789..=6789];
 pub(crate) const DAEMON_PORTS: &[RangeInclusive<u16>] = &[6800..=7568];
@@ -28,13 +30,13 @@ pub(crate) enum Party {
 }
 
 impl Party {
-    pub fn words(self) -> &'static str {
+    pub fn told(self) -> Text {
         match self {
-            Self::Operator => "the operator",
-            Self::Mons => "the monitors",
-            Self::Mgrs => "the mgr",
-            Self::Osds => "the OSDs",
-            Self::Controllers => "the CSI controllers",
+            Self::Operator => say!("the operator"),
+            Self::Mons => say!("the monitors"),
+            Self::Mgrs => say!("the mgr"),
+            Self::Osds => say!("the OSDs"),
+            Self::Controllers => say!("the CSI controllers"),
         }
     }
 }

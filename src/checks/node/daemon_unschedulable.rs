@@ -2,7 +2,7 @@ use super::maintenance::in_maintenance;
 use super::scheduler::decode;
 use super::{bound_to, daemon_of, unplaced, unschedulable};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::tables::{NodeRow, PodRow};
 use crate::facts::{Facts, Gap, both};
 use crate::objects::kube::{Condition, Pod};
@@ -68,9 +68,9 @@ fn finding(row: &PodRow, pod: &Pod, words: &Condition, nodes: &[NodeRow]) -> Fin
     let object = ObjectRef::pod(pod);
     let (why, fix) = reason(pod, &words.message, nodes);
     let summary = say!("pod {} is Pending: {}", row.name, why);
-    let remedy = Remedy::guided(say!("{}", fix))
-        .command(format!("kubectl -n {} describe pod {}", row.ns, row.name))
-        .command("kubectl get nodes -o custom-columns=NAME:.metadata.name,UNSCHEDULABLE:.spec.unschedulable,TAINTS:.spec.taints");
+    let remedy = Remedy::guided(fix).command(format!("kubectl -n {} describe pod {}", row.ns, row.name)).command(
+        "kubectl get nodes -o custom-columns=NAME:.metadata.name,UNSCHEDULABLE:.spec.unschedulable,TAINTS:.spec.taints",
+    );
     let evidence = Evidence::field(&object, "status.conditions[PodScheduled]", &words.message);
     Finding::warning(object, summary, remedy)
         .at(wanted_nodes(pod, &words.message, nodes).into_iter().chain(daemon_of(row)))
@@ -79,16 +79,18 @@ fn finding(row: &PodRow, pod: &Pod, words: &Condition, nodes: &[NodeRow]) -> Fin
 }
 
 /// A pod that is bound to a node waits for that one, whatever the others lack.
-fn reason(pod: &Pod, words: &str, nodes: &[NodeRow]) -> (String, &'static str) {
+fn reason(pod: &Pod, words: &str, nodes: &[NodeRow]) -> (Text, Text) {
     let Some(host) = bound_to(pod) else { return decode(words, true) };
     match node_of(host, nodes) {
         None => (
-            format!("it is bound to {host}, and no node has that name"),
-            "bring that node back under its name; only if it is gone for good, replace the daemon by Rook's procedure",
+            say!("it is bound to {}, and no node has that name", host),
+            say!(
+                "bring that node back under its name; only if it is gone for good, replace the daemon by Rook's procedure"
+            ),
         ),
-        Some(node) if !node.is_ready() => (format!("its node {} is not Ready", node.name), "bring the node back"),
+        Some(node) if !node.is_ready() => (say!("its node {} is not Ready", node.name), say!("bring the node back")),
         Some(node) if node.is_cordoned() => {
-            (format!("its node {} is cordoned", node.name), "uncordon the node, if no maintenance is going on")
+            (say!("its node {} is cordoned", node.name), say!("uncordon the node, if no maintenance is going on"))
         }
         Some(_) => decode(words, false),
     }

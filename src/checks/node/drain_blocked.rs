@@ -4,9 +4,10 @@ use super::budgets::{held_up, is_tight};
 use super::maintenance::{cordoned_at, in_maintenance};
 use super::{bound_to, daemon_of, rook_pods, unplaced, unschedulable};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::facts::tables::{NodeRow, PodRow};
 use crate::facts::{Facts, Gap, both};
+use crate::lang::listed;
 use crate::objects::kube::{DisruptionBudget, Node, Pod};
 use crate::say;
 
@@ -124,19 +125,19 @@ fn cordoned(
             Remedy::advice(say!("uncordon it after the maintenance")).command(format!("kubectl uncordon {}", row.name));
         return Finding::info(object, summary, remedy).at(at).since(since).evidence(said);
     }
-    let names: Vec<String> = held.iter().map(|(row, _)| name_of(row)).collect();
+    let names: Vec<Text> = held.iter().map(|(row, _)| name_of(row)).collect();
     said.extend(held.iter().filter_map(words));
-    let summary = say!("node {} is cordoned, and there is no other node for {}", row.name, names.join(", "));
+    let summary = say!("node {} is cordoned, and there is no other node for {}", row.name, listed(names));
     let remedy = Remedy::guided(say!("ask whoever cordoned {}; if no maintenance is going on, uncordon it", row.name))
         .command(format!("kubectl uncordon {}", row.name));
     Finding::warning(object, summary, remedy).at(at).since(since).evidence(said)
 }
 
 /// `mon.c`, or the pod's own name where it is no daemon.
-fn name_of(row: &PodRow) -> String {
+fn name_of(row: &PodRow) -> Text {
     match daemon_of(row) {
-        Some(Place::Daemon(daemon)) => daemon,
-        _ => format!("pod {}", row.name),
+        Some(Place::Daemon(daemon)) => say!("{}", daemon),
+        _ => say!("pod {}", row.name),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Log, LogLine, OPEN_AT_MOST};
+use crate::lang::Words;
 use crate::say;
 
 check! {
@@ -38,7 +39,7 @@ check! {
 struct Limit {
     texts: &'static [&'static str],
     name: &'static str,
-    what: &'static str,
+    what: Words,
     command: &'static str,
 }
 
@@ -46,19 +47,19 @@ const LIMITS: &[Limit] = &[
     Limit {
         texts: &["io_setup(2) failed with EAGAIN", "increasing /proc/sys/fs/aio-max-nr"],
         name: "fs.aio-max-nr",
-        what: "requests of asynchronous I/O (fs.aio-max-nr)",
+        what: || say!("requests of asynchronous I/O (fs.aio-max-nr)"),
         command: "echo 'fs.aio-max-nr = 1048576' | sudo tee /etc/sysctl.d/90-ceph-aio.conf && sudo sysctl --system",
     },
     Limit {
         texts: &["Too many open files"],
         name: "open-files",
-        what: "open files",
+        what: || say!("open files"),
         command: "sudo mkdir -p /etc/systemd/system/containerd.service.d && printf '[Service]\\nLimitNOFILE=1048576\\n' | sudo tee /etc/systemd/system/containerd.service.d/limits.conf && sudo systemctl daemon-reload && sudo systemctl restart containerd",
     },
     Limit {
         texts: &["pthread_create failed"],
         name: "threads",
-        what: "threads or process ids",
+        what: || say!("threads or process ids"),
         command: "sysctl kernel.pid_max kernel.threads-max; systemctl show containerd kubelet -p TasksMax",
     },
 ];
@@ -121,7 +122,7 @@ fn finding(node: &str, told: Vec<Told<'_>>) -> Option<Finding> {
     let limit = told.first()?.limit;
     let object = ObjectRef::node(node);
     let pods: Vec<&str> = told.iter().map(|told| told.row.name.as_str()).collect();
-    let summary = say!("the host {} has no more {}: {} failed", node, limit.what, pods.join(", "));
+    let summary = say!("the host {} has no more {}: {} failed", node, (limit.what)(), pods.join(", "));
     let remedy = Remedy::guided(say!("raise the limit on the host {}, then delete the pods that failed", node))
         .command(limit.command)
         .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node}"));

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{VERSION_JOBS, daemon_of, rook_pods};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Text};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, Select, Settled, both};
 use crate::objects::kube::{Event, Pod};
@@ -86,26 +86,28 @@ fn finding(image: &str, stuck: &[Stuck<'_>]) -> Finding {
     let (why, fix) = evidence
         .iter()
         .find_map(|said| decode(&said.excerpt))
-        .unwrap_or(("the kubelet does not say why", "pull it by hand on the node to see why"));
+        .unwrap_or_else(|| (say!("the kubelet does not say why"), say!("pull it by hand on the node to see why")));
     let mut objects = stuck.iter().map(|stuck| ObjectRef::pod(stuck.pod));
     let first = objects.next().unwrap_or_else(|| ObjectRef::node(""));
     let describe = stuck.first().map(|it| format!("kubectl -n {} describe pod {}", it.row.ns, it.row.name));
     let summary = say!("image {} cannot be pulled: {}", image, why);
-    let mut remedy = Remedy::guided(say!("{}", fix));
+    let mut remedy = Remedy::guided(fix);
     remedy.commands.extend(describe);
     let places = stuck.iter().flat_map(|it| [Some(Place::node(&it.row.node)), daemon_of(it.row)]).flatten();
     Finding::critical(first, summary, remedy).also(objects).detail(image).at(places).evidence(evidence)
 }
 
 /// The kubelet's words told apart. Registries answer a missing repository like missing credentials.
-fn decode(message: &str) -> Option<(&'static str, &'static str)> {
+fn decode(message: &str) -> Option<(Text, Text)> {
     let any = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
     Some(if any(&["no match for platform", "exec format error", "no matching manifest"]) {
-        ("it is not built for this node's processor", "use an image for the node's architecture")
+        (say!("it is not built for this node's processor"), say!("use an image for the node's architecture"))
     } else if any(&["manifest unknown", ": not found", "name unknown"]) {
         (
-            "there is no such tag or repository",
-            "correct the image where it is set (spec.cephVersion.image of the CephCluster, or the operator's ConfigMap)",
+            say!("there is no such tag or repository"),
+            say!(
+                "correct the image where it is set (spec.cephVersion.image of the CephCluster, or the operator's ConfigMap)"
+            ),
         )
     } else if any(&[
         "no such host",
@@ -117,17 +119,20 @@ fn decode(message: &str) -> Option<(&'static str, &'static str)> {
         "x509",
     ]) {
         (
-            "the registry cannot be reached from the node",
-            "repair DNS, route, proxy or certificate between the node and the registry, or use a mirror",
+            say!("the registry cannot be reached from the node"),
+            say!("repair DNS, route, proxy or certificate between the node and the registry, or use a mirror"),
         )
     } else if any(&["unauthorized", "denied", "authentication required", "403 Forbidden"]) {
-        ("the registry refuses access", "check the name of the image and the pull secret of the pod's service account")
+        (
+            say!("the registry refuses access"),
+            say!("check the name of the image and the pull secret of the pod's service account"),
+        )
     } else if any(&["toomanyrequests", "429"]) {
-        ("the registry limits the rate of pulls", "wait, or use credentials or a mirror")
+        (say!("the registry limits the rate of pulls"), say!("wait, or use credentials or a mirror"))
     } else if any(&["couldn't parse image", "invalid reference format"]) {
-        ("its name is not valid", "correct the image where it is set")
+        (say!("its name is not valid"), say!("correct the image where it is set"))
     } else if any(&["no space left"]) {
-        ("the node's disk is full", "free disk space on the node")
+        (say!("the node's disk is full"), say!("free disk space on the node"))
     } else {
         return None;
     })
@@ -148,7 +153,7 @@ mod tests {
             ("pull access denied, repository does not exist or may require authorization", "refuses"),
             ("no match for platform in manifest: not found", "processor"),
         ] {
-            assert!(decode(message).is_some_and(|(said, _)| said.contains(why)), "{message}");
+            assert!(decode(message).is_some_and(|(said, _)| said.english().contains(why)), "{message}");
         }
         assert_eq!(decode("Back-off pulling image \"quay.io/ceph/ceph:v1.20.4\""), None);
     }

@@ -76,7 +76,7 @@ fn finding(node: &NodeRow, asks: Option<&'static str>, several: bool) -> Option<
                 node.name,
                 setting
             ),
-            "bring the node to Linux 5.11 or later, or keep pods with Ceph volumes off it",
+            say!("bring the node to Linux 5.11 or later, or keep pods with Ceph volumes off it"),
         ),
         None if several && kernel < SEVERAL_FILESYSTEMS => (
             if patched { Severity::Info } else { Severity::Warning },
@@ -85,7 +85,7 @@ fn finding(node: &NodeRow, asks: Option<&'static str>, several: bool) -> Option<
                 name,
                 node.name
             ),
-            "bring the node to Linux 4.7 or later, or keep pods with CephFS volumes off it",
+            say!("bring the node to Linux 4.7 or later, or keep pods with CephFS volumes off it"),
         ),
         None if kernel < QUOTAS && !patched => (
             Severity::Info,
@@ -94,12 +94,12 @@ fn finding(node: &NodeRow, asks: Option<&'static str>, several: bool) -> Option<
                 name,
                 node.name
             ),
-            "bring the node to Linux 4.17 or later if CephFS volumes are used there",
+            say!("bring the node to Linux 4.17 or later if CephFS volumes are used there"),
         ),
         None => return None,
     };
     let object = ObjectRef::node(&node.name);
-    let remedy = Remedy::advice(say!("{}", fix)).command("kubectl get nodes -o wide");
+    let remedy = Remedy::advice(fix).command("kubectl get nodes -o wide");
     let evidence = Evidence::field(&object, "status.nodeInfo.kernelVersion", name);
     Some(Finding::new(severity, object, summary, remedy).at([Place::node(&node.name)]).evidence([evidence]))
 }

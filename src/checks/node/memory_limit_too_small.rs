@@ -103,7 +103,7 @@ impl<'s> Killed<'s> {
     }
 
     fn limit(&self) -> String {
-        self.container.resources.limits.get("memory").map_or_else(|| "none".to_owned(), text)
+        self.container.resources.limits.get("memory").map_or_else(String::new, text)
     }
 
     /// Containers that share it have their limit from one place: the daemons of a kind (of one filesystem or object
@@ -143,10 +143,19 @@ fn ooms<'s>(
 fn oom(killed: &[Killed<'_>], setting: impl Fn(&Pod, &str) -> Option<Setting>) -> Option<Finding> {
     let (first, others) = killed.split_first()?;
     let Killed { row, pod, container, .. } = first;
-    let more = if others.is_empty() { String::new() } else { format!(" and {} more of its kind", others.len()) };
     let limit = first.limit();
-    let summary =
-        say!("container {} of pod {}{} was killed for memory (limit {})", container.name, row.name, more, limit);
+    let (name, pod_name) = (&container.name, &row.name);
+    let limit_said = if limit.is_empty() { say!("none") } else { say!("{}", limit) };
+    let summary = match others.len() {
+        0 => say!("container {} of pod {} was killed for memory (limit {})", name, pod_name, limit_said),
+        more => say!(
+            "container {} of pod {} and {} more of its kind was killed for memory (limit {})",
+            name,
+            pod_name,
+            more,
+            limit_said
+        ),
+    };
     let remedy = if row.name.contains("multus") {
         more_memory(pod, &container.name)
     } else {
@@ -268,7 +277,7 @@ pub(crate) fn raised(container: &str, limit: f64) -> String {
 /// Gives a container of a DaemonSet more memory, node by node.
 pub(crate) fn more_memory(pod: &Pod, name: &str) -> Remedy {
     let owner = pod.metadata.controller().map_or("kube-multus-ds", |owner| owner.name.as_str());
-    let remedy = Remedy::guided(say!("give {} more memory; {}", name, NODE_BY_NODE));
+    let remedy = Remedy::guided(say!("give {} more memory; {}", name, NODE_BY_NODE()));
     node_by_node(remedy, &pod.metadata.namespace, owner, set_memory(pod, "daemonset", owner, name))
 }
 

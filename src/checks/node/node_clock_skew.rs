@@ -101,7 +101,8 @@ fn mon_finding(
     muted: bool,
 ) -> Finding {
     let host = host_of(told, wrong.mon);
-    let amount = format!("{:.2} s {}", wrong.skew.abs(), if wrong.skew > 0.0 { "fast" } else { "slow" });
+    let amount = format!("{:.2}", wrong.skew.abs());
+    let amount = if wrong.skew > 0.0 { say!("{} s fast", amount) } else { say!("{} s slow", amount) };
     let summary = if wrong.latency >= wrong.skew.abs() / 2.0 {
         say!(
             "clock of {} seems {}, but the latency to it is {} s: look at the network between the monitors first",
@@ -136,8 +137,11 @@ fn node_of<'s>(told: &Told<'s>, mon: &str) -> Option<&'s str> {
     told.mons.iter().find(is_it).map(|row| row.node.as_str())
 }
 
-fn host_of(told: &Told<'_>, mon: &str) -> String {
-    node_of(told, mon).map_or_else(|| format!("the host of mon.{mon}"), |node| format!("node {node} (mon.{mon})"))
+fn host_of(told: &Told<'_>, mon: &str) -> Text {
+    match node_of(told, mon) {
+        Some(node) => say!("node {} (mon.{})", node, mon),
+        None => say!("the host of mon.{}", mon),
+    }
 }
 
 fn placed(facts: &Facts<'_>, told: &Told<'_>, mon: &str, summary: Text, severity: Severity) -> Finding {
@@ -147,7 +151,7 @@ fn placed(facts: &Facts<'_>, told: &Told<'_>, mon: &str, summary: Text, severity
         (None, Ok(cluster)) => ObjectRef::cluster(cluster),
         (None, Err(_)) => ObjectRef::node(""),
     };
-    Finding::new(severity, object, summary, remedy(&host_of(told, mon))).detail(format!("mon.{mon}")).at([
+    Finding::new(severity, object, summary, remedy(host_of(told, mon))).detail(format!("mon.{mon}")).at([
         Place::daemon("mon", mon),
     ]
     .into_iter()
@@ -155,10 +159,12 @@ fn placed(facts: &Facts<'_>, told: &Told<'_>, mon: &str, summary: Text, severity
 }
 
 fn node_finding(node: &str, offset: f64) -> Finding {
-    let host = format!("node {node}");
-    let way = if offset > 0.0 { "fast" } else { "slow" };
-    let summary = say!("clock of {} is about {} s {} against the other nodes", host, offset.abs().round(), way);
-    Finding::warning(ObjectRef::node(node), summary, remedy(&host))
+    let seconds = offset.abs().round();
+    let summary = match offset > 0.0 {
+        true => say!("clock of node {} is about {} s fast against the other nodes", node, seconds),
+        false => say!("clock of node {} is about {} s slow against the other nodes", node, seconds),
+    };
+    Finding::warning(ObjectRef::node(node), summary, remedy(say!("node {}", node)))
         .at([Place::node(node)])
         .evidence([lease_evidence(node, offset)])
 }
@@ -169,7 +175,7 @@ fn lease_evidence(node: &str, offset: f64) -> Evidence {
     Evidence::field(&object, "spec.renewTime", format!("{:.1} s {side}", offset.abs()))
 }
 
-fn remedy(host: &str) -> Remedy {
+fn remedy(host: Text) -> Remedy {
     Remedy::guided(say!(
         "repair the time source of {} and step its clock; on that host run the commands; the warning goes within 30 s; do not raise mon_clock_drift_allowed",
         host

@@ -5,6 +5,7 @@ use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
 use crate::facts::tables::PodRow;
 use crate::facts::{Facts, Gap, both};
+use crate::lang::{Words, listed};
 use crate::objects::kube::{Condition, Node};
 use crate::say;
 
@@ -35,17 +36,25 @@ check! {
 }
 
 /// Each condition, what is short, and what would help.
-const PRESSURES: &[(&str, &str, &str)] = &[
-    ("MemoryPressure", "memory", "find what uses it (`kubectl top pods -A`), give it a limit or another node"),
+const PRESSURES: &[(&str, Words, Words)] = &[
+    (
+        "MemoryPressure",
+        || say!("memory"),
+        || say!("find what uses it (`kubectl top pods -A`), give it a limit or another node"),
+    ),
     (
         "DiskPressure",
-        "disk",
-        "free the disk of the kubelet and the images: old logs, unused images; nothing below the cluster's dataDirHostPath",
+        || say!("disk"),
+        || {
+            say!(
+                "free the disk of the kubelet and the images: old logs, unused images; nothing below the cluster's dataDirHostPath"
+            )
+        },
     ),
     (
         "PIDPressure",
-        "process ids",
-        "find the pod that makes so many processes, or raise the kubelet's and the host's limit",
+        || say!("process ids"),
+        || say!("find the pod that makes so many processes, or raise the kubelet's and the host's limit"),
     ),
 ];
 
@@ -71,23 +80,19 @@ fn finding(name: &str, node: &Node, evicted: &[&PodRow], carries: bool) -> Optio
     };
     let pressures: Vec<&Condition> = node.status.conditions.iter().filter(under).collect();
     let known = pressures.iter().filter_map(|it| PRESSURES.iter().find(|(kind, ..)| *kind == it.kind));
-    let short: Vec<&str> = known.clone().map(|(_, what, _)| *what).collect();
-    let (severity, summary) = match (short.is_empty(), evicted.len()) {
+    let short = listed(known.clone().map(|(_, what, _)| what()));
+    let (severity, summary) = match (pressures.is_empty(), evicted.len()) {
         (true, 0) => return None,
         (true, count) => (Severity::Info, say!("node {} evicted {} pods of Rook, and is well again", name, count)),
-        (false, 0) if carries => {
-            (Severity::Warning, say!("node {} is short of {} and takes no new pods", name, short.join(" and ")))
+        (false, 0) if carries => (Severity::Warning, say!("node {} is short of {} and takes no new pods", name, short)),
+        (false, 0) => (Severity::Info, say!("node {} is short of {}; no pod of Rook runs there", name, short)),
+        (false, count) => {
+            (Severity::Critical, say!("node {} is short of {} and has evicted {} pods of Rook", name, short, count))
         }
-        (false, 0) => {
-            (Severity::Info, say!("node {} is short of {}; no pod of Rook runs there", name, short.join(" and ")))
-        }
-        (false, count) => (
-            Severity::Critical,
-            say!("node {} is short of {} and has evicted {} pods of Rook", name, short.join(" and "), count),
-        ),
     };
-    let fix = known.clone().map(|(.., fix)| *fix).next().unwrap_or("delete what is left of the evicted pods");
-    let mut remedy = Remedy::guided(say!("{}", fix)).command(format!("kubectl describe node {name}"));
+    let fix = known.clone().map(|(.., fix)| fix()).next();
+    let fix = fix.unwrap_or_else(|| say!("delete what is left of the evicted pods"));
+    let mut remedy = Remedy::guided(fix).command(format!("kubectl describe node {name}"));
     let namespaces: BTreeSet<&str> = evicted.iter().map(|row| row.ns.as_str()).collect();
     for ns in namespaces {
         remedy = remedy

@@ -76,7 +76,7 @@ impl<'e> Refused<'e> {
     fn cause(&self) -> (&'e str, &'static str, Option<&'e str>, &'e str) {
         let (about, reason) = (&self.event.involved_object, decode(&self.event.message));
         let alone = if reason.texts.is_empty() { about.name.as_str() } else { "" };
-        (&about.namespace, reason.why, failed_webhook(&self.event.message), alone)
+        (&about.namespace, (reason.why)().template, failed_webhook(&self.event.message), alone)
     }
 
     fn is_outage(&self) -> bool {
@@ -105,9 +105,15 @@ fn finding(refused: &[Refused<'_>]) -> Option<Finding> {
     let (first, others) = refused.split_first()?;
     let Refused { event, owner, have, want } = first;
     let (ns, reason) = (&owner.namespace, decode(&event.message));
-    let more = if others.is_empty() { String::new() } else { format!(", and {} more lack pods", others.len()) };
-    let summary = say!("{} {} has {} of {} pods{}: {}", owner.kind, owner.name, have, want, more, reason.why);
-    let remedy = Remedy::guided(say!("{}", reason.fix))
+    let why = (reason.why)();
+    let summary = match others.len() {
+        0 => say!("{} {} has {} of {} pods: {}", owner.kind, owner.name, have, want, why),
+        1 => say!("{} {} has {} of {} pods, and 1 more lacks pods: {}", owner.kind, owner.name, have, want, why),
+        more => {
+            say!("{} {} has {} of {} pods, and {} more lack pods: {}", owner.kind, owner.name, have, want, more, why)
+        }
+    };
+    let remedy = Remedy::guided((reason.fix)())
         .command(reason.command.replace("{}", ns))
         .command(format!("kubectl -n {ns} get events --field-selector reason=FailedCreate --sort-by=.lastTimestamp"));
     let outage = refused.iter().any(Refused::is_outage);
