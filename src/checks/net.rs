@@ -31,11 +31,12 @@ pub(crate) mod whereabouts;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::check::{Evidence, ObjectRef, Place, Remedy, quote};
+use crate::check::{Evidence, ObjectRef, Place, Remedy, Text, quote};
 use crate::facts::tables::PodRow;
 use crate::facts::{Each, Facts, Gap, Log, Settled, both};
 use crate::objects::kube::{ContainerStatus, DaemonSet, Pod, Terminated};
 use crate::objects::multus::{NetworkAttachment, Selection, selections};
+use crate::say;
 
 /// A network that the CephCluster puts its daemons on.
 pub(crate) struct StorageNetwork<'s> {
@@ -151,11 +152,11 @@ pub(crate) fn crashing(pod: &Pod) -> Option<&ContainerStatus> {
 }
 
 /// How a pod that is down fails, and the container that shows it.
-pub(crate) fn trouble(pod: &Pod) -> (&'static str, Option<&ContainerStatus>) {
+pub(crate) fn trouble(pod: &Pod) -> (Text, Option<&ContainerStatus>) {
     if let Some(status) = crashing(pod) {
-        return ("crashes", Some(status));
+        return (say!("crashes"), Some(status));
     }
-    let how = if pod.has_sandbox() { "is not Ready" } else { "has no network" };
+    let how = if pod.has_sandbox() { say!("is not Ready") } else { say!("has no network") };
     (how, pod.status.container_statuses.iter().find(|status| !status.ready))
 }
 

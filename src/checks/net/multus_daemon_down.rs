@@ -78,7 +78,7 @@ fn stopped(pod: &Pod, refused: Option<&Failure<'_>>) -> Finding {
     let node = &pod.spec.node_name;
     let (how, container) = trouble(pod);
     let killed = container.filter(|status| status.terminated().is_some_and(is_out_of_memory));
-    let how = if killed.is_some() { "is killed for memory" } else { how };
+    let how = if killed.is_some() { say!("is killed for memory") } else { how };
     let remedy = remedy(pod, killed);
     let (severity, summary) = if is_thin(pod) && refused.is_none() {
         (
