@@ -6,7 +6,7 @@ use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severi
 use crate::checks::ceph::quoted;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, both};
-use crate::lang::clauses;
+use crate::lang::{clauses, listed};
 use crate::say;
 
 check! {
@@ -96,7 +96,7 @@ pub(crate) fn reason(verdict: &Verdict) -> Text {
         Verdict::SomeOsd { uuid } => say!("an OSD of unknown origin, UUID {}", uuid),
         Verdict::Filesystem(kind) => say!("filesystem {}", kind),
         Verdict::Mounted(path) => say!("mounted at {}", path),
-        Verdict::Rejected(reasons) => say!("{}", reasons.join(", ")),
+        Verdict::Rejected(reasons) => say!("{}", listed(reasons)),
     }
 }
 
