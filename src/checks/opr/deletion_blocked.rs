@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 
 use super::{ago, older};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Text};
 use crate::facts::{Facts, Gap, Settled, both, known};
 use crate::objects::kube::{Event, Meta, condition};
 use crate::objects::rook::{BlockPool, CephCluster, Filesystem, ObjectStore};
@@ -107,19 +107,19 @@ fn cluster_finding(facts: &Facts<'_>, cluster: &CephCluster, events: &[Event]) -
         (None, None) => {
             let left = meta.finalizers.join(", ");
             let evidence = Evidence::field(&object, "metadata.finalizers", &left);
-            (format!("its finalizers are left ({left}), and the operator does not say why"), evidence)
+            (say!("its finalizers are left ({}), and the operator does not say why", left), evidence)
         }
     };
     Some(finding(facts, object, meta, why, evidence))
 }
 
 /// `CephBlockPool: [rbd], CephFilesystem: [cephfs]`, as the operator lists them.
-fn dependents(message: &str) -> String {
+fn dependents(message: &str) -> Text {
     let listed = message.split_once(BLOCKED).map_or("", |(_, rest)| rest.trim_start_matches([':', ' ']));
-    format!("it waits for {}", if listed.is_empty() { "its dependents" } else { listed })
+    if listed.is_empty() { say!("it waits for its dependents") } else { say!("it waits for {}", listed) }
 }
 
-fn finding(facts: &Facts<'_>, object: ObjectRef, meta: &Meta, why: String, evidence: Evidence) -> Finding {
+fn finding(facts: &Facts<'_>, object: ObjectRef, meta: &Meta, why: Text, evidence: Evidence) -> Finding {
     let since = meta.deletion_timestamp;
     let age = since.map_or_else(String::new, |at| ago(facts, at));
     let summary = say!("{} {} is being deleted for {}: {}", object.kind, object.name, age, why);

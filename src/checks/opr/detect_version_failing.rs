@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 
 use super::{ago, older};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Text};
 use crate::checks::node::{VERSION_JOBS, unschedulable};
 use crate::facts::{Facts, Gap, both, kinds};
 use crate::objects::kube::{ConfigMap, Pod, condition};
@@ -87,28 +87,28 @@ fn finding(facts: &Facts<'_>, pod: &Pod) -> Finding {
 }
 
 /// How far the pod has come.
-fn reason(pod: &Pod) -> (&'static str, Evidence) {
+fn reason(pod: &Pod) -> (Text, Evidence) {
     let object = ObjectRef::pod(pod);
     if let Some(words) = unschedulable(pod) {
-        return ("no node takes it", Evidence::field(&object, "status.conditions[PodScheduled]", &words.message));
+        return (say!("no node takes it"), Evidence::field(&object, "status.conditions[PodScheduled]", &words.message));
     }
     for status in pod.statuses() {
         let waiting = status.state.waiting.as_ref();
         if let Some(waiting) = waiting.filter(|it| it.reason.contains("Image") || it.reason.contains("Pull")) {
             let excerpt = format!("{}: {}", waiting.reason, waiting.message);
-            return ("its image is not pulled", Evidence::field(&object, "state.waiting", excerpt));
+            return (say!("its image is not pulled"), Evidence::field(&object, "state.waiting", excerpt));
         }
         if let Some(end) = status.terminated().filter(|end| end.exit_code != 0) {
             let excerpt = format!("exit code {}, {} {}", end.exit_code, end.reason, end.message);
             let field = format!("last state of container {}", status.name);
-            return ("its container fails", Evidence::field(&object, field, excerpt.trim_end()));
+            return (say!("its container fails"), Evidence::field(&object, field, excerpt.trim_end()));
         }
     }
     if pod.has_sandbox() {
         let excerpt = format!("{}, with its sandbox up", pod.status.phase);
-        return ("it runs and delivers nothing", Evidence::field(&object, "status.phase", excerpt));
+        return (say!("it runs and delivers nothing"), Evidence::field(&object, "status.phase", excerpt));
     }
-    ("it has no sandbox: the network of its node", Evidence::field(&object, "status.phase", &pod.status.phase))
+    (say!("it has no sandbox: the network of its node"), Evidence::field(&object, "status.phase", &pod.status.phase))
 }
 
 /// The operator deletes the answer of the time before and waits until it is gone.

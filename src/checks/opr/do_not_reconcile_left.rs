@@ -67,9 +67,9 @@ fn on_deployment(facts: &Facts<'_>, deployment: &Deployment, cluster: &CephClust
     let (meta, image) = (&deployment.metadata, &cluster.spec.ceph_version.image);
     let object = ObjectRef::of::<Deployment>(meta);
     let freezes = match meta.labels.get("app").map(String::as_str) {
-        Some("rook-ceph-mon") => "it is not updated, and no monitor at all is watched or failed over",
-        Some("rook-ceph-osd") => "this OSD is not updated",
-        _ => "it is not updated",
+        Some("rook-ceph-mon") => say!("it is not updated, and no monitor at all is watched or failed over"),
+        Some("rook-ceph-osd") => say!("this OSD is not updated"),
+        _ => say!("it is not updated"),
     };
     let used = image_of(deployment);
     let differs = !image.is_empty() && used != image;
@@ -80,12 +80,18 @@ fn on_deployment(facts: &Facts<'_>, deployment: &Deployment, cluster: &CephClust
         set_by(facts, meta),
         freezes
     );
-    let first = if differs {
-        format!("ask why it runs {used} and whether {image} has what that was for; then ")
+    let remedy = if differs {
+        say!(
+            "ask why it runs {} and whether {} has what that was for; then take the label away, one daemon at a time with clean PGs between them; the operator then updates it to the CephCluster's image",
+            used,
+            image
+        )
     } else {
-        String::new()
+        say!(
+            "take the label away, one daemon at a time with clean PGs between them; the operator then updates it to the CephCluster's image"
+        )
     };
-    let remedy = Remedy::guided(say!("{}take the label away, one daemon at a time with clean PGs between them; the operator then updates it to the CephCluster's image", first))
+    let remedy = Remedy::guided(remedy)
         .command(format!("kubectl -n {} label deploy {} {DO_NOT_RECONCILE}-", meta.namespace, meta.name));
     let may = !differs && !image.is_empty() && runs_newer(deployment, cluster).is_none();
     let remedy = if may { remedy.auto() } else { remedy };
@@ -162,11 +168,11 @@ fn severity(facts: &Facts<'_>, meta: &Meta) -> Severity {
     if fresh { Severity::Info } else { Severity::Warning }
 }
 
-fn set_by(facts: &Facts<'_>, meta: &Meta) -> String {
+fn set_by(facts: &Facts<'_>, meta: &Meta) -> Text {
     match writer(meta).map(|writer| (&writer.manager, writer.time)) {
-        Some((who, Some(at))) => format!("set by {who} {} ago", ago(facts, at)),
-        Some((who, None)) => format!("set by {who}"),
-        None => "set by an unknown hand".to_owned(),
+        Some((who, Some(at))) => say!("set by {} {} ago", who, ago(facts, at)),
+        Some((who, None)) => say!("set by {}", who),
+        None => say!("set by an unknown hand"),
     }
 }
 

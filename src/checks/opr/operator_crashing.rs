@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 
 use super::{OPERATOR, older, operator_object, operator_pod};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Text};
 use crate::facts::{Facts, Gap, Log, LogLine, Settled};
 use crate::objects::kube::{ContainerStatus, Pod, Terminated};
 use crate::say;
@@ -88,12 +88,12 @@ fn finding(
     let (ns, name) = (&pod.metadata.namespace, &pod.metadata.name);
     let killed = end.is_some_and(|end| end.reason == "OOMKilled");
     let (why, fix) = if killed {
-        ("it is killed for memory", "give it more memory, or no limit")
+        (say!("it is killed for memory"), say!("give it more memory, or no limit"))
     } else {
         decode(words.map_or("", |line| line.text.as_str()))
     };
     let summary = say!("the operator crashes ({} restarts): {}", status.restart_count, why);
-    let remedy = Remedy::guided(say!("{}", fix))
+    let remedy = Remedy::guided(fix)
         .command(format!("kubectl -n {ns} logs deploy/{OPERATOR} --previous --tail=50"))
         .command(format!("kubectl -n {ns} describe pod {name}"));
     let excerpt = match end {
@@ -112,17 +112,23 @@ fn finding(
 }
 
 /// Its last words for a person, and what would help.
-fn decode(words: &str) -> (&'static str, &'static str) {
+fn decode(words: &str) -> (Text, Text) {
     let any = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
     if any(&["no matches for kind", "could not find the requested resource"]) {
-        ("the CRDs are older than it", "apply the CRDs of the operator's own version")
+        (say!("the CRDs are older than it"), say!("apply the CRDs of the operator's own version"))
     } else if any(&["is forbidden"]) {
-        ("it lacks a permission", "apply the common resources (RBAC) of the operator's own version")
+        (say!("it lacks a permission"), say!("apply the common resources (RBAC) of the operator's own version"))
     } else if any(&["i/o timeout", "no route to host", "connection refused", "context deadline exceeded"]) {
-        ("it cannot reach the API server", "repair the way from its node to the API server's Service address")
+        (
+            say!("it cannot reach the API server"),
+            say!("repair the way from its node to the API server's Service address"),
+        )
     } else if any(PANIC) {
-        ("it panics", "look for the first lines of the panic among Rook's issues, and use the newest patch release")
+        (
+            say!("it panics"),
+            say!("look for the first lines of the panic among Rook's issues, and use the newest patch release"),
+        )
     } else {
-        ("its last words say why", "repair what its last words name")
+        (say!("its last words say why"), say!("repair what its last words name"))
     }
 }

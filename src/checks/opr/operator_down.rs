@@ -81,9 +81,9 @@ fn absent(object: ObjectRef) -> Finding {
 fn scaled_down(facts: &Facts<'_>, operator: &Deployment, object: ObjectRef) -> Result<Finding, Gap> {
     let writer = operator.metadata.written_by(&["f:spec", "f:replicas"]);
     let when = writer.and_then(|writer| writer.time);
-    let who = writer.map_or("unknown".to_owned(), |writer| writer.manager.clone());
+    let who = writer.map_or_else(|| say!("unknown"), |writer| say!("{}", writer.manager));
     let by = match when {
-        Some(at) => format!("{who}, {} ago", ago(facts, at)),
+        Some(at) => say!("{}, {} ago", who, ago(facts, at)),
         None => who,
     };
     let summary = say!("the operator is scaled to 0 (by {})", by);
@@ -92,6 +92,6 @@ fn scaled_down(facts: &Facts<'_>, operator: &Deployment, object: ObjectRef) -> R
         .command(format!("kubectl -n {} get deploy -l 'app in (rook-ceph-mon,rook-ceph-osd)'", facts.cluster()?.ns))
         .command(format!("kubectl -n {ns} scale deploy {OPERATOR} --replicas=1"))
         .command(format!("kubectl -n {ns} rollout status deploy/{OPERATOR} --timeout=5m"));
-    let evidence = Evidence::field(&object, "spec.replicas", format!("0, written by {by}")).at(when);
+    let evidence = Evidence::field(&object, "spec.replicas", format!("0, written by {}", by.english())).at(when);
     Ok(Finding::warning(object, summary, remedy).since(when).evidence([evidence]))
 }

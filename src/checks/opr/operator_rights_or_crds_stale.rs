@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 
 use super::{OPERATOR, older, operator, operator_log, operator_object};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, Remedy};
+use crate::check::{Answered, Evidence, Finding, Remedy, Text};
 use crate::facts::{Facts, Gap, Log, LogLine, both};
 use crate::objects::kube::Deployment;
 use crate::say;
@@ -44,12 +44,8 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let crds = newest(facts, log, unserved);
     let mut findings = Vec::new();
     for (detail, found) in [("rights", rights), ("crds", crds)] {
-        let Some((line, what)) = found else { continue };
+        let Some((line, summary)) = found else { continue };
         let object = operator_object(facts)?;
-        let summary = match detail {
-            "rights" => say!("the operator's service account may not {}", what),
-            _ => say!("the API server does not serve {}, which the operator needs", what),
-        };
         let evidence = Evidence::log(&object.namespace, &pod.name, OPERATOR, line);
         let remedy = remedy(&cluster.ns, &object.namespace, operator);
         findings.push(Finding::warning(object, summary, remedy).detail(detail).since(line.at).evidence([evidence]));
@@ -58,14 +54,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 /// The newest line that says so, if it is recent.
-fn newest<'l>(facts: &Facts<'_>, log: &'l Log, says: impl Fn(&str) -> Option<String>) -> Option<(&'l LogLine, String)> {
+fn newest<'l>(facts: &Facts<'_>, log: &'l Log, says: impl Fn(&str) -> Option<Text>) -> Option<(&'l LogLine, Text)> {
     let mut recent = log.lines.iter().rev().filter(|line| line.at.is_some() && !older(facts, line.at, RECENT));
     recent.find_map(|line| Some((line, says(&line.text)?)))
 }
 
 /// `list endpointslices.discovery.k8s.io`, from the API server's refusal. An admission that refuses a pod also
 /// says `is forbidden`, but of no user. A refusal in another cluster's namespace is not this cluster's.
-fn refused(text: &str, ours: impl Fn(&str) -> bool) -> Option<String> {
+fn refused(text: &str, ours: impl Fn(&str) -> bool) -> Option<Text> {
     let (_, rest) = text.split_once("is forbidden: User \"system:serviceaccount:")?;
     let (_, rest) = rest.split_once("\" cannot ")?;
     let (verb, rest) = rest.split_once(" resource \"")?;
@@ -77,20 +73,24 @@ fn refused(text: &str, ours: impl Fn(&str) -> bool) -> Option<String> {
         return None;
     }
     let dot = if group.is_empty() { "" } else { "." };
-    let within = ns.map_or_else(|| " at the cluster scope".to_owned(), |ns| format!(" in {ns}"));
-    Some(format!("{verb} {resource}{dot}{group}{within}"))
+    let what = format!("{verb} {resource}{dot}{group}");
+    Some(match ns {
+        Some(ns) => say!("the operator's service account may not {} in {}", what, ns),
+        None => say!("the operator's service account may not {} at the cluster scope", what),
+    })
 }
 
 /// The kind that is absent, if it is one of those that Rook brings.
-fn unserved(text: &str) -> Option<String> {
+fn unserved(text: &str) -> Option<Text> {
     let ours = |what: &str| ["ceph.rook.io", "csi.ceph.io", "objectbucket.io"].iter().any(|group| what.contains(group));
+    let told = |what: &str| say!("the API server does not serve {}, which the operator needs", what);
     if let Some((_, rest)) = text.split_once("no matches for kind \"") {
         let (kind, rest) = rest.split_once('"')?;
-        return ours(rest).then(|| kind.to_owned());
+        return ours(rest).then(|| told(kind));
     }
     let (_, rest) = text.split_once("the server could not find the requested resource (")?;
     let resource = rest.split([' ', ')']).find(|word| ours(word))?;
-    Some(resource.to_owned())
+    Some(told(resource))
 }
 
 fn remedy(ns: &str, operator_ns: &str, operator: Option<&Deployment>) -> Remedy {
@@ -132,7 +132,9 @@ mod tests {
             (format!(r#"pods "x" {user} delete resource "pods" in API group "" in the namespace "other""#), None),
             (r#"pods "x" is forbidden: violates PodSecurity "baseline:latest""#.to_owned(), None),
         ] {
-            assert_eq!(refused(&text, ours).as_deref(), expected, "{text}");
+            let told = refused(&text, ours).map(|it| it.english());
+            let expected = expected.map(|what| format!("the operator's service account may not {what}"));
+            assert_eq!(told, expected, "{text}");
         }
         for (text, expected) in [
             (r#"no matches for kind "CephNVMeOFGateway" in version "ceph.rook.io/v1""#, Some("CephNVMeOFGateway")),
@@ -142,7 +144,10 @@ mod tests {
                 Some("cephcosidrivers.ceph.rook.io"),
             ),
         ] {
-            assert_eq!(unserved(text).as_deref(), expected, "{text}");
+            let told = unserved(text).map(|it| it.english());
+            let expected =
+                expected.map(|what| format!("the API server does not serve {what}, which the operator needs"));
+            assert_eq!(told, expected, "{text}");
         }
     }
 }

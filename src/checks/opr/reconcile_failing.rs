@@ -6,6 +6,7 @@ use super::older;
 use crate::check;
 use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
 use crate::facts::{Facts, Gap, Select, Settled, known};
+use crate::lang::Words;
 use crate::objects::kube::{Event, condition};
 use crate::objects::rook::CephCluster;
 use crate::say;
@@ -49,26 +50,26 @@ const RECENT: SignedDuration = SignedDuration::from_mins(60);
 pub(crate) const CONFLICT: &str = "the object has been modified";
 
 /// What an error means, by a part of its text.
-const MEANINGS: &[(&str, &str)] = &[
-    (
-        "waiting for monitors to reach quorum",
-        "the operator waits for monitors that it cannot reach or that do not form a quorum",
-    ),
-    (
-        "failed to discover network CIDRs",
-        "the storage networks could not be read: a NAD, its selector or the canary job",
-    ),
-    ("must end with a trailing newline", "the ConfigMap rook-config-override needs a newline at its end"),
-    ("refusing to upgrade", "Ceph is not healthy, and Rook does not upgrade an unhealthy cluster"),
-    ("ceph version job", "the job that asks the image for its version did not end: image, scheduling or network"),
-    ("failed the ceph version check", "the image's version could not be read or is not supported"),
-    ("no matches for kind", "the CRDs are older than the operator"),
-    ("is forbidden", "the operator's service account lacks a permission, often after an upgrade"),
-    ("no such host", "a name does not resolve: the cluster's DNS, or the object store's Service"),
-    ("server misbehaving", "a name does not resolve: the cluster's DNS"),
-    ("failed to schedule", "there is no node for a pod"),
-    ("timed out", "a Ceph command got no answer"),
-    ("context deadline exceeded", "a request got no answer in time"),
+const MEANINGS: &[(&str, Words)] = &[
+    ("waiting for monitors to reach quorum", || {
+        say!("the operator waits for monitors that it cannot reach or that do not form a quorum")
+    }),
+    ("failed to discover network CIDRs", || {
+        say!("the storage networks could not be read: a NAD, its selector or the canary job")
+    }),
+    ("must end with a trailing newline", || say!("the ConfigMap rook-config-override needs a newline at its end")),
+    ("refusing to upgrade", || say!("Ceph is not healthy, and Rook does not upgrade an unhealthy cluster")),
+    ("ceph version job", || {
+        say!("the job that asks the image for its version did not end: image, scheduling or network")
+    }),
+    ("failed the ceph version check", || say!("the image's version could not be read or is not supported")),
+    ("no matches for kind", || say!("the CRDs are older than the operator")),
+    ("is forbidden", || say!("the operator's service account lacks a permission, often after an upgrade")),
+    ("no such host", || say!("a name does not resolve: the cluster's DNS, or the object store's Service")),
+    ("server misbehaving", || say!("a name does not resolve: the cluster's DNS")),
+    ("failed to schedule", || say!("there is no node for a pod")),
+    ("timed out", || say!("a Ceph command got no answer")),
+    ("context deadline exceeded", || say!("a request got no answer in time")),
 ];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -155,8 +156,8 @@ fn failed_condition(cluster: &CephCluster) -> Option<Finding> {
 }
 
 fn told(object: ObjectRef, error: &str) -> Finding {
-    let meaning = MEANINGS.iter().find(|(text, _)| error.contains(text)).map(|(_, meaning)| *meaning);
-    let meaning = meaning.map_or_else(|| innermost(error).to_owned(), str::to_owned);
+    let meaning = MEANINGS.iter().find(|(text, _)| error.contains(text)).map(|(_, meaning)| meaning());
+    let meaning = meaning.unwrap_or_else(|| say!("{}", innermost(error)));
     let summary = say!("the operator cannot reconcile {} {}: {}", object.kind, object.name, meaning);
     let remedy = Remedy::guided(say!("repair what the end of the error names; the operator tries again by itself"))
         .command(format!(

@@ -1,13 +1,15 @@
 //! Why an OSD does not start, by the last words of the container that failed.
 
 use crate::facts::{Log, LogLine};
+use crate::lang::Words;
 use crate::objects::kube::ContainerStatus;
+use crate::say;
 
 /// A reason, the words of the log that tell it, and what helps.
 pub(super) struct Reason {
     texts: &'static [&'static str],
-    pub why: &'static str,
-    pub remedy: &'static str,
+    pub why: Words,
+    pub remedy: Words,
     /// Each disk has its own fault; others are shared.
     pub is_of_disk: bool,
     /// There is no space left.
@@ -16,8 +18,8 @@ pub(super) struct Reason {
 
 const MEMORY: Reason = Reason {
     texts: &[],
-    why: "it was killed for memory",
-    remedy: "raise the OSD's memory limit in spec.resources of the CephCluster, or free memory on its node",
+    why: || say!("it was killed for memory"),
+    remedy: || say!("raise the OSD's memory limit in spec.resources of the CephCluster, or free memory on its node"),
     is_of_disk: false,
     is_full: false,
 };
@@ -26,57 +28,81 @@ const MEMORY: Reason = Reason {
 const REASONS: &[Reason] = &[
     Reason {
         texts: &["ENOSPC from bluestore", "No space left on device"],
-        why: "its disk is full to the last byte",
-        remedy: "add space first: grow the disk or claim below it, then start it again; delete nothing on the disk",
+        why: || say!("its disk is full to the last byte"),
+        remedy: || {
+            say!("add space first: grow the disk or claim below it, then start it again; delete nothing on the disk")
+        },
         is_of_disk: false,
         is_full: true,
     },
     Reason {
         texts: &["No key available with this passphrase"],
-        why: "its encrypted device does not open with the key that Rook has",
-        remedy: "find the right key: the Secret or the key management service was restored or rotated; without it the data is lost",
+        why: || say!("its encrypted device does not open with the key that Rook has"),
+        remedy: || {
+            say!(
+                "find the right key: the Secret or the key management service was restored or rotated; without it the data is lost"
+            )
+        },
         is_of_disk: true,
         is_full: false,
     },
     Reason {
         texts: &["no disk found with OSD ID", "with osd_fsid", "failed to read label for"],
-        why: "no disk of its node carries this OSD: gone, renamed, wiped or prepared again",
-        remedy: "look for the disk on the host (lsblk, ceph-volume lvm list, ceph-volume raw list); if it is gone for good, replace the OSD by Rook's procedure",
+        why: || say!("no disk of its node carries this OSD: gone, renamed, wiped or prepared again"),
+        remedy: || {
+            say!(
+                "look for the disk on the host (lsblk, ceph-volume lvm list, ceph-volume raw list); if it is gone for good, replace the OSD by Rook's procedure"
+            )
+        },
         is_of_disk: true,
         is_full: false,
     },
     Reason {
         texts: &["!= my id"],
-        why: "its disk holds another OSD",
-        remedy: "find out which device belongs to which OSD (ceph-volume raw list on the host) before anything else",
+        why: || say!("its disk holds another OSD"),
+        remedy: || {
+            say!("find out which device belongs to which OSD (ceph-volume raw list on the host) before anything else")
+        },
         is_of_disk: true,
         is_full: false,
     },
     Reason {
         texts: &["mkfs failed, (17) File exists", "_read_fsid unparsable uuid"],
-        why: "its directory holds what an earlier installation left",
-        remedy: "clean dataDirHostPath of that OSD on the host, only if no cluster needs what is in it, then restart the operator",
+        why: || say!("its directory holds what an earlier installation left"),
+        remedy: || {
+            say!(
+                "clean dataDirHostPath of that OSD on the host, only if no cluster needs what is in it, then restart the operator"
+            )
+        },
         is_of_disk: true,
         is_full: false,
     },
     Reason {
         texts: &["_lock_fsid failed to lock"],
-        why: "another process still holds its disk",
-        remedy: "look for a second ceph-osd of the same OSD on the host: an old pod, or a container that the runtime lost",
+        why: || say!("another process still holds its disk"),
+        remedy: || {
+            say!(
+                "look for a second ceph-osd of the same OSD on the host: an old pod, or a container that the runtime lost"
+            )
+        },
         is_of_disk: true,
         is_full: false,
     },
     Reason {
         texts: &["unable to find any IPv4 address in networks", "unable to find any IPv6 address in networks"],
-        why: "its pod has no address of the storage network",
-        remedy: "compare the addresses of the pod with public_network and cluster_network, and with the network attachments",
+        why: || say!("its pod has no address of the storage network"),
+        remedy: || {
+            say!(
+                "compare the addresses of the pod with public_network and cluster_network, and with the network attachments"
+            )
+        },
         is_of_disk: false,
         is_full: false,
     },
     Reason {
         texts: &["unable to obtain rotating service keys"],
-        why: "it gets no service keys: its clock is wrong, or the monitors do not answer",
-        remedy: "compare the clock of its node with the monitors', then look at the monitors",
+        why: || say!("it gets no service keys: its clock is wrong, or the monitors do not answer"),
+        remedy: || say!("compare the clock of its node with the monitors', then look at the monitors"),
         is_of_disk: false,
         is_full: false,
     },
@@ -87,29 +113,41 @@ const REASONS: &[Reason] = &[
             "monclient: keyring not found",
             "osd init failed: (1) Operation not permitted",
         ],
-        why: "the monitors do not take its key",
-        remedy: "compare the key in the OSD's directory with the one of `ceph auth get`; a restart of its pod fetches the key again, unless this image cannot read keys of a newer Ceph",
+        why: || say!("the monitors do not take its key"),
+        remedy: || {
+            say!(
+                "compare the key in the OSD's directory with the one of `ceph auth get`; a restart of its pod fetches the key again, unless this image cannot read keys of a newer Ceph"
+            )
+        },
         is_of_disk: false,
         is_full: false,
     },
     Reason {
         texts: &["authenticate timed out"],
-        why: "the monitors do not answer it",
-        remedy: "repair the way from its node to the monitors (ports 3300 and 6789)",
+        why: || say!("the monitors do not answer it"),
+        remedy: || say!("repair the way from its node to the monitors (ports 3300 and 6789)"),
         is_of_disk: false,
         is_full: false,
     },
     Reason {
         texts: &["Input/output error"],
-        why: "its disk fails to read or write",
-        remedy: "look at the disk on the host (kernel log, SMART); if it is dead, replace the OSD by Rook's procedure once its data is safe",
+        why: || say!("its disk fails to read or write"),
+        remedy: || {
+            say!(
+                "look at the disk on the host (kernel log, SMART); if it is dead, replace the OSD by Rook's procedure once its data is safe"
+            )
+        },
         is_of_disk: true,
         is_full: false,
     },
     Reason {
         texts: &["Corruption:"],
-        why: "its database is damaged",
-        remedy: "leave it down while the other copies recover, and make it again; repair it only if its data has no other copy",
+        why: || say!("its database is damaged"),
+        remedy: || {
+            say!(
+                "leave it down while the other copies recover, and make it again; repair it only if its data has no other copy"
+            )
+        },
         is_of_disk: true,
         is_full: false,
     },
@@ -149,7 +187,7 @@ mod tests {
             let lines = lines.iter().map(|text| LogLine { at: None, text: (*text).to_owned() });
             let log = Log { lines: lines.collect() };
             let (reason, line) = reason(&ContainerStatus::default(), Some(&log)).unwrap();
-            assert!(reason.why.contains(why) && line.is_some(), "{why}: {}", reason.why);
+            assert!((reason.why)().english().contains(why) && line.is_some(), "{why}");
         }
         assert!(reason(&ContainerStatus::default(), Some(&Log::default())).is_none());
     }

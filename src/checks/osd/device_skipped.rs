@@ -2,10 +2,11 @@ use super::by_osd;
 use super::prepare_jobs::{is_wanted, short};
 use super::prepare_log::{Device, PrepareLog, Verdict, parse};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::ceph::quoted;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, both};
+use crate::lang::{clauses, listed};
 use crate::say;
 
 check! {
@@ -62,9 +63,8 @@ fn finding(cluster: &Cluster, pod: &PodRow, log: &PrepareLog<'_>, severity: Seve
     if asked.is_empty() {
         return None;
     }
-    let list = |parts: Vec<String>| parts.join("; ");
-    let reasons = list(asked.iter().map(|device| format!("{} ({})", device.name, reason(&device.verdict))).collect());
-    let ways = list(asked.iter().map(|device| format!("{}: {}", device.name, way_out(&device.verdict))).collect());
+    let reasons = clauses(asked.iter().map(|device| say!("{} ({})", device.name, reason(&device.verdict))));
+    let ways = clauses(asked.iter().map(|device| say!("{}: {}", device.name, way_out(&device.verdict))));
     let paths: Vec<String> = asked.iter().map(|device| quoted(&format!("/dev/{}", device.name))).collect();
     let unlisted = log.devices.iter().filter(|device| device.verdict == Verdict::NotListed);
     let unlisted: Vec<&str> = unlisted.map(|device| device.name.as_str()).collect();
@@ -88,41 +88,46 @@ fn finding(cluster: &Cluster, pod: &PodRow, log: &PrepareLog<'_>, severity: Seve
 }
 
 /// Why a device was left, in words.
-pub(crate) fn reason(verdict: &Verdict) -> String {
+pub(crate) fn reason(verdict: &Verdict) -> Text {
     match verdict {
-        Verdict::Ours { .. } | Verdict::NotListed | Verdict::Free => String::new(),
-        Verdict::Foreign { osd, fsid } => format!("{osd} of another Ceph cluster, fsid {fsid}"),
-        Verdict::Leftover { osd } => format!("prepared as {osd}, not to the end"),
-        Verdict::SomeOsd { uuid } => format!("an OSD of unknown origin, UUID {uuid}"),
-        Verdict::Filesystem(kind) => format!("filesystem {kind}"),
-        Verdict::Mounted(path) => format!("mounted at {path}"),
-        Verdict::Rejected(reasons) => reasons.join(", "),
+        Verdict::Ours { .. } | Verdict::NotListed | Verdict::Free => say!("{}", ""),
+        Verdict::Foreign { osd, fsid } => say!("{} of another Ceph cluster, fsid {}", osd, fsid),
+        Verdict::Leftover { osd } => say!("prepared as {}, not to the end", osd),
+        Verdict::SomeOsd { uuid } => say!("an OSD of unknown origin, UUID {}", uuid),
+        Verdict::Filesystem(kind) => say!("filesystem {}", kind),
+        Verdict::Mounted(path) => say!("mounted at {}", path),
+        Verdict::Rejected(reasons) => say!("{}", listed(reasons)),
     }
 }
 
 /// What would make the device usable.
-fn way_out(verdict: &Verdict) -> String {
-    let wipe = "wipe it (sgdisk --zap-all, dd over the first 100 MB)";
+fn way_out(verdict: &Verdict) -> Text {
     match verdict {
-        Verdict::Ours { .. } | Verdict::NotListed | Verdict::Free => String::new(),
-        Verdict::Foreign { fsid, .. } => format!("{wipe} only if the cluster {fsid} is really gone"),
-        Verdict::Leftover { osd } => format!("{wipe} if {osd} never ran on it"),
-        Verdict::SomeOsd { .. } => "find out whose OSD it is before anything else".to_owned(),
-        Verdict::Filesystem(_) => format!("back up the files and {wipe}, or take it out of the list"),
-        Verdict::Mounted(path) => format!("unmount {path} and remove it from fstab, or take it out of the list"),
-        Verdict::Rejected(reasons) => rejected_way_out(reasons, wipe),
+        Verdict::Ours { .. } | Verdict::NotListed | Verdict::Free => say!("{}", ""),
+        Verdict::Foreign { fsid, .. } => {
+            say!("wipe it (sgdisk --zap-all, dd over the first 100 MB) only if the cluster {} is really gone", fsid)
+        }
+        Verdict::Leftover { osd } => {
+            say!("wipe it (sgdisk --zap-all, dd over the first 100 MB) if {} never ran on it", osd)
+        }
+        Verdict::SomeOsd { .. } => say!("find out whose OSD it is before anything else"),
+        Verdict::Filesystem(_) => say!(
+            "back up the files and wipe it (sgdisk --zap-all, dd over the first 100 MB), or take it out of the list"
+        ),
+        Verdict::Mounted(path) => say!("unmount {} and remove it from fstab, or take it out of the list", path),
+        Verdict::Rejected(reasons) => rejected_way_out(reasons),
     }
 }
 
-fn rejected_way_out(reasons: &[String], wipe: &str) -> String {
+fn rejected_way_out(reasons: &[String]) -> Text {
     let says = |word: &str| reasons.iter().any(|reason| reason.contains(word));
     if says("LVM detected") || says("vgs") {
-        "remove the volume group if nothing in it is needed, or choose another disk".to_owned()
+        say!("remove the volume group if nothing in it is needed, or choose another disk")
     } else if says("<5GB") {
-        "it is too small, take it out of the list".to_owned()
+        say!("it is too small, take it out of the list")
     } else if says("read-only") || says("removable") || says("locked") || says("Device type") {
-        "this kind of device cannot be used, take it out of the list".to_owned()
+        say!("this kind of device cannot be used, take it out of the list")
     } else {
-        format!("{wipe} if nothing on it is needed")
+        say!("wipe it (sgdisk --zap-all, dd over the first 100 MB) if nothing on it is needed")
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn while_cordoned(finding: Finding, host: &str) -> Finding {
 }
 
 pub(super) fn summary(sight: &Sight<'_>, osds: &[&Lost<'_>], host: &str) -> Text {
-    let host = if host.is_empty() { "an unknown host" } else { host };
+    let host = if host.is_empty() { say!("an unknown host") } else { say!("{}", host) };
     let names = names(osds.iter().map(|osd| osd.id));
     let states: BTreeSet<&str> = osds.iter().flat_map(|osd| osd.states()).collect();
     let states = states.into_iter().collect::<Vec<_>>().join(", ");

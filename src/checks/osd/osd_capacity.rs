@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::ceph::pool_full::is_of_quota;
 use crate::checks::ceph::{ceph_command, osds_of, toned};
 use crate::facts::{Cluster, Facts, Gap};
+use crate::lang::clauses;
 use crate::objects::ceph::{Health, HealthCheck, OsdDf};
 use crate::say;
 
@@ -71,9 +72,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn finding(cluster: &Cluster, health: &Health, raised: &[Level<'_>], usage: Option<&OsdDf>) -> Option<Finding> {
     let worst = raised.first()?;
     let severity = raised.iter().map(|level| level.severity).max()?;
-    let told: Vec<String> =
-        raised.iter().map(|level| format!("{} {}", named(&level.osds, usage), level.word)).collect();
-    let told = told.join(", ");
+    let told = clauses(raised.iter().map(|level| say!("{} {}", named(&level.osds, usage), level.word)));
     let summary = match worst.code {
         "OSD_FULL" => say!("OSDs are full, and all writes to pools on them hang: {}", told),
         "OSD_BACKFILLFULL" => say!("OSDs are too full to take data from others: {}", told),
@@ -102,7 +101,7 @@ fn finding(cluster: &Cluster, health: &Health, raised: &[Level<'_>], usage: Opti
     });
     let usage = usage.map(|usage| {
         let average = usage.summary.average_utilization;
-        Evidence::ceph("osd df", format!("{}, average {average:.0} %", named(&osds, Some(usage))))
+        Evidence::ceph("osd df", format!("{}, average {average:.0} %", named(&osds, Some(usage)).english()))
     });
     Some(
         Finding::new(severity, object, summary, remedy)
@@ -118,7 +117,7 @@ fn used(osd: i64, usage: &OsdDf) -> Option<f64> {
 }
 
 /// `osd.2 (95 %), osd.4`, the fullest first.
-fn named(osds: &BTreeSet<i64>, usage: Option<&OsdDf>) -> String {
+fn named(osds: &BTreeSet<i64>, usage: Option<&OsdDf>) -> Text {
     const SHOWN: usize = 8;
     let mut osds: Vec<(i64, Option<f64>)> =
         osds.iter().map(|osd| (*osd, usage.and_then(|usage| used(*osd, usage)))).collect();
@@ -129,9 +128,9 @@ fn named(osds: &BTreeSet<i64>, usage: Option<&OsdDf>) -> String {
     });
     let names = names.collect::<Vec<_>>().join(", ");
     match osds.len() {
-        0 => "some".to_owned(),
-        more if more > SHOWN => format!("{names} and {} more", more - SHOWN),
-        _ => names,
+        0 => say!("some"),
+        more if more > SHOWN => say!("{} and {} more", names, more - SHOWN),
+        _ => say!("{}", names),
     }
 }
 
@@ -155,8 +154,8 @@ mod tests {
         let nodes = [(1, 91.2), (2, 95.6)].map(|(id, utilization)| OsdUsage { id, utilization }).to_vec();
         let usage = OsdDf { nodes, summary: UsageSummary::default() };
         let osds = BTreeSet::from([1, 2, 3]);
-        assert_eq!(named(&osds, Some(&usage)), "osd.2 (96 %), osd.1 (91 %), osd.3");
-        assert_eq!(named(&osds, None), "osd.1, osd.2, osd.3");
-        assert_eq!(named(&BTreeSet::new(), None), "some");
+        assert_eq!(named(&osds, Some(&usage)).english(), "osd.2 (96 %), osd.1 (91 %), osd.3");
+        assert_eq!(named(&osds, None).english(), "osd.1, osd.2, osd.3");
+        assert_eq!(named(&BTreeSet::new(), None).english(), "some");
     }
 }

@@ -100,12 +100,12 @@ fn last_words<'s>(facts: &Facts<'s>, row: &PodRow, status: &ContainerStatus) -> 
 
 /// OSDs that crash for one reason share a finding, unless the reason is their own disk or unknown.
 fn together<'s>(crashes: impl Iterator<Item = Crash<'s>>) -> Vec<Vec<Crash<'s>>> {
-    let mut groups: BTreeMap<(&str, i64), Vec<Crash<'s>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, i64), Vec<Crash<'s>>> = BTreeMap::new();
     for crash in crashes {
         let key = match crash.reason {
-            Some(reason) if !reason.is_of_disk => (reason.why, 0),
-            Some(reason) => (reason.why, crash.id),
-            None => ("", crash.id),
+            Some(reason) if !reason.is_of_disk => ((reason.why)().english(), 0),
+            Some(reason) => ((reason.why)().english(), crash.id),
+            None => (String::new(), crash.id),
         };
         groups.entry(key).or_default().push(crash);
     }
@@ -119,11 +119,14 @@ fn finding(cluster: &Cluster, crashes: &[Crash<'_>]) -> Option<Finding> {
     let who = names(crashes.iter().map(|crash| crash.id));
     let end = first.status.terminated()?;
     let summary = match first.reason {
-        Some(reason) => say!("{} does not start (container {}): {}", who, container, reason.why),
+        Some(reason) => say!("{} does not start (container {}): {}", who, container, (reason.why)()),
         None => say!("{} does not start: container {} ends with exit code {}", who, container, end.exit_code),
     };
-    let remedy = first.reason.map_or("read the last lines of the log, which name the step that fails", |it| it.remedy);
-    let remedy = Remedy::guided(say!("{}", remedy))
+    let remedy = match first.reason {
+        Some(reason) => (reason.remedy)(),
+        None => say!("read the last lines of the log, which name the step that fails"),
+    };
+    let remedy = Remedy::guided(remedy)
         .command(format!("kubectl -n {ns} logs deploy/rook-ceph-osd-{id} -c {container} --previous --tail=50"))
         .command(format!("kubectl -n {ns} describe pod {}", first.row.name));
     let is_full = first.reason.is_some_and(|reason| reason.is_full);

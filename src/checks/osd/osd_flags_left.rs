@@ -126,10 +126,12 @@ fn whole_cluster(cluster: &Cluster, raised: &[&str], nodes: &[NodeRow]) -> Vec<F
         (!set.is_empty()).then(|| {
             let maintained = cordoned.filter(|_| severity == Severity::Warning);
             let severity = if maintained.is_some() { Severity::Info } else { severity };
-            let (list, is) = (set.join(", "), if set.len() == 1 { "is" } else { "are" });
-            let summary = match maintained {
-                Some(node) => say!("{} {} set for the whole cluster while node {} is cordoned", list, is, node.name),
-                None => say!("{} {} set for the whole cluster", list, is),
+            let list = set.join(", ");
+            let summary = match (maintained, set.len()) {
+                (Some(node), 1) => say!("{} is set for the whole cluster while node {} is cordoned", list, node.name),
+                (Some(node), _) => say!("{} are set for the whole cluster while node {} is cordoned", list, node.name),
+                (None, 1) => say!("{} is set for the whole cluster", list),
+                (None, _) => say!("{} are set for the whole cluster", list),
             };
             let words = set.iter().filter(|flag| known(flag)).map(|flag| command_word(flag));
             let mut unset: Vec<String> =

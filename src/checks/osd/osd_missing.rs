@@ -6,6 +6,7 @@ use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severi
 use crate::checks::ceph::{ceph_command, is_new};
 use crate::checks::img::is_rolling;
 use crate::facts::{Cluster, Facts, Gap, Settled, both};
+use crate::lang::listed;
 use crate::objects::ceph::TreeNode;
 use crate::objects::rook::{Device, Storage, StorageNode};
 use crate::say;
@@ -117,11 +118,11 @@ fn too_few(
     });
     let remedy = Remedy::guided(say!("see why the prepare jobs left the devices out"))
         .command(format!("kubectl -n {} logs -l app=rook-ceph-osd-prepare -c provision --tail=-1", cluster.ns));
-    let where_to = short.iter().map(|(node, here, expected)| format!("{} has {here} of {expected}", node.name));
-    let where_to = where_to.collect::<Vec<_>>().join(", ");
-    let summary = match where_to.as_str() {
-        "" => say!("{} of {} expected OSDs are there", present, expected),
-        hosts => say!("{} of {} expected OSDs are missing: {}", missing, expected, hosts),
+    let summary = if short.is_empty() {
+        say!("{} of {} expected OSDs are there", present, expected)
+    } else {
+        let hosts = short.iter().map(|(node, here, expected)| say!("{} has {} of {}", node.name, here, expected));
+        say!("{} of {} expected OSDs are missing: {}", missing, expected, listed(hosts))
     };
     let finding = Finding::new(severity, object.clone(), summary, remedy);
     Some(finding.at(short.iter().map(|(node, ..)| Place::node(&node.name))).evidence(lists).evidence(sets))

@@ -140,15 +140,23 @@ fn told(cluster: &Cluster, kind: Kind, osds: &[&TreeNode]) -> Option<Finding> {
 /// OSD_ORPHAN: `osd.7 exists in crush map but not in osdmap`.
 fn in_crush_alone(cluster: &Cluster, check: &HealthCheck, osds: &BTreeSet<i64>) -> Finding {
     // Without details nobody knows which, and the code stands all the same.
-    let who = if osds.is_empty() { "an OSD".to_owned() } else { names(osds.iter().copied()) };
-    let first = osds.first().map_or_else(|| "that OSD".to_owned(), |osd| format!("osd.{osd}"));
     let object = osds.first().map_or_else(|| ObjectRef::cluster(cluster), |osd| deployment(&cluster.ns, *osd));
-    let summary = say!("{} is in the CRUSH map and does not exist", who);
-    let remedy = Remedy::guided(say!(
-        "if no Deployment of that number is to come back, take it out of the CRUSH map: ceph osd crush rm {}",
-        first
-    ))
-    .command(ceph_command(cluster, "osd tree"));
+    let (summary, remedy) = match osds.first() {
+        Some(first) => (
+            say!("{} is in the CRUSH map and does not exist", names(osds.iter().copied())),
+            say!(
+                "if no Deployment of that number is to come back, take it out of the CRUSH map: ceph osd crush rm osd.{}",
+                first
+            ),
+        ),
+        None => (
+            say!("an OSD is in the CRUSH map and does not exist"),
+            say!(
+                "if no Deployment of its number is to come back, take that OSD out of the CRUSH map (ceph osd crush rm)"
+            ),
+        ),
+    };
+    let remedy = Remedy::guided(remedy).command(ceph_command(cluster, "osd tree"));
     Finding::new(toned(check, Severity::Warning), object, summary, remedy)
         .also(osds.iter().skip(1).map(|osd| deployment(&cluster.ns, *osd)))
         .detail("OSD_ORPHAN")

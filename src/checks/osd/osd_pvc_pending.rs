@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Text};
 use crate::checks::node::unschedulable;
 use crate::checks::opr::older;
 use crate::facts::tables::PodRow;
@@ -119,9 +119,12 @@ fn finding(set: &str, name: &str, class: Option<&StorageClass>, group: &[Waiting
     let objects: Vec<ObjectRef> = group.iter().map(|waiting| ObjectRef::of::<Claim>(&waiting.claim.metadata)).collect();
     let (object, rest) = objects.split_first()?;
     let (why, remedy) = reason(name, class, first);
-    let claims = if rest.is_empty() { object.name.clone() } else { format!("{} and {} more", object.name, rest.len()) };
+    let claims = match rest.len() {
+        0 => say!("{}", object.name),
+        more => say!("{} and {} more", object.name, more),
+    };
     let summary = say!("claims of the device set {} are Pending ({}): {}", set, claims, why);
-    let remedy = Remedy::guided(say!("{}", remedy))
+    let remedy = Remedy::guided(remedy)
         .command(format!("kubectl -n {} describe pvc {}", object.namespace, object.name))
         .command("kubectl get storageclass,pv");
     let volumes = objects.iter().map(|object| Place::Volume(format!("{}/{}", object.namespace, object.name)));
@@ -144,27 +147,29 @@ fn finding(set: &str, name: &str, class: Option<&StorageClass>, group: &[Waiting
 }
 
 /// Why, and what would help.
-fn reason(name: &str, class: Option<&StorageClass>, waiting: &Waiting<'_>) -> (String, &'static str) {
+fn reason(name: &str, class: Option<&StorageClass>, waiting: &Waiting<'_>) -> (Text, Text) {
     match class {
         None if name.is_empty() => (
-            "they name no StorageClass".to_owned(),
-            "name a StorageClass in volumeClaimTemplates of the device set, and delete the claims that wait",
+            say!("they name no StorageClass"),
+            say!("name a StorageClass in volumeClaimTemplates of the device set, and delete the claims that wait"),
         ),
         None => (
-            format!("there is no StorageClass {name}"),
-            "make that StorageClass, or name one that exists in volumeClaimTemplates of the device set and delete the claims that wait",
+            say!("there is no StorageClass {}", name),
+            say!(
+                "make that StorageClass, or name one that exists in volumeClaimTemplates of the device set and delete the claims that wait"
+            ),
         ),
         Some(class) if class.provisioner == NO_PROVISIONER => (
-            format!("no free volume of the class {name} fits, and nobody provisions one"),
-            "make local volumes of that class: block mode, large enough, on nodes where the prepare pod may run",
+            say!("no free volume of the class {} fits, and nobody provisions one", name),
+            say!("make local volumes of that class: block mode, large enough, on nodes where the prepare pod may run"),
         ),
         Some(class) if waiting.warning.is_some() => (
-            format!("{} cannot provision them", class.provisioner),
-            "repair what the provisioner complains about; it tries again by itself",
+            say!("{} cannot provision them", class.provisioner),
+            say!("repair what the provisioner complains about; it tries again by itself"),
         ),
         Some(class) => (
-            format!("{} has not provisioned them", class.provisioner),
-            "see that the provisioner runs, and read what the scheduler says of the prepare pod",
+            say!("{} has not provisioned them", class.provisioner),
+            say!("see that the provisioner runs, and read what the scheduler says of the prepare pod"),
         ),
     }
 }

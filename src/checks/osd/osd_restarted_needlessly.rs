@@ -106,9 +106,17 @@ fn is_needless(change: &Change) -> bool {
 
 fn finding(cluster: &Cluster, what: &str, rollouts: &[&Rollout<'_>]) -> Finding {
     let mut deployments = rollouts.iter().map(|rollout| deployment(&cluster.ns, rollout.osd));
-    let what = if what.is_empty() { "nothing but the order of fields" } else { what };
     let first = deployments.next().unwrap_or_else(|| ObjectRef::cluster(cluster));
-    let summary = say!("{} OSDs were restarted without a new image; only this changed: {}", rollouts.len(), what);
+    let (what, summary) = match what {
+        "" => (
+            "nothing but the order of fields",
+            say!(
+                "{} OSDs were restarted without a new image; only this changed: nothing but the order of fields",
+                rollouts.len()
+            ),
+        ),
+        _ => (what, say!("{} OSDs were restarted without a new image; only this changed: {}", rollouts.len(), what)),
+    };
     let remedy = Remedy::advice(say!(
         "nothing to repair; change operator settings that end up in pod templates together with the next upgrade, so that daemons restart once"
     ));

@@ -68,23 +68,33 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
         || (!pairs.is_empty() && pairs.iter().all(|pair| pair.text.contains("possibly improving")));
     let severity = if context { Severity::Info } else { Severity::Warning };
     let where_to = match node {
-        Some(node) => format!("node {node}"),
-        None if osds.is_empty() => "the OSDs".to_owned(),
-        None => names(osds.iter().copied()),
+        Some(node) => say!("node {}", node),
+        None if osds.is_empty() => say!("the OSDs"),
+        None => say!("{}", names(osds.iter().copied())),
     };
     let roles: Vec<&str> = raised.iter().map(|(role, _)| *role).collect();
     // The cluster network alone lifts both sides: one thread of the OSD waits for the other's answers.
-    let (which, both) = match roles.as_slice() {
-        ["public"] => ("the public network (front)", false),
-        ["cluster"] => ("the cluster network (back)", false),
-        _ => ("both networks (front and back)", true),
+    let (summary, remedy) = match roles.as_slice() {
+        ["public"] => (
+            say!("heartbeats over the public network (front) are slow towards {}", where_to),
+            say!("find what slows the public network (front) towards {}", where_to),
+        ),
+        ["cluster"] => (
+            say!("heartbeats over the cluster network (back) are slow towards {}", where_to),
+            say!("find what slows the cluster network (back) towards {}", where_to),
+        ),
+        _ => (
+            say!("heartbeats over both networks (front and back) are slow towards {}", where_to),
+            say!(
+                "find what slows both networks (front and back) towards {}; a slow cluster network alone also lifts the public side",
+                where_to
+            ),
+        ),
     };
     let cluster = facts.cluster()?;
-    let hint = if both { "; a slow cluster network alone also lifts the public side" } else { "" };
-    let remedy = Remedy::guided(say!("find what slows {} towards {}{}", which, where_to, hint))
+    let remedy = Remedy::guided(remedy)
         .command(ceph_command(cluster, "health detail"))
         .command(ceph_command(cluster, "osd tree"));
-    let summary = say!("heartbeats over {} are slow towards {}", which, where_to);
     let finding = Finding::new(severity, ObjectRef::cluster(cluster), summary, remedy)
         .at(osds.iter().map(|id| Place::daemon("osd", id)))
         .at(node.map(Place::node))

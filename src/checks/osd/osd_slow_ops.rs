@@ -201,9 +201,12 @@ fn words(
         ),
         Suspect::Monitors => {
             let mons: Vec<String> = mons.iter().map(|mon| format!("mon.{mon}")).collect();
-            let who = if mons.is_empty() { "daemons that Ceph does not name".to_owned() } else { mons.join(", ") };
+            let summary = match mons.as_slice() {
+                [] => say!("requests wait in daemons that Ceph does not name"),
+                mons => say!("requests wait in {}", mons.join(", ")),
+            };
             (
-                say!("requests wait in {}", who),
+                summary,
                 say!(
                     "look at the disk below the monitor's data and at its node; a restart of its pod drops requests that hang"
                 ),
@@ -211,11 +214,11 @@ fn words(
         }
         Suspect::Metadata => {
             let mds: Vec<String> = mds.iter().map(|mds| format!("mds.{mds}")).collect();
-            let who = if mds.is_empty() { "an MDS".to_owned() } else { mds.join(", ") };
-            (
-                say!("{} waits for OSDs that are slow to take its metadata", who),
-                say!("look for a slow disk among the OSDs of the metadata pool, and at the network to them"),
-            )
+            let summary = match mds.as_slice() {
+                [] => say!("an MDS waits for OSDs that are slow to take its metadata"),
+                mds => say!("{} waits for OSDs that are slow to take its metadata", mds.join(", ")),
+            };
+            (summary, say!("look for a slow disk among the OSDs of the metadata pool, and at the network to them"))
         }
     }
 }

@@ -4,7 +4,7 @@ use super::prepare_jobs::{is_wanted, short};
 use super::prepare_log::{PrepareLog, Verdict, parse};
 use super::{OsdPods, by_osd, node_names, osd_of_deployment};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::ceph::is_new;
 use crate::facts::tables::PodRow;
 use crate::facts::{Cluster, Facts, Gap, Log, both};
@@ -105,7 +105,7 @@ fn on_node(
     let wanted = is_wanted(storage, pod, present);
     let unlisted: Vec<&str> =
         log.devices.iter().filter(|it| it.verdict == Verdict::NotListed).map(|it| it.name.as_str()).collect();
-    let others = if unlisted.is_empty() { "none".to_owned() } else { unlisted.join(", ") };
+    let others = if unlisted.is_empty() { say!("none") } else { say!("{}", unlisted.join(", ")) };
     let (severity, summary, line) = if !log.absent.is_empty() {
         let absent = log.absent.iter().cloned().collect::<Vec<_>>().join(", ");
         let severity = if wanted { Severity::Warning } else { Severity::Info };
@@ -132,7 +132,7 @@ fn on_node(
     .command(format!("kubectl -n {ns} logs {} -c provision", pod.name))
     .command(format!("kubectl -n {ns} edit cephcluster {}", cluster.name));
     let object = ObjectRef::node(&pod.node);
-    let asked = Evidence::field(&ObjectRef::cluster(cluster), "spec.storage", selection(storage, pod));
+    let asked = Evidence::field(&ObjectRef::cluster(cluster), "spec.storage", selection(storage, pod).english());
     Some(
         Finding::new(severity, object, summary, remedy)
             .at([Place::node(&pod.node)])
@@ -151,7 +151,7 @@ fn is_nothing(log: &PrepareLog<'_>) -> bool {
 }
 
 /// What is asked of a node: its own selection, else that of the whole cluster.
-fn selection(storage: &Storage, pod: &PodRow) -> String {
+fn selection(storage: &Storage, pod: &PodRow) -> Text {
     let own = storage.nodes.iter().find(|node| super::prepare_jobs::is_of(pod, &node.name) && node.selects());
     let (filter, path, devices) = match own {
         Some(node) => (&node.device_filter, &node.device_path_filter, &node.devices),
@@ -159,14 +159,14 @@ fn selection(storage: &Storage, pod: &PodRow) -> String {
     };
     if !devices.is_empty() {
         let names: Vec<&str> = devices.iter().map(|device| device.name.as_str()).collect();
-        format!("devices {}", names.join(", "))
+        say!("devices {}", names.join(", "))
     } else if !filter.is_empty() {
-        format!("deviceFilter {filter}")
+        say!("{}", format!("deviceFilter {filter}"))
     } else if !path.is_empty() {
-        format!("devicePathFilter {path}")
+        say!("{}", format!("devicePathFilter {path}"))
     } else if own.and_then(|node| node.use_all_devices).or(storage.use_all_devices) == Some(true) {
-        "useAllDevices: true".to_owned()
+        say!("{}", "useAllDevices: true")
     } else {
-        "no devices, filter or useAllDevices".to_owned()
+        say!("no devices, filter or useAllDevices")
     }
 }

@@ -1,7 +1,8 @@
 use super::{central, namespace};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Remedy, Text};
 use crate::facts::{Facts, Gap, both, kinds};
+use crate::lang::listed;
 use crate::objects::kube::{DaemonSet, PodSpec};
 use crate::say;
 
@@ -52,22 +53,22 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 /// What the pod lacks, and the field that shows it.
-fn lacks(pod: &PodSpec) -> Vec<(&'static str, &'static str)> {
+fn lacks(pod: &PodSpec) -> Vec<(Text, &'static str)> {
     let Some(container) = pod.containers.first() else { return Vec::new() };
     let grace = pod.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
     [
-        (container.readiness_probe.is_none(), "a readiness probe", "containers[0].readinessProbe"),
-        (container.liveness_probe.is_none(), "a liveness probe", "containers[0].livenessProbe"),
-        (container.resources.requests.is_empty(), "resource requests", "containers[0].resources.requests"),
-        (grace < DEFAULT_GRACE, "time for a clean stop", "terminationGracePeriodSeconds"),
+        (container.readiness_probe.is_none(), say!("a readiness probe"), "containers[0].readinessProbe"),
+        (container.liveness_probe.is_none(), say!("a liveness probe"), "containers[0].livenessProbe"),
+        (container.resources.requests.is_empty(), say!("resource requests"), "containers[0].resources.requests"),
+        (grace < DEFAULT_GRACE, say!("time for a clean stop"), "terminationGracePeriodSeconds"),
     ]
     .into_iter()
     .filter_map(|(lacks, what, field)| lacks.then_some((what, field)))
     .collect()
 }
 
-fn finding(object: &ObjectRef, lacks: &[(&'static str, &'static str)]) -> Finding {
-    let what = lacks.iter().map(|(what, _)| *what).collect::<Vec<_>>().join(", ");
+fn finding(object: &ObjectRef, lacks: &[(Text, &'static str)]) -> Finding {
+    let what = listed(lacks.iter().map(|(what, _)| what));
     let remedy = Remedy::advice(say!("take over what the manifest of the release has for {}; before maintenance drain the node first, as DaemonSet pods are not drained", object.name))
         .command(format!("kubectl -n {} get {} {} -o yaml", object.namespace, object.kind.to_lowercase(), object.name));
     Finding::info(object.clone(), say!("{} has not {}", object.name, what), remedy)

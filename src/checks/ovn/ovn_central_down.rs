@@ -1,8 +1,9 @@
 use super::{central, namespace};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Text};
 use crate::checks::net::is_starting;
 use crate::facts::{Facts, Gap, kinds};
+use crate::lang::{Words, listed};
 use crate::objects::kube::{Deployment, Pod};
 use crate::say;
 
@@ -32,10 +33,10 @@ check! {
     explained_by: [(ovn::ovn_database_broken, Object), (node::node_not_ready, Node), (node::node_rebooted, Node), (node::image_pull_failing, Node)],
 }
 
-const LEADERS: [(&str, &str); 3] = [
-    ("northbound database", "ovn-nb-leader"),
-    ("southbound database", "ovn-sb-leader"),
-    ("northd", "ovn-northd-leader"),
+const LEADERS: [(Words, &str); 3] = [
+    (|| say!("northbound database"), "ovn-nb-leader"),
+    (|| say!("southbound database"), "ovn-sb-leader"),
+    (|| say!("northd"), "ovn-northd-leader"),
 ];
 
 fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
@@ -53,24 +54,24 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 }
 
 /// What is wrong with the leaders, and what shows it.
-pub(crate) fn faults(pods: &[Pod]) -> Vec<(String, String)> {
-    LEADERS.iter().filter_map(|(what, label)| fault(what, label, pods)).collect()
+pub(crate) fn faults(pods: &[Pod]) -> Vec<(Text, Text)> {
+    LEADERS.iter().filter_map(|(what, label)| fault(what(), label, pods)).collect()
 }
 
-fn fault(what: &str, label: &str, pods: &[Pod]) -> Option<(String, String)> {
+fn fault(what: Text, label: &str, pods: &[Pod]) -> Option<(Text, Text)> {
     let leads = |pod: &&Pod| pod.is_ready() && pod.metadata.labels.get(label).is_some_and(|value| value == "true");
     let ready: Vec<&str> = pods.iter().filter(leads).map(|pod| pod.metadata.name.as_str()).collect();
-    let shown =
-        format!("Ready pods with {label}=true: {}", if ready.is_empty() { "none".into() } else { ready.join(", ") });
+    let named = if ready.is_empty() { say!("none") } else { say!("{}", ready.join(", ")) };
+    let shown = say!("Ready pods with {}=true: {}", label, named);
     match ready.len() {
         1 => None,
-        0 => Some((format!("no Ready leader for its {what}"), shown)),
-        _ => Some((format!("more than one leader for its {what}"), shown)),
+        0 => Some((say!("no Ready leader for its {}", what), shown)),
+        _ => Some((say!("more than one leader for its {}", what), shown)),
     }
 }
 
-fn finding(ns: &str, faults: &[(String, String)], pods: &[Pod]) -> Finding {
-    let what = faults.iter().map(|(what, _)| what.as_str()).collect::<Vec<_>>().join(", ");
+fn finding(ns: &str, faults: &[(Text, Text)], pods: &[Pod]) -> Finding {
+    let what = listed(faults.iter().map(|(what, _)| what));
     let down: Vec<&Pod> = pods.iter().filter(|pod| !pod.is_ready()).collect();
     let remedy = Remedy::guided(say!(
         "bring the ovn-central pods back one by one and see the state of the database; do not restart ovs-ovn on any node before a leader is there"
@@ -89,7 +90,7 @@ fn finding(ns: &str, faults: &[(String, String)], pods: &[Pod]) -> Finding {
     let places = down.iter().map(|pod| &pod.spec.node_name).filter(|node| !node.is_empty()).map(Place::node);
     Finding::critical(object.clone(), say!("ovn-central has {}", what), remedy)
         .at(places)
-        .evidence(faults.iter().map(|(_, shown)| Evidence::field(&object, "leader", shown)))
+        .evidence(faults.iter().map(|(_, shown)| Evidence::field(&object, "leader", shown.english())))
         .evidence(
             down.iter()
                 .take(3)

@@ -1,14 +1,15 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::ovn_central_down::faults;
 use super::{LogOf, central, leader_log, namespace, network, proof};
 use crate::check;
-use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity};
+use crate::check::{Answered, Evidence, Finding, ObjectRef, Place, Remedy, Severity, Text};
 use crate::checks::net::{daemon_place, is_starting};
 use crate::checks::opr::older;
 use crate::facts::{Facts, Gap, Log, LogLine, Select, Unknown, both, kinds};
+use crate::lang::{Words, listed};
 use crate::objects::kube::{Event, Pod};
 use crate::say;
 
@@ -45,24 +46,24 @@ check! {
 const FRESH: SignedDuration = SignedDuration::from_mins(15);
 
 /// What ovn-central says of its databases, and what that means.
-const SIGNS: &[(&str, &str)] = &[
-    ("No space left on device", "has no space on its disk"),
-    ("not in env NODE_IPS", "runs on a node that the cluster of databases does not count (NODE_IPS)"),
-    (INCONSISTENT, "holds inconsistent data"),
-    ("failed to fix database file", "found its file corrupt and could not mend it"),
-    ("attempts to truncate log from", "found its file corrupt"),
-    ("detected database corruption for file", "found its file corrupt"),
-    ("stuck in joining state", "is stuck while it joins the others"),
+const SIGNS: &[(&str, Words)] = &[
+    ("No space left on device", || say!("has no space on its disk")),
+    ("not in env NODE_IPS", || say!("runs on a node that the cluster of databases does not count (NODE_IPS)")),
+    (INCONSISTENT, || say!("holds inconsistent data")),
+    ("failed to fix database file", || say!("found its file corrupt and could not mend it")),
+    ("attempts to truncate log from", || say!("found its file corrupt")),
+    ("detected database corruption for file", || say!("found its file corrupt")),
+    ("stuck in joining state", || say!("is stuck while it joins the others")),
 ];
 const INCONSISTENT: &str = "inconsistent data";
 
-fn meaning(text: &str) -> Option<&'static str> {
-    SIGNS.iter().find(|(sign, _)| text.contains(sign)).map(|(_, means)| *means)
+fn meaning(text: &str) -> Option<Text> {
+    SIGNS.iter().find(|(sign, _)| text.contains(sign)).map(|(_, means)| means())
 }
 
 /// What shows that a database is broken, and where.
 struct Broken<'s> {
-    means: &'static str,
+    means: Text,
     shown: Evidence,
     node: Option<&'s str>,
 }
@@ -78,7 +79,7 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
     let (mut broken, mut blind) = broken;
     let refused = leader.and_then(|(pod, log)| Some((pod, *recent(facts, log, INCONSISTENT).last()?)));
     broken.extend(refused.map(|(pod, line)| Broken {
-        means: "holds inconsistent data",
+        means: say!("holds inconsistent data"),
         shown: Evidence::log(ns, pod, "kube-ovn-controller", line),
         node: None,
     }));
@@ -130,13 +131,12 @@ fn recent<'l>(facts: &Facts<'_>, log: &'l Log, text: &str) -> Vec<&'l LogLine> {
 }
 
 fn database(ns: &str, broken: &[Broken<'_>], total: bool) -> Finding {
-    let means: BTreeSet<&str> = broken.iter().map(|it| it.means).collect();
-    let means = means.into_iter().collect::<Vec<_>>().join(", ");
-    let (severity, rest) = match total {
-        true => (Severity::Critical, "no pod gets a port"),
-        false => (Severity::Warning, "the other members serve"),
+    let means: BTreeMap<String, &Text> = broken.iter().map(|it| (it.means.english(), &it.means)).collect();
+    let means = listed(means.into_values());
+    let (severity, summary) = match total {
+        true => (Severity::Critical, say!("a database of ovn-central {}: no pod gets a port", means)),
+        false => (Severity::Warning, say!("a database of ovn-central {}: the other members serve", means)),
     };
-    let summary = say!("a database of ovn-central {}: {}", means, rest);
     let remedy = Remedy::guided(say!("see the state of each member and free its disk if it is full; let one bad member join anew while the others have a leader, and restore only if the majority is bad; do not restart ovs-ovn on any node meanwhile"))
         .command(format!("kubectl -n {ns} get pods -l app=ovn-central -o wide -L ovn-nb-leader,ovn-sb-leader"))
         .command(format!("kubectl -n {ns} exec deploy/ovn-central -- ovn-appctl -t /var/run/ovn/ovnnb_db.ctl ovsdb-server/get-db-storage-status OVN_Northbound"))
@@ -236,9 +236,12 @@ mod tests {
                 Some("is stuck while it joins the others"),
             ),
             ("Readiness probe failed: nb health check failed", None),
-            ("ERROR! host ip 10.1.0.4 not in env NODE_IPS 10.1.0.1,10.1.0.2", Some(SIGNS[1].1)),
+            (
+                "ERROR! host ip 10.1.0.4 not in env NODE_IPS 10.1.0.1,10.1.0.2",
+                Some("runs on a node that the cluster of databases does not count (NODE_IPS)"),
+            ),
         ] {
-            assert_eq!(meaning(text), means, "{text}");
+            assert_eq!(meaning(text).map(|it| it.english()).as_deref(), means, "{text}");
         }
     }
 }

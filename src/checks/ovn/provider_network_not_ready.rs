@@ -80,9 +80,8 @@ fn finding(
 ) -> Finding {
     let name = &provider.metadata.name;
     let who = users.iter().map(|subnet| subnet.metadata.name.as_str()).collect::<Vec<_>>().join(", ");
-    let who =
-        if who.is_empty() { "no Subnet uses it".to_owned() } else { format!("pods of {who} have no network there") };
-    let said = condition.map_or("kube-ovn-cni does not say why", |it| it.message.as_str());
+    let who = if who.is_empty() { say!("no Subnet uses it") } else { say!("pods of {} have no network there", who) };
+    let said = condition.map_or_else(|| say!("kube-ovn-cni does not say why"), |it| say!("{}", it.message));
     let summary = say!("the ProviderNetwork {} is not ready on {} ({}): {}", name, node, said, who);
     let remedy = Remedy::guided(say!("see that the network card exists on {} under the name that the ProviderNetwork has for it; name another one in customInterfaces, or exclude the node", node))
         .command(format!("kubectl get provider-networks.kubeovn.io {name} -o yaml"))

@@ -49,10 +49,14 @@ fn run(facts: &Facts<'_>) -> Result<Answered, Gap> {
 fn finding(pod: &Pod) -> Finding {
     let (ns, name, node) = (&pod.metadata.namespace, &pod.metadata.name, &pod.spec.node_name);
     let (how, status) = trouble(pod);
-    let node_known = if node.is_empty() { "no node" } else { node.as_str() };
+    let summary = if node.is_empty() {
+        say!("the VPC NAT gateway pod {} on no node {}", name, how)
+    } else {
+        say!("the VPC NAT gateway pod {} on {} {}", name, node, how)
+    };
     let remedy = Remedy::advice(say!("see the pod's events; once the node's network works it starts by itself"))
         .command(format!("kubectl -n {ns} describe pod {name}"));
-    Finding::warning(ObjectRef::pod(pod), say!("the VPC NAT gateway pod {} on {} {}", name, node_known, how), remedy)
+    Finding::warning(ObjectRef::pod(pod), summary, remedy)
         .at(Some(node).filter(|node| !node.is_empty()).map(Place::node))
         .since(pod.unready_since())
         .evidence(status.map(|status| status_evidence(pod, status)))
