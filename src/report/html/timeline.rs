@@ -32,7 +32,6 @@ fn table(report: &Report, lines: &[Line<'_>]) -> Markup {
                     th scope="col" { (say!("time")) }
                     th scope="col" { (say!("kind")) }
                     th scope="col" { (say!("what")) }
-                    th scope="col" { (say!("from")) }
                 }
             }
             tbody { @for line in lines { (row(report, line)) } }
@@ -52,8 +51,8 @@ fn row(report: &Report, line: &Line<'_>) -> Markup {
                 @else if mark.bad { span.sign.warning { span aria-hidden="true" { "▲" } span.unseen { (say!("bad")) } } " " }
                 @if *more > 0 { (say!("{} (and {} alike, until {})", mark.what, more, last.strftime("%F %TZ"))) }
                 @else { (mark.what) }
+                div.source { (say!("from {}", mark.from)) }
             }
-            td { (mark.from) }
         }
     }
 }
