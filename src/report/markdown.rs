@@ -1,6 +1,7 @@
 //! The report as Markdown, for tickets and chat: the verdict, each root cause with its evidence, remedy and
 //! consequences, and what could not be seen.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::timeline::{Line, chosen, folded, label};
@@ -103,10 +104,11 @@ fn quoted(evidence: &Evidence) -> String {
 /// Everything that follows from a finding, each once.
 fn below<'r>(report: &'r Report, root: &'r Finding) -> Vec<&'r Finding> {
     let mut found: Vec<&Finding> = Vec::new();
+    let mut known = BTreeSet::from([root.id.as_str()]);
     let mut open = vec![root];
     while let Some(cause) = open.pop() {
         for effect in cause.consequences.iter().filter_map(|id| report.finding(id)) {
-            if effect.id != root.id && !found.iter().any(|it| it.id == effect.id) {
+            if known.insert(&effect.id) {
                 found.push(effect);
                 open.push(effect);
             }
@@ -173,12 +175,14 @@ fn summary(reports: &[Report]) -> String {
 }
 
 /// Whether it counts and follows from nothing but what is suppressed.
-fn is_left(report: &Report, finding: &Finding) -> bool {
+fn is_left(told: &BTreeSet<&str>, finding: &Finding) -> bool {
+    finding.counts() && !told.contains(finding.id.as_str())
+}
+
+/// Ids of the root causes and of what follows from them.
+fn told_with_roots(report: &Report) -> BTreeSet<&str> {
     let roots = report.root_causes.iter().filter_map(|id| report.finding(id));
-    finding.counts()
-        && !roots
-            .into_iter()
-            .any(|root| root.id == finding.id || below(report, root).iter().any(|it| it.id == finding.id))
+    roots.flat_map(|root| below(report, root).into_iter().chain([root])).map(|finding| finding.id.as_str()).collect()
 }
 
 /// What somebody decided to live with, and what follows from it and counts all the same.
@@ -195,7 +199,8 @@ fn suppressed(text: &mut String, report: &Report) {
     for (code, object, told) in &all {
         line!(text, "- {code} {}: {}", plain(object), plain(&told.told(lang)));
     }
-    for it in report.findings.iter().filter(|finding| !all.is_empty() && is_left(report, finding)) {
+    let with_roots = told_with_roots(report);
+    for it in report.findings.iter().filter(|finding| !all.is_empty() && is_left(&with_roots, finding)) {
         line!(text, "- {}", say!("still counts: {} {}", it.code, plain(&it.summary)).told(lang));
     }
     for Unused { code, object, suppression } in unused {
@@ -213,12 +218,12 @@ fn suppressed(text: &mut String, report: &Report) {
 
 /// What is neither a root cause nor explained by one.
 fn others(text: &mut String, report: &Report) {
-    let roots: Vec<&Finding> = report.root_causes.iter().filter_map(|id| report.finding(id)).collect();
-    let told = |finding: &Finding| {
-        roots.iter().any(|root| root.id == finding.id || below(report, root).iter().any(|it| it.id == finding.id))
-    };
-    let others: Vec<&Finding> =
-        report.findings.iter().filter(|it| it.suppressed.is_none() && !told(it) && !is_left(report, it)).collect();
+    let with_roots = told_with_roots(report);
+    let told = |it: &Finding| with_roots.contains(it.id.as_str()) || it.suppressed.is_some();
+    // What follows from suppressed findings is told with them.
+    let suppressed = report.findings.iter().any(|it| it.suppressed.is_some());
+    let left = |it: &Finding| suppressed && is_left(&with_roots, it);
+    let others: Vec<&Finding> = report.findings.iter().filter(|it| !told(it) && !left(it)).collect();
     if others.is_empty() {
         return;
     }

@@ -154,7 +154,7 @@ impl Drop for Machine {
 
 /// The command of a line of a block, without its remark.
 fn command(line: &str) -> &str {
-    line.split("  #").next().unwrap_or_default().trim()
+    line.split(" #").next().unwrap_or_default().trim()
 }
 
 fn ends(line: &str) -> &'static [i32] {

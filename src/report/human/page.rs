@@ -132,24 +132,31 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 
 /// Words end at a space, and in Chinese where Unicode allows a line to end.
 fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
-    let mut words: Vec<Word<'_>> = Vec::new();
     let mut begin = 0;
-    let mut end = 0;
-    for part in WordSeparator::UnicodeBreakProperties.find_words(line) {
-        let next = end + part.word.len() + part.whitespace.len();
-        if end > begin && ends_word(&line[begin..end], &line[end..]) {
-            words.push(Word::from(&line[begin..end]));
-            begin = end;
-        }
-        end = next;
-    }
-    words.push(Word::from(&line[begin..]));
-    Box::new(words.into_iter())
+    Box::new(WordSeparator::AsciiSpace.find_words(line).flat_map(move |word| {
+        let whole = &line[begin..begin + word.word.len() + word.whitespace.len()];
+        begin += whole.len();
+        split_at_wide(whole)
+    }))
 }
 
-fn ends_word(before: &str, after: &str) -> bool {
+/// The parts of a word between which a line may end.
+fn split_at_wide(word: &str) -> Vec<Word<'_>> {
+    let (mut parts, mut begin, mut end) = (Vec::new(), 0, 0);
+    for part in WordSeparator::UnicodeBreakProperties.find_words(word) {
+        if end > begin && is_wide_at(&word[begin..end], &word[end..]) {
+            parts.push(Word::from(&word[begin..end]));
+            begin = end;
+        }
+        end += part.word.len() + part.whitespace.len();
+    }
+    parts.push(Word::from(&word[begin..]));
+    parts
+}
+
+fn is_wide_at(before: &str, after: &str) -> bool {
     let wide = |c: char| display_width(c.encode_utf8(&mut [0; 4])) > 1;
-    before.ends_with(' ') || before.ends_with(wide) || after.starts_with(wide)
+    before.ends_with(wide) || after.starts_with(wide)
 }
 
 /// The page for terminals that know only ASCII: drawings have a stand-in of the same width, the rest is `?`.
