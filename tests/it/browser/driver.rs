@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
@@ -108,6 +109,17 @@ impl Browser {
     /// What a script answers, which sees the page as it is.
     pub async fn ask(&self, script: &str) -> Value {
         self.client.execute(script, vec![]).await.unwrap()
+    }
+
+    /// The same, of what the page does when it comes to it (an event follows what it tells of).
+    pub async fn becomes(&self, script: &str, expected: Value) {
+        for _ in 0..100 {
+            if self.ask(script).await == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(self.ask(script).await, expected, "{script}");
     }
 
     /// The same, as a list of complaints, of which there must be none.
