@@ -87,6 +87,7 @@ pub(super) fn human(cli: &Cli, screen: &Screen, document: &Document) -> String {
 pub(super) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || -> std::io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "permissions are a matter of Unix"))]
         let mut builder = tempfile::Builder::new();
         // Others read it, such as the collector of metrics.
         #[cfg(unix)]

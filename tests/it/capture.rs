@@ -15,12 +15,12 @@ use rookdoctor::facts::live::{Live, Options, connect};
 use rookdoctor::facts::manifest::MANIFEST;
 use rookdoctor::facts::{Cluster, Cost, Fact, Kind, Reading, Source, Why, kinds};
 use rookdoctor::overview;
-use rookdoctor::report::{FailOn, Report, Run, SourceKind};
+use rookdoctor::report::Report;
 use serde_json::Value;
 
 use crate::api::{differences, each};
 use crate::double::{Act, Double, Fault, Faults};
-use crate::support::{self, Scenario};
+use crate::support::{self, Scenario, run_of};
 
 const A_MINUTE: Duration = Duration::from_secs(60);
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -54,16 +54,7 @@ fn scope() -> Scope {
 async fn report(source: &dyn Source, fallback_namespace: &str) -> Value {
     let scope = Scope { fallback_namespace: fallback_namespace.to_owned(), ..scope() };
     let diagnoses = diagnose(source, checks::ALL, &scope, &|_, _| {}).await;
-    let run = Run {
-        generated_at: Timestamp::UNIX_EPOCH,
-        observed_at: source.now(),
-        fail_on: FailOn::Warning,
-        source: SourceKind::Live,
-        context: None,
-        kubernetes_version: source.server_version(),
-        cost: Cost::default(),
-        duration: Duration::ZERO,
-    };
+    let run = run_of(source);
     let reports = diagnoses.iter().map(|diagnosis| {
         let mut report = serde_json::to_value(Report::new(diagnosis, &run)).unwrap();
         report["stats"] = Value::Null;

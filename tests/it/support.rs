@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rookdoctor::checks;
 use rookdoctor::diagnosis::{Diagnosis, Scope, diagnose, places};
 use rookdoctor::examples;
-use rookdoctor::facts::Source;
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::bundle::Bundle;
+use rookdoctor::facts::{Cost, Source};
+use rookdoctor::report::{FailOn, Run, SourceKind};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -321,4 +323,18 @@ pub fn kubectl_minor() -> u32 {
     let version: Value = serde_json::from_slice(&ran.stdout).unwrap();
     let minor = version["clientVersion"]["minor"].as_str().unwrap().trim_end_matches('+');
     minor.parse().unwrap()
+}
+
+/// A run of which nothing is told but what its source says.
+pub fn run_of(source: &dyn Source) -> Run {
+    Run {
+        generated_at: Timestamp::UNIX_EPOCH,
+        observed_at: source.now(),
+        fail_on: FailOn::Warning,
+        source: SourceKind::Bundle,
+        context: None,
+        kubernetes_version: source.server_version(),
+        cost: Cost::default(),
+        duration: Duration::ZERO,
+    }
 }

@@ -3,18 +3,17 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rookdoctor::checks;
 use rookdoctor::diagnosis::{Diagnosis, Scope, diagnose};
 use rookdoctor::examples;
 use rookdoctor::facts::archive::Tree;
 use rookdoctor::facts::live::{Options, connect};
-use rookdoctor::facts::{Cost, Source, Why};
-use rookdoctor::report::{FailOn, Mark, Report, Run, SourceKind, Timeline};
+use rookdoctor::facts::{Source, Why};
+use rookdoctor::report::{Mark, Report, Timeline};
 use serde_json::{Value, json};
 
 use crate::double::{Act, Double, Fault, Faults};
-use crate::support;
+use crate::support::{self, run_of};
 
 const A_MINUTE: Duration = Duration::from_secs(60);
 
@@ -25,16 +24,7 @@ fn runtime() -> tokio::runtime::Runtime {
 async fn tell(source: &dyn Source, timeline: bool) -> (Diagnosis, Report) {
     let scope = Scope { timeline, timeout: A_MINUTE, ..Scope::default() };
     let diagnosis = diagnose(source, checks::ALL, &scope, &|_, _| {}).await.remove(0);
-    let run = Run {
-        generated_at: Timestamp::UNIX_EPOCH,
-        observed_at: source.now(),
-        fail_on: FailOn::Warning,
-        source: SourceKind::Bundle,
-        context: None,
-        kubernetes_version: None,
-        cost: Cost::default(),
-        duration: Duration::ZERO,
-    };
+    let run = run_of(source);
     let report = Report::new(&diagnosis, &run);
     (diagnosis, report)
 }

@@ -47,7 +47,10 @@ fn finding(first: &Unknown, all: &[Unknown]) -> Finding {
     let (stage, fix) = stage(&first.why.to_string());
     let summary = say!("API server cannot be read: {}", stage);
     let remedy = Remedy::guided(fix).command("kubectl config current-context").command("kubectl get --raw /readyz");
-    Finding::critical(api_server(), summary, remedy).evidence(all.iter().map(Evidence::unknown))
+    let mut evidence: Vec<Evidence> = all.iter().map(Evidence::unknown).collect();
+    // Without discovery nothing else is asked, so both questions have one answer.
+    evidence.dedup();
+    Finding::critical(api_server(), summary, remedy).evidence(evidence)
 }
 
 /// The stage at which it ended, by the words of the client.

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::words::{self, Word};
 use super::{Part, Section};
 use crate::check::{Area, Severity};
+use crate::lang::phrase;
 use crate::report::human::area_of;
 use crate::report::{Check, CheckStatus, Report};
 use crate::say;
@@ -31,7 +32,7 @@ fn branch(part: &Part<'_>, area: Area, checks: &[&Check]) -> Markup {
             summary {
                 (part.heading(1, None, &html! {
                     (state(part.report, area, checks).sign()) " "
-                    code { (area.prefix()) } " " (words::area(area))
+                    code { (area.prefix()) } " " span.title { (phrase(area.title())) }
                 }))
                 " " span.counts {
                     @if found > 0 { span.found { (say!("{} found", found)) } " " }
@@ -57,12 +58,16 @@ fn branch(part: &Part<'_>, area: Area, checks: &[&Check]) -> Markup {
 
 /// The worst that is known of an area.
 fn state(report: &Report, area: Area, checks: &[&Check]) -> Word {
-    let worst = report.findings.iter().filter(|finding| finding.area == area.prefix()).map(|it| it.severity).max();
+    let here = report.findings.iter().filter(|it| it.area == area.prefix() && it.suppressed.is_none());
+    let worst = here.map(|it| it.severity).max();
     let any = |status| checks.iter().any(|check| check.status == status);
     match worst {
         Some(severity @ (Severity::Critical | Severity::Warning)) => words::severity(severity),
         _ if any(CheckStatus::Unknown) => words::status(CheckStatus::Unknown),
-        None if !any(CheckStatus::Passed) => words::status(CheckStatus::NotApplicable),
+        None if any(CheckStatus::Passed) => words::status(CheckStatus::Passed),
+        // All that was found is suppressed.
+        None if any(CheckStatus::Found) => words::status(CheckStatus::Found),
+        None => words::status(CheckStatus::NotApplicable),
         _ => words::status(CheckStatus::Passed),
     }
 }

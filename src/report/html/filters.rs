@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::{Part, words};
 use crate::check::{Area, Severity};
+use crate::lang::phrase;
 use crate::say;
 
 pub(super) fn bar(parts: &[Part<'_>]) -> Markup {
@@ -23,7 +24,7 @@ pub(super) fn bar(parts: &[Part<'_>]) -> Markup {
                 select #area {
                     option value="" { (say!("all areas")) }
                     @for &area in Area::ALL.iter().filter(|area| prefixes.contains(area.prefix())) {
-                        option value=(area.prefix()) { (area.prefix()) " · " (words::area(area)) }
+                        option value=(area.prefix()) { (area.prefix()) " · " (phrase(area.title())) }
                     }
                 }
             }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use maud::{Markup, Render, html};
 
-use crate::check::{Area, Severity, Text};
+use crate::check::{Severity, Text};
 use crate::lang::Lang;
 use crate::report::{CheckStatus, Report, Verdict};
 use crate::say;
@@ -53,20 +53,22 @@ impl Word {
 }
 
 pub(super) fn severity(severity: Severity) -> Word {
-    match severity {
-        Severity::Critical => Word { class: "critical", mark: "✖", word: say!("critical") },
-        Severity::Warning => Word { class: "warning", mark: "▲", word: say!("warning") },
-        Severity::Info => Word { class: "info", mark: "i", word: say!("info") },
-    }
+    let (class, mark) = match severity {
+        Severity::Critical => ("critical", "✖"),
+        Severity::Warning => ("warning", "▲"),
+        Severity::Info => ("info", "i"),
+    };
+    Word { class, mark, word: severity.text() }
 }
 
 pub(super) fn verdict(verdict: Verdict) -> Word {
-    match verdict {
-        Verdict::Critical => Word { class: "critical", mark: "✖", word: say!("critical") },
-        Verdict::Warning => Word { class: "warning", mark: "▲", word: say!("warning") },
-        Verdict::Unknown => Word { class: "unknown", mark: "?", word: say!("unknown") },
-        Verdict::Healthy => Word { class: "good", mark: "✔", word: say!("healthy") },
-    }
+    let (class, mark) = match verdict {
+        Verdict::Critical => ("critical", "✖"),
+        Verdict::Warning => ("warning", "▲"),
+        Verdict::Unknown => ("unknown", "?"),
+        Verdict::Healthy => ("good", "✔"),
+    };
+    Word { class, mark, word: verdict.text() }
 }
 
 pub(super) fn status(status: CheckStatus) -> Word {
@@ -75,22 +77,6 @@ pub(super) fn status(status: CheckStatus) -> Word {
         CheckStatus::Unknown => Word { class: "unknown", mark: "?", word: say!("unknown") },
         CheckStatus::Passed => Word { class: "good", mark: "✔", word: say!("passed") },
         CheckStatus::NotApplicable => Word { class: "none", mark: "–", word: say!("does not apply") },
-    }
-}
-
-pub(super) fn area(area: Area) -> Text {
-    match area {
-        Area::Access => say!("Can we see?"),
-        Area::Node => say!("The ground: nodes, clocks, DNS"),
-        Area::Net => say!("Multus and network attachments"),
-        Area::Ovn => say!("Kube-OVN"),
-        Area::Opr => say!("The Rook operator"),
-        Area::Mon => say!("Monitors"),
-        Area::Osd => say!("OSDs"),
-        Area::Ceph => say!("Data and services"),
-        Area::Csi => say!("CSI"),
-        Area::Img => say!("Images and versions"),
-        Area::Ext => say!("External cluster"),
     }
 }
 

@@ -1,13 +1,11 @@
 //! The pages that are looked at.
 
-use jiff::Timestamp;
 use rookdoctor::checks;
 use rookdoctor::diagnosis::{Scope, diagnose};
 use rookdoctor::facts::archive::Tree;
-use rookdoctor::facts::{Cost, Source};
 use rookdoctor::overview;
 use rookdoctor::report::html::html;
-use rookdoctor::report::{Document, FailOn, Report, Run, SourceKind};
+use rookdoctor::report::{Document, Report};
 use serde_json::Value;
 
 use crate::support;
@@ -29,19 +27,10 @@ fn report(tree: Tree) -> Report {
 
 fn judged(tree: Tree) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let scope = Scope { overviews: overview::ALL.to_vec(), ..Scope::default() };
+    let scope = Scope { overviews: overview::ALL.to_vec(), timeline: true, ..Scope::default() };
     let source = support::bundle(tree);
     let diagnoses = runtime.block_on(diagnose(&source, checks::ALL, &scope, &|_, _| {}));
-    let run = Run {
-        generated_at: Timestamp::UNIX_EPOCH,
-        observed_at: source.now(),
-        fail_on: FailOn::Warning,
-        source: SourceKind::Bundle,
-        context: None,
-        kubernetes_version: source.server_version(),
-        cost: Cost::default(),
-        duration: std::time::Duration::ZERO,
-    };
+    let run = support::run_of(&source);
     Report::new(&diagnoses[0], &run)
 }
 
